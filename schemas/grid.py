@@ -1,0 +1,76 @@
+"""Grids, which say how values are counted, and baselines, which say what was counted in training."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from schemas.fields import Count
+from schemas.record import record
+
+__all__ = ["Baseline", "FeatureBaseline", "FeatureGrid", "FeatureKind", "Grid"]
+
+
+class FeatureKind(StrEnum):
+    """How a feature's values are told apart."""
+
+    UNKNOWN = "unknown"
+    NUMERIC = "numeric"
+    CATEGORICAL = "categorical"
+
+
+@record(namespace="models")
+class FeatureGrid:
+    """How one feature is counted."""
+
+    name: Annotated[str, "The feature's name in its pipeline."]
+    kind: Annotated[FeatureKind, "Numeric features are cut at edges, categorical ones matched by value."]
+    edges: Annotated[
+        tuple[float, ...], "Numeric: ascending cuts; bin i holds edges[i-1] < x <= edges[i], ends are open."
+    ] = ()
+    categories: Annotated[
+        tuple[float, ...],
+        "Categorical: the codes of bins 0, 1, …; the bin after them counts every unseen code.",
+    ] = ()
+    low: Annotated[float | None, "Smallest value that is physically possible; below is out of range."] = None
+    high: Annotated[float | None, "Largest value that is physically possible; above is out of range."] = None
+
+
+@record(namespace="models")
+class Grid:
+    """The bins of all features of a pipeline version, fixed once so that everything counted on it adds up."""
+
+    grid_id: Annotated[str, "SHA-256, in hex, of the canonical JSON of all other fields."]
+    pipeline: Annotated[str, "The pipeline, as name/version."]
+    bins: Annotated[Count, "Columns of a row of counts; features with fewer bins leave the rest at 0."]
+    features: Annotated[tuple[FeatureGrid, ...], "In the pipeline's order."]
+
+
+@record(namespace="models")
+class FeatureBaseline:
+    """What one feature looked like in the reference period."""
+
+    name: Annotated[str, "The feature's name in its pipeline."]
+    counts: Annotated[tuple[int, ...], "Reference samples per bin, as many as the grid has bins."]
+    missing: Annotated[int, "Reference samples without a usable value."]
+    out_of_range: Annotated[int, "Reference samples outside the grid's declared range."]
+    mean: Annotated[float, "Mean of the usable reference values."]
+    variance: Annotated[float, "Variance of the usable reference values, with n-1; 0 for a constant."]
+    min: Annotated[float, "Smallest usable reference value."]
+    max: Annotated[float, "Largest usable reference value."]
+    dispersion_counts: Annotated[
+        float, "Variance of window counts over what independent samples would give; 1 is independent."
+    ] = 1.0
+    dispersion_mean: Annotated[float, "The same for the window's mean."] = 1.0
+    dispersion_variance: Annotated[float, "The same for the window's variance."] = 1.0
+    dispersion_windows: Annotated[Count, "Reference windows that the dispersions were learned from; 0: assumed."] = 0
+
+
+@record(namespace="models")
+class Baseline:
+    """A model's reference: what its features looked like in the data it was trained on."""
+
+    baseline_id: Annotated[str, "SHA-256, in hex, of the canonical JSON of all other fields."]
+    model_id: Annotated[str, "The model that this is the reference of, as name/version."]
+    grid_id: Annotated[str, "The grid that the counts are on."]
+    pipeline: Annotated[str, "The pipeline, as name/version."]
+    samples: Annotated[int, "Feature vectors in the reference, missing values included."]
+    features: Annotated[tuple[FeatureBaseline, ...], "In the grid's order."]

@@ -1,0 +1,57 @@
+# Everything a newcomer needs: `make demo` shows the loop, `make test` proves it. Both set themselves up.
+
+PYTHON ?= python3
+BIN := .venv/bin
+UV := $(BIN)/uv pip
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-nightly lint bench pins clean
+
+help:  ## show what can be made
+	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | column -t -s "$$(printf '\t')"
+
+demo: .venv/.ready-all  ## close the loop once on a real stack, and tell what happens
+	@$(BIN)/driftline demo
+
+test: .venv/.ready-dev  ## run the tests against real servers (ARGS= goes to pytest)
+	$(BIN)/pytest -m "not nightly" $(ARGS)
+
+test-nightly: .venv/.ready-dev  ## run the tests that take minutes: chaos, soak, long histories
+	$(BIN)/pytest -m nightly --timeout 1800 $(ARGS)
+
+lint: .venv/.ready-dev  ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv/.ready-dev .venv-rivals/.ready  ## measure; each benchmark prints a table of its own (ONLY=name for one)
+	@set -e; for script in benchmarks/$(or $(ONLY),[a-z]*).py; do $(BIN)/python -m "$$(echo $${script%.py} | tr / .)"; done
+
+pins: .venv/.tools  ## renew the pinned dependencies
+	requirements/renew
+
+clean:  ## stop the stack, and remove what was made here
+	-@test ! -x $(BIN)/driftline || $(BIN)/driftline down
+	rm -rf .venv .venv-rivals .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The second set of packages holds the first, so that the demo never waits for the linters.
+.venv/.ready-%: requirements/%.txt pyproject.toml .venv/.tools
+	@echo "installing requirements/$*.txt"
+	@$(UV) install --quiet --require-hashes --requirement requirements/$*.txt
+	@$(UV) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv-rivals/.ready: requirements/rivals.txt .venv/.tools
+	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-rivals
+	@$(UV) install --quiet --python .venv-rivals --require-hashes --requirement requirements/rivals.txt
+	@touch $@
+
+.venv/.tools: requirements/tools.txt
+	@echo "making .venv with $$($(PYTHON) --version)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "error: Driftline needs Python 3.11 to 3.13; hint: make PYTHON=python3.11 …" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv \
+		|| { echo "error: no virtual environment could be made; hint: on Debian, apt-get install python3-venv" >&2; exit 1; }
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/tools.txt
+	@touch $@

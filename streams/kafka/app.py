@@ -1,0 +1,54 @@
+"""A Faust app with the settings that a Driftline worker needs."""
+
+from typing import Any
+
+import faust
+from mode import CrashingSupervisor
+from yarl import URL
+
+from streams.kafka.consumer import BulkTransport
+from streams.kafka.quiet import throttle_aiokafka
+
+__all__ = ["make_app"]
+
+
+def make_app(
+    name: str,
+    bootstrap: str,
+    *,
+    instance_id: str = "",
+    start_at: str = "earliest",
+    commit_every_s: float = 1.0,
+    credentials: Any = None,
+    **settings: Any,
+) -> faust.App:
+    """Make the app of the consumer group `name` for bulk topics (`bulk_topic`, `accepted_runs`).
+
+    `bootstrap` is a comma-separated list of host:port. Give each worker of a group an `instance_id` of its own that
+    outlives its restarts: a worker that comes back within the session timeout then finds its partitions as it left
+    them, and nobody else is disturbed. Without one every start is a rebalance, and a killed worker's partitions
+    wait for that timeout. `start_at` ("earliest" or "latest") counts where the group has never committed anything.
+    """
+    throttle_aiokafka()
+    brokers = [URL(f"kafka://{address.strip()}") for address in bootstrap.split(",")]
+    app = faust.App(
+        name,
+        broker=brokers,
+        broker_credentials=credentials,
+        consumer_group_instance_id=instance_id or None,
+        consumer_auto_offset_reset=start_at,
+        broker_commit_interval=commit_every_s,
+        broker_session_timeout=10.0,
+        broker_heartbeat_interval=2.0,
+        broker_max_poll_records=2000,
+        consumer_max_fetch_size=2 * 1024**2,
+        # An exception in an agent ends the worker; going on would leave a run behind that nobody finishes.
+        agent_supervisor=CrashingSupervisor,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        web_enabled=False,
+        store="memory://",
+        **settings,
+    )
+    app.transport = BulkTransport(brokers, app)
+    return app

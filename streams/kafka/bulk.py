@@ -1,0 +1,87 @@
+"""Bulk topics: an ordinary Faust agent that is handed whole fetched runs of records.
+
+    app = make_app("drift", "127.0.0.1:9092")
+    stats = bulk_topic(app, "telemetry.feature-stats")
+
+    @app.agent(stats)
+    async def watch_drift(deliveries):
+        async for run in accepted_runs(deliveries):
+            if not run.follows:
+                await restore(run.partition, up_to=run.start)
+            ...
+
+When the loop asks for the next run, the last one is done and its offsets may be committed. When the body raises, or
+the loop is left in any other way, the run is not done: nothing of it is committed, the worker stops loudly, and whoever
+is assigned the partition next reads it again. So what can be expected to be wrong with a record is dealt with inside.
+
+The runs of one partition come in order, and one at a time over all partitions; an agent scales by partitions and
+workers, not by `concurrency`. After a rebalance an agent never sees what was waiting for it before: that comes again,
+to whomever it belongs to now. To let go of state, connect to Faust's signals `app.on_partitions_revoked` and
+`app.on_partitions_assigned`; both are awaited before the next run is handed out.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import faust
+from faust.exceptions import ImproperlyConfigured
+from faust.types import TP
+
+from streams.kafka.consumer import RunMessage
+from streams.kafka.run import Run
+
+__all__ = ["UnfinishedRunError", "accepted_runs"]
+
+
+class UnfinishedRunError(Exception):
+    """An agent left its loop with a run that is not done."""
+
+
+async def accepted_runs(deliveries: Any) -> AsyncIterator[Run]:
+    """The runs of a bulk topic's stream; each is done when the next one is asked for."""
+    if deliveries.concurrency_index is not None:
+        raise ImproperlyConfigured("an agent of a bulk topic has concurrency 1; use partitions and workers instead")
+    app: faust.App = deliveries.app
+    consumer: Any = app.consumer
+    stream = deliveries.noack()
+    worked_to: dict[TP, int] = {}
+    async for message in stream:
+        if not isinstance(message, RunMessage):
+            raise ImproperlyConfigured(f"{stream.channel} is not a bulk topic: declare it with bulk_topic()")
+        if message.link.chain.over:  # From before a rebalance.
+            consumer.let_go(message)
+            continue
+        run = _run(message, follows=worked_to.get(message.tp) == message.link.start)
+        worked_to[message.tp] = run.end
+        try:
+            yield run
+        except GeneratorExit:
+            # Nobody may wait for it, in a rebalance or at the end; and nobody may go on as if nothing had happened.
+            consumer.let_go(message)
+            _stop(app, run)
+            raise
+        message.finish(consumer)
+        app.sensors.on_stream_event_out(message.tp, message.offset, stream, stream.current_event)
+        app.sensors.on_message_out(message.tp, message.offset, message)
+
+
+def _run(message: RunMessage, *, follows: bool) -> Run:
+    records = message.records
+    return Run(
+        topic=message.topic,
+        partition=message.partition,
+        start=message.link.start,
+        end=message.link.end,
+        follows=follows,
+        offsets=[record.offset for record in records],
+        timestamps_ms=[record.timestamp for record in records],
+        keys=[record.key for record in records],
+        values=[record.value for record in records],
+        headers=[record.headers for record in records],
+    )
+
+
+def _stop(app: faust.App, run: Run) -> None:
+    if not app.should_stop:
+        reason = UnfinishedRunError(f"{run.topic}[{run.partition}] {run.start}..{run.end}: its loop was left")
+        app.add_future(app.crash(reason))

@@ -1,0 +1,74 @@
+"""Starting servers together, waiting until all of them serve, and saying why one does not."""
+
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from driftline.stack.embedded import log_file
+from driftline.stack.errors import ServerDiedError, StackError
+from driftline.stack.processes import Process, alive, spawn
+from driftline.stack.server import Server
+
+__all__ = ["last_lines", "prepare", "start", "wait_ready"]
+
+_POLL_S = 0.03
+_LOG_KEPT_BYTES = 10_000_000
+
+
+def prepare(servers: Sequence[Server]) -> None:
+    """Do what must be done once before the first start of each of `servers`, at the same time."""
+    due = [s for s in servers if s.prepare and s.prepared is not None and not s.prepared.exists()]
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(_prepare, due))
+
+
+def start(server: Server, data: Path) -> Process:
+    log = log_file(data, server.name)
+    log.parent.mkdir(exist_ok=True)
+    if log.exists() and log.stat().st_size > _LOG_KEPT_BYTES:
+        log.replace(log.with_suffix(".log.1"))
+    return spawn(
+        server.command,
+        name=server.name,
+        stack=data,
+        environment=server.environment,
+        folder=server.folder,
+        log=log,
+    )
+
+
+def wait_ready(servers: Mapping[Server, Process], data: Path, *, patience_s: float = 90) -> None:
+    """Return when every server serves; raise as soon as one has ended, or when patience has."""
+    waiting = dict(servers)
+    deadline = time.monotonic() + patience_s
+    while waiting:
+        for server, process in list(waiting.items()):
+            if not alive(process):
+                log = log_file(data, server.name)
+                raise ServerDiedError(server.name, log=log, last_words=last_lines(log, 15))
+            if server.ready():
+                del waiting[server]
+        if waiting and time.monotonic() > deadline:
+            names = ", ".join(server.name for server in waiting)
+            raise StackError(f"no answer from {names} in {patience_s:.0f} s", hint=f"see the logs in {data / 'logs'}")
+        time.sleep(_POLL_S)
+
+
+def last_lines(log: Path, count: int) -> str:
+    """The last `count` lines of `log`, or less where it is shorter, or nothing where there is none."""
+    try:
+        with log.open("rb") as stream:
+            stream.seek(max(0, log.stat().st_size - 65_536))
+            return "\n".join(stream.read().decode(errors="replace").splitlines()[-count:])
+    except FileNotFoundError:
+        return ""
+
+
+def _prepare(server: Server) -> None:
+    done = subprocess.run(  # noqa: S603 - no shell, and the command is ours
+        server.prepare, env=dict(server.environment), cwd=server.folder, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise StackError(f"{server.name} could not prepare its data folder: {done.stderr or done.stdout}")

@@ -1,0 +1,95 @@
+"""A stack as an object, for tests and scripts: it ends with the process that started it."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from driftline.stack.errors import StackError
+from driftline.stack.lifecycle import start, wait_ready
+from driftline.stack.operations import bring_down, bring_up, servers_of
+from driftline.stack.places import cache_folder
+from driftline.stack.processes import kill, marked, terminate
+from driftline.stack.state import Endpoints, State
+from driftline.stack.watchdog import Guard, guard
+
+__all__ = ["Stack"]
+
+
+class Stack:
+    """Real servers on this machine.
+
+    >>> with Stack.start() as stack:  # doctest: +SKIP
+    ...     print(stack.endpoints.bootstrap)
+    127.0.0.1:9092
+    """
+
+    def __init__(self, data: Path, state: State, *, cache: Path, temporary: bool, watch: Guard) -> None:
+        self.data = data
+        self._state = state
+        self._cache = cache
+        self._temporary = temporary
+        self._watch = watch
+
+    @classmethod
+    def start(
+        cls, data: Path | None = None, *, brokers: int = 1, port: int | None = None, cache: Path | None = None
+    ) -> Self:
+        """Bring up a stack that ends with this process, however this process ends.
+
+        Without `data` it lives in a temporary folder, which goes with it.
+        """
+        temporary = data is None
+        folder = Path(tempfile.mkdtemp(prefix="driftline-")) if data is None else data
+        folder = folder.resolve()
+        cache = cache or cache_folder(os.environ)
+        # Before the first server: a kill -9 while they start must not leave them behind either.
+        watch = guard(folder, purge=temporary)
+        try:
+            state = bring_up(folder, brokers=brokers, port=port, cache=cache).state
+        except BaseException:
+            watch.dismiss()
+            if temporary:
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
+        return cls(folder, state, cache=cache, temporary=temporary, watch=watch)
+
+    @property
+    def endpoints(self) -> Endpoints:
+        return self._state.endpoints
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """The names that `kill` and `restart` take."""
+        return self._state.servers
+
+    def kill(self, name: str) -> None:
+        """End server `name` as a power failure would."""
+        self._check(name)
+        kill(process for process in marked(self.data) if process.name == name)
+
+    def restart(self, name: str) -> None:
+        """Start server `name` on its old port and return when it serves; one that still runs is ended first."""
+        self._check(name)
+        terminate(process for process in marked(self.data) if process.name == name)
+        (server,) = (s for s in servers_of(self.data, self._state, self._cache) if s.name == name)
+        wait_ready({server: start(server, self.data)}, self.data)
+
+    def stop(self) -> None:
+        """Bring the stack down. Its data stays, unless it was temporary."""
+        bring_down(self.data, purge=self._temporary)
+        self._watch.dismiss()
+
+    def _check(self, name: str) -> None:
+        if name not in self.servers:
+            raise StackError(f"unknown server {name!r}; known: {', '.join(self.servers)}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()

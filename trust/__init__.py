@@ -1,8 +1,11 @@
 """Keys, signatures and envelopes: what makes a command or a bundle worth obeying."""
 
 from schemas.canonical import canonical_json, content_id, with_content_id
+from trust.bundle import Bundle, open_bundle, open_manifest, pack_bundle, read_bundle
 from trust.envelope import Opened, open_envelope, seal
 from trust.errors import (
+    BundleError,
+    DigestMismatchError,
     EnvelopeError,
     KeyFileError,
     KeyringError,
@@ -21,6 +24,9 @@ from trust.records import open_command, open_record, sign_record
 from trust.succession import read_keyring, seal_keyring, succeed, write_keyring
 
 __all__ = [
+    "Bundle",
+    "BundleError",
+    "DigestMismatchError",
     "EnvelopeError",
     "Key",
     "KeyFileError",
@@ -41,10 +47,14 @@ __all__ = [
     "content_id",
     "load_signer",
     "make_key",
+    "open_bundle",
     "open_command",
     "open_envelope",
+    "open_manifest",
     "open_record",
+    "pack_bundle",
     "pin",
+    "read_bundle",
     "read_keyring",
     "revoke",
     "rotate",

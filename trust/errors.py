@@ -3,6 +3,8 @@
 from schemas.errors import DriftlineError
 
 __all__ = [
+    "BundleError",
+    "DigestMismatchError",
     "EnvelopeError",
     "KeyFileError",
     "KeyringError",
@@ -50,6 +52,19 @@ class RevokedKeyError(UntrustedError):
 
 class TamperedError(TrustError):
     """The record around an envelope says something else than what was signed."""
+
+
+class BundleError(TrustError):
+    """A bundle that is damaged, or whose parts do not belong together."""
+
+
+class DigestMismatchError(BundleError):
+    """Content that is not the one that was promised."""
+
+    def __init__(self, *, what: str, promised: str, found: str) -> None:
+        super().__init__(f"{what} has digest {found:.12}; promised was {promised:.12}")
+        self.promised = promised
+        self.found = found
 
 
 class WrongDeviceError(TrustError):

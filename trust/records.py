@@ -4,11 +4,12 @@ All other fields are signed. Whoever opens such a record works with what was sig
 """
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import Field, fields, replace
 from typing import Any, TypeVar
 
 from securesystemslib.signer import Signer
 
+from schemas.errors import SchemaError
 from schemas.operators import AuditCheckpoint
 from schemas.policy import Policy
 from schemas.record import as_plain, from_plain
@@ -18,8 +19,9 @@ from trust.errors import EnvelopeError, TamperedError, WrongDeviceError
 from trust.keyring import Keyring
 from trust.kinds import Kind
 
-__all__ = ["open_command", "open_record", "sign_record"]
+__all__ = ["open_command", "open_record", "read_signed", "sign_record"]
 
+T = TypeVar("T")
 Signed = TypeVar("Signed", Command, Policy, AuditCheckpoint)
 
 _KINDS: dict[type[Any], Kind] = {
@@ -59,11 +61,20 @@ def open_command(envelope: str, keyring: Keyring, *, device_id: str) -> Command:
     return command
 
 
-def _signed(cls: type[Signed], envelope: str, keyring: Keyring) -> Signed:
-    found = open_envelope(envelope, _KINDS[cls], keyring).fields
+def read_signed(cls: type[T], kind: Kind, text: str | bytes, keyring: Keyring, /, **unsigned: Any) -> T:
+    """Return the record inside an envelope, verified; `unsigned` fills the fields that the envelope cannot hold."""
+    found = open_envelope(text, kind, keyring).fields
     # A newer signer may know more fields; what this reader does not know, it does not act on.
-    known = {field.name: found[field.name] for field in fields(cls) if field.name in found}
+    known = {field.name: found[field.name] for field in _fields(cls) if field.name in found}
     try:
-        return from_plain(cls, {**known, "envelope": envelope})
-    except (TypeError, KeyError, ValueError, AttributeError) as error:
+        return from_plain(cls, {**known, **unsigned})
+    except (TypeError, KeyError, ValueError, AttributeError, SchemaError) as error:
         raise EnvelopeError(f"the signed {cls.__name__} does not fit its record: {error}") from error
+
+
+def _fields(cls: type[Any]) -> tuple[Field[Any], ...]:
+    return fields(cls)
+
+
+def _signed(cls: type[Signed], envelope: str, keyring: Keyring) -> Signed:
+    return read_signed(cls, _KINDS[cls], envelope, keyring, envelope=envelope)

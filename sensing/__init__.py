@@ -1,0 +1,34 @@
+"""What a number means, for device, trainer and streams alike: pipelines, grids, sketches, simulated fleets."""
+
+from sensing.errors import GridError, ReadingError, SensingError, UnknownPipelineError
+from sensing.grids import DEFAULT_BINS, Binner, bin_counts, check_grid, make_grid
+from sensing.identity import canonical_json, content_id
+from sensing.pipelines import PIPELINES, Pipeline, Stream, Vectors, pipeline_named, run_batch
+from sensing.sketch import Sketch, SketchedWindow, feature_stats, merge, tally_of
+from sensing.tally import Tally
+
+__all__ = [
+    "DEFAULT_BINS",
+    "PIPELINES",
+    "Binner",
+    "GridError",
+    "Pipeline",
+    "ReadingError",
+    "SensingError",
+    "Sketch",
+    "SketchedWindow",
+    "Stream",
+    "Tally",
+    "UnknownPipelineError",
+    "Vectors",
+    "bin_counts",
+    "canonical_json",
+    "check_grid",
+    "content_id",
+    "feature_stats",
+    "make_grid",
+    "merge",
+    "pipeline_named",
+    "run_batch",
+    "tally_of",
+]

@@ -1,0 +1,143 @@
+"""Sketches: feature vectors are counted into windows of event time, and come out as `FeatureStats`."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.feature_stats import FeatureStats
+from schemas.grid import Grid
+from sensing.errors import GridError
+from sensing.grids import Binner
+from sensing.pipelines.base import Arrays
+from sensing.pipelines.state import join, part
+from sensing.tally import Ints, Tally
+from sensing.windows import EventWindows
+
+__all__ = ["Sketch", "SketchedWindow", "feature_stats", "merge", "tally_of"]
+
+_TALLY_FIELDS = ("counts", "missing", "out_of_range", "mean", "m2", "min", "max")
+
+
+class SketchedWindow(NamedTuple):
+    """A window that is done, and what was counted in it."""
+
+    start_ms: int
+    end_ms: int
+    tally: Tally
+
+
+class Sketch:
+    """Counts vectors into windows of event time; see `EventWindows` for what late samples and odd clocks do."""
+
+    def __init__(self, grid: Grid, *, window_ms: int = 60_000, lateness_ms: int = 5_000) -> None:
+        self._binner = Binner(grid)
+        self._windows = EventWindows(window_ms, lateness_ms, self._begin)
+
+    def add(self, at_ms: Ints, matrix: NDArray[Any]) -> list[SketchedWindow]:
+        """Count vectors, and return the windows that are done by that."""
+        if not len(at_ms):
+            return []
+        for start, rows in self._windows.pieces(at_ms):
+            self._windows.content(start).add(self._binner.count(matrix[rows]))
+        return self._sketched(self._windows.advance(int(at_ms.max())))
+
+    def flush(self) -> list[SketchedWindow]:
+        """Close all windows, done or not."""
+        return self._sketched(self._windows.flush())
+
+    def freeze(self) -> Arrays:
+        """Return the open windows, for a restart to go on with."""
+        newest = self._windows.newest_ms
+        opened = {f"w{start}": _arrays(tally) for start, tally in self._windows.open.items()}
+        return {"newest": np.array([] if newest is None else [newest], dtype=np.int64), **join(**opened)}
+
+    def thaw(self, state: Arrays) -> None:
+        self._windows.newest_ms = int(state["newest"][0]) if len(state["newest"]) else None
+        for name in sorted({key.partition(".")[0] for key in state} - {"newest"}):
+            tally = _tally(part(state, name))
+            if tally.counts.shape != self._begin().counts.shape:
+                raise GridError(f"a kept window has counts of shape {tally.counts.shape}, which its grid has not")
+            self._windows.open[int(name[1:])] = tally
+
+    def _begin(self) -> Tally:
+        return Tally.empty(len(self._binner.grid.features), self._binner.bins)
+
+    def _sketched(self, done: list[tuple[int, Tally]]) -> list[SketchedWindow]:
+        return [SketchedWindow(start, start + self._windows.length_ms, tally) for start, tally in done]
+
+
+def feature_stats(
+    window: SketchedWindow, *, device_id: str, model_id: str, pipeline: str, grid_id: str, boot_id: str, seq: int
+) -> FeatureStats:
+    """Write a window down as the record that goes out."""
+    tally = window.tally
+    return FeatureStats(
+        device_id=device_id,
+        model_id=model_id,
+        pipeline=pipeline,
+        grid_id=grid_id,
+        boot_id=boot_id,
+        seq=seq,
+        window_start_ms=window.start_ms,
+        window_end_ms=window.end_ms,
+        samples=tally.samples,
+        counts=_uint32(tally.counts),
+        missing=_uint32(tally.missing),
+        out_of_range=_uint32(tally.out_of_range),
+        mean=_float32(tally.mean),
+        m2=_float32(tally.m2),
+        min=_float32(tally.min),
+        max=_float32(tally.max),
+    )
+
+
+def tally_of(stats: FeatureStats, grid: Grid) -> Tally:
+    """Read a record's arrays back; refuses lengths that the grid does not have."""
+    features = len(grid.features)
+    wanted = {"counts": features * grid.bins}
+    for name in _TALLY_FIELDS:
+        found = len(getattr(stats, name))
+        if found != 4 * wanted.get(name, features):
+            raise GridError(
+                f"{name} of {stats.device_id} {stats.boot_id}/{stats.seq} holds {found} bytes; "
+                f"grid {grid.grid_id:.12} wants {4 * wanted.get(name, features)}"
+            )
+    return Tally(
+        samples=stats.samples,
+        counts=np.frombuffer(stats.counts, "<u4").astype(np.int64).reshape(features, grid.bins),
+        missing=np.frombuffer(stats.missing, "<u4").astype(np.int64),
+        out_of_range=np.frombuffer(stats.out_of_range, "<u4").astype(np.int64),
+        mean=np.frombuffer(stats.mean, "<f4").astype(np.float64),
+        m2=np.frombuffer(stats.m2, "<f4").astype(np.float64),
+        min=np.frombuffer(stats.min, "<f4").astype(np.float64),
+        max=np.frombuffer(stats.max, "<f4").astype(np.float64),
+    )
+
+
+def merge(tallies: Sequence[Tally]) -> Tally:
+    """Add tallies of one grid up; counts exactly, moments to rounding."""
+    if not tallies:
+        raise ValueError("nothing to merge: at least one tally is wanted")
+    total = Tally.empty(*tallies[0].counts.shape)
+    for tally in tallies:
+        total.add(tally)
+    return total
+
+
+def _uint32(counts: Ints) -> bytes:
+    return np.minimum(counts, np.iinfo(np.uint32).max).astype("<u4").tobytes()
+
+
+def _float32(moments: NDArray[np.float64]) -> bytes:
+    with np.errstate(over="ignore"):
+        return moments.astype("<f4").tobytes()
+
+
+def _arrays(tally: Tally) -> Arrays:
+    return {"samples": np.array(tally.samples), **{name: getattr(tally, name).copy() for name in _TALLY_FIELDS}}
+
+
+def _tally(state: Arrays) -> Tally:
+    return Tally(samples=int(state["samples"]), **{name: state[name].copy() for name in _TALLY_FIELDS})

@@ -1,0 +1,25 @@
+"""How the spread has changed."""
+
+import numpy as np
+
+from streams.drift.normal import f_score
+from streams.drift.scores.pair import Floats, Pair
+
+__all__ = ["variance_ratio", "variance_z"]
+
+
+def variance_ratio(pair: Pair) -> Floats:
+    """Live variance over reference variance; 1 is unchanged, 0 a constant, NaN where either has none."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio: Floats = pair.live.variance / pair.reference.variance
+    return ratio
+
+
+def variance_z(pair: Pair) -> Floats:
+    """Normal score of the ratio: an F test whose degrees of freedom are divided by the variance's dispersion."""
+    reference, live = pair.reference, pair.live
+    dispersion = reference.dispersion_variance
+    above = (live.usable - 1) / dispersion
+    # How well the dispersion is known limits what a window can prove, as in a ratio of mean squares.
+    below = 1 / (dispersion / np.maximum(reference.usable - 1, 1) + 1 / np.maximum(4 * reference.trials, 1))
+    return f_score(variance_ratio(pair), above, below)

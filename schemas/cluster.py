@@ -13,8 +13,10 @@ class Cluster:
     bootstrap: str = "127.0.0.1:9092"
     registry_url: str = "http://127.0.0.1:8081"
     prefix: str = ""
-    # Under librdkafka's names: security.protocol, ssl.ca.location, sasl.username and their like.
-    security: Mapping[str, str] = field(default_factory=dict)
+    # Under librdkafka's names: security.protocol, ssl.ca.location, sasl.password and their like; never printed.
+    security: Mapping[str, str] = field(default_factory=dict, repr=False)
+    # Under SchemaRegistryClient's names: ssl.ca.location, basic.auth.user.info and their like; never printed.
+    registry_security: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def client_settings(self) -> dict[str, str]:
         """Return what every librdkafka client of this cluster is made with."""

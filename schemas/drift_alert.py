@@ -5,7 +5,7 @@ from dataclasses import field
 from enum import StrEnum
 from typing import Annotated
 
-from schemas.fields import Millis
+from schemas.fields import Millis, Total
 from schemas.record import record
 
 __all__ = ["AlertState", "Binned", "DriftAlert", "Evidence", "Severity"]
@@ -45,9 +45,9 @@ class Evidence:
     """What an alert stands on."""
 
     scores: Annotated[Mapping[str, float], "Scores by name, at the last change."]
-    samples: Annotated[int, "Samples within the horizon."]
+    samples: Annotated[Total, "Samples within the horizon."]
     reference: Annotated[str, "What was compared with: a baseline's id, or the name of another reference."]
-    horizon_ms: Annotated[int, "How far back the scores look, milliseconds."]
+    horizon_ms: Annotated[Total, "How far back the scores look, milliseconds."]
     top_bins: Annotated[tuple[Binned, ...], "The bins that moved most, most first."] = ()
     ranked: Annotated[tuple[str, ...], "All affected features, gravest first."] = ()
 
@@ -69,7 +69,7 @@ class DriftAlert:
     summary: Annotated[str, "One line for a person."]
     evidence: Annotated[Evidence, "What it stands on."]
     policy_id: Annotated[str, "The policy in force."]
-    policy_revision: Annotated[int, "Its revision."]
+    policy_revision: Annotated[Total, "Its revision."]
     members: Annotated[tuple[str, ...], "Devices that a cohort's alert groups."] = ()
     silenced: Annotated[bool, "A silence covers it: nobody is notified."] = False
     by: Annotated[str, "Who acknowledged or resolved it; empty when it happened by itself."] = ""

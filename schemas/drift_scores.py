@@ -5,7 +5,7 @@ from dataclasses import field
 from enum import StrEnum
 from typing import Annotated
 
-from schemas.fields import Count, Float32, Millis, Uint32s
+from schemas.fields import Count, Float32, Float64s, Millis, Total, Uint32s
 from schemas.record import record
 
 __all__ = ["CohortPane", "DriftScores", "FeatureScores", "Verdict"]
@@ -39,12 +39,12 @@ class DriftScores:
     grid_id: Annotated[str, "The grid that was scored on."]
     baseline_id: Annotated[str, "The reference; empty when the policy compares with something else."]
     policy_id: Annotated[str, "The policy in force."]
-    policy_revision: Annotated[int, "Its revision."]
+    policy_revision: Annotated[Total, "Its revision."]
     boot_id: Annotated[str, "With seq: the window that completed the scores."]
-    seq: Annotated[int, "See boot_id."]
+    seq: Annotated[Total, "See boot_id."]
     window_end_ms: Annotated[Millis, "End of that window, device clock."]
-    horizon_ms: Annotated[int, "How far back the scores look, milliseconds."]
-    samples: Annotated[int, "Feature vectors within the horizon."]
+    horizon_ms: Annotated[Total, "How far back the scores look, milliseconds."]
+    samples: Annotated[Total, "Feature vectors within the horizon."]
     verdict: Annotated[Verdict, "The gravest verdict of any feature."]
     drifted: Annotated[Count, "Features whose verdict is drift."]
     complete: Annotated[bool, "Every feature is listed; otherwise only those above the report floor."]
@@ -62,13 +62,13 @@ class CohortPane:
     grid_id: Annotated[str, "The grid that is counted on."]
     source_partition: Annotated[Count, "Partition of the feature statistics that this share comes from."]
     pane_start_ms: Annotated[Millis, "Start of the pane, device clocks."]
-    pane_ms: Annotated[int, "Length of the pane, milliseconds."]
+    pane_ms: Annotated[Total, "Length of the pane, milliseconds."]
     devices: Annotated[tuple[str, ...], "Devices that contributed."]
-    samples: Annotated[int, "Feature vectors in the share."]
+    samples: Annotated[Total, "Feature vectors in the share."]
     counts: Annotated[Uint32s, "Samples per bin, uint32, features x bins, row by row."]
     missing: Annotated[Uint32s, "Samples without a usable value, uint32 per feature."]
     out_of_range: Annotated[Uint32s, "Samples outside the grid's declared range, uint32 per feature."]
-    mean: Annotated[bytes, "Mean of the usable values, little-endian float64 per feature."]
-    m2: Annotated[bytes, "Sum of squared differences from the mean, little-endian float64 per feature."]
+    mean: Annotated[Float64s, "Mean of the usable values, little-endian float64 per feature."]
+    m2: Annotated[Float64s, "Sum of squared differences from the mean, little-endian float64 per feature."]
     model_id: Annotated[str, "The model, where the cohort is one of devices with the same model."] = ""
     mean_score: Annotated[Float32, "Mean of the devices' multivariate drift scores."] = 0.0

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from schemas.fields import Count, Float32s, Millis, Uint32s, Uuid
+from schemas.fields import Count, Float32s, Millis, Total, Uint32s, Uuid
 from schemas.record import record
 
 __all__ = ["FeatureStats"]
@@ -17,10 +17,10 @@ class FeatureStats:
     pipeline: Annotated[str, "Feature pipeline that made the vectors, as name/version."]
     grid_id: Annotated[str, "Grid whose bins are counted; gives the order of features and the number of bins."]
     boot_id: Annotated[Uuid, "One life of the gateway's counter `seq`."]
-    seq: Annotated[int, "Counts a device's windows within a boot_id, from 0; with both a window is known."]
+    seq: Annotated[Total, "Counts a device's windows within a boot_id, from 0; with both a window is known."]
     window_start_ms: Annotated[Millis, "Start of the window, device clock, inclusive."]
     window_end_ms: Annotated[Millis, "End of the window, device clock, exclusive."]
-    samples: Annotated[int, "Feature vectors in the window, missing values included; 0 or more."]
+    samples: Annotated[Total, "Feature vectors in the window, missing values included; 0 or more."]
     counts: Annotated[Uint32s, "Samples per bin, uint32, features x bins, row by row in the grid's order."]
     missing: Annotated[Uint32s, "Samples without a usable value (absent, NaN, infinite), uint32 per feature."]
     out_of_range: Annotated[Uint32s, "Samples outside the grid's declared range, uint32 per feature; binned too."]

@@ -5,7 +5,7 @@ from dataclasses import field
 from enum import StrEnum
 from typing import Annotated
 
-from schemas.fields import Float32, Millis, Uuid
+from schemas.fields import Float32, Millis, Total, Uuid
 from schemas.record import record
 
 __all__ = ["Device", "DeviceState", "Heartbeat", "Slot", "SlotState"]
@@ -55,13 +55,13 @@ class Heartbeat:
     slots: Annotated[tuple[Slot, ...], "Both slots."]
     pipelines: Annotated[tuple[str, ...], "Feature pipelines it can run, as name/version."]
     labels: Annotated[Mapping[str, str], "Hardware, firmware, region and what else the device says of itself."]
-    revision: Annotated[int, "Revision of the last command that it took up; 0 for none."]
-    spool_records: Annotated[int, "Records waiting to be sent."]
-    spool_bytes: Annotated[int, "Their size."]
-    spool_dropped: Annotated[int, "Records given up since the device was enrolled, for want of room or for age."]
+    revision: Annotated[Total, "Revision of the last command that it took up; 0 for none."]
+    spool_records: Annotated[Total, "Records waiting to be sent."]
+    spool_bytes: Annotated[Total, "Their size."]
+    spool_dropped: Annotated[Total, "Records given up since the device was enrolled, for want of room or for age."]
     cpu_share: Annotated[Float32, "Use of one core since the last heartbeat; NaN if unknown."]
-    memory_bytes: Annotated[int, "Resident memory of the gateway."]
-    disk_free_bytes: Annotated[int, "Free space where bundles are installed."]
+    memory_bytes: Annotated[Total, "Resident memory of the gateway."]
+    disk_free_bytes: Annotated[Total, "Free space where bundles are installed."]
     safe_mode: Annotated[bool, "No model works; the rules decide."] = False
 
 
@@ -73,7 +73,7 @@ class Device:
     state: Annotated[DeviceState, "Whether it takes part."]
     labels: Annotated[Mapping[str, str], "What operators and the device say of it; operators win."]
     model_id: Annotated[str, "The model it last said it runs."]
-    revision: Annotated[int, "Revision of the last command that was issued to it; 0 for none."]
+    revision: Annotated[Total, "Revision of the last command that was issued to it; 0 for none."]
     registered_ms: Annotated[Millis, "When it was registered."]
     last_seen_ms: Annotated[Millis, "Broker time of the last heartbeat; 0 for never."]
     agent_version: Annotated[str, "Version of its software."] = ""

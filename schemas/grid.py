@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated
 
-from schemas.fields import Count
+from schemas.fields import Count, Total
 from schemas.record import record
 
 __all__ = ["Baseline", "FeatureBaseline", "FeatureGrid", "FeatureKind", "Grid"]
@@ -50,8 +50,8 @@ class FeatureBaseline:
 
     name: Annotated[str, "The feature's name in its pipeline."]
     counts: Annotated[tuple[int, ...], "Reference samples per bin, as many as the grid has bins."]
-    missing: Annotated[int, "Reference samples without a usable value."]
-    out_of_range: Annotated[int, "Reference samples outside the grid's declared range."]
+    missing: Annotated[Total, "Reference samples without a usable value."]
+    out_of_range: Annotated[Total, "Reference samples outside the grid's declared range."]
     mean: Annotated[float, "Mean of the usable reference values."]
     variance: Annotated[float, "Variance of the usable reference values, with n-1; 0 for a constant."]
     min: Annotated[float, "Smallest usable reference value."]
@@ -72,5 +72,5 @@ class Baseline:
     model_id: Annotated[str, "The model that this is the reference of, as name/version."]
     grid_id: Annotated[str, "The grid that the counts are on."]
     pipeline: Annotated[str, "The pipeline, as name/version."]
-    samples: Annotated[int, "Feature vectors in the reference, missing values included."]
+    samples: Annotated[Total, "Feature vectors in the reference, missing values included."]
     features: Annotated[tuple[FeatureBaseline, ...], "In the grid's order."]

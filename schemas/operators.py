@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import field
 from typing import Annotated
 
-from schemas.fields import Count, Millis, Uuid
+from schemas.fields import Count, Millis, Total, Uuid
 from schemas.record import record
 
 __all__ = ["AuditCheckpoint", "AuditEntry", "OperatorRequest"]
@@ -40,7 +40,7 @@ class AuditCheckpoint:
     """A signed running hash over the audit log, so that nothing can be removed or altered unseen."""
 
     partition: Annotated[Count, "Partition of the audit log; equals the record's key."]
-    next_offset: Annotated[int, "The first record that is not yet covered."]
+    next_offset: Annotated[Total, "The first record that is not yet covered."]
     digest: Annotated[str, "SHA-256, in hex, over the previous digest and each record's partition, offset, bytes."]
     at_ms: Annotated[Millis, "When it was taken."]
     envelope: Annotated[str, "Signature over the other fields: a DSSE envelope, JSON."]

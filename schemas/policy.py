@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from schemas.fields import Count, Millis
+from schemas.fields import Count, Millis, Total
 from schemas.record import record
 
 __all__ = ["Policy", "PolicyApplied"]
@@ -13,7 +13,7 @@ class Policy:
     """A signed policy document."""
 
     policy_id: Annotated[str, "The policy's name; equals the record's key."]
-    revision: Annotated[int, "Rises with every change; an older one is ignored."]
+    revision: Annotated[Total, "Rises with every change; an older one is ignored."]
     document: Annotated[str, "The policy, TOML."]
     envelope: Annotated[str, "Signature over name, revision and document: a DSSE envelope, JSON."]
     issued_ms: Annotated[Millis, "When it was issued."]
@@ -27,7 +27,7 @@ class PolicyApplied:
 
     partition: Annotated[Count, "Partition of the source topic; equals the record's key."]
     source_topic: Annotated[str, "The topic that is judged."]
-    source_offset: Annotated[int, "The first record that was judged so."]
+    source_offset: Annotated[Total, "The first record that was judged so."]
     policy_id: Annotated[str, "The policy."]
-    policy_revision: Annotated[int, "Its revision."]
+    policy_revision: Annotated[Total, "Its revision."]
     at_ms: Annotated[Millis, "When the worker took it up."]

@@ -5,7 +5,7 @@ from dataclasses import field
 from enum import StrEnum
 from typing import Annotated
 
-from schemas.fields import Millis
+from schemas.fields import Millis, Total
 from schemas.record import record
 
 __all__ = ["ModelRelease", "ReleaseStage"]
@@ -32,7 +32,7 @@ class ModelRelease:
     grid_id: Annotated[str, "The pipeline's grid."]
     baseline_id: Annotated[str, "Its reference for drift."]
     bundle_sha256: Annotated[str, "SHA-256 of the bundle, in hex; also its name in the store."]
-    bundle_bytes: Annotated[int, "Size of the bundle."]
+    bundle_bytes: Annotated[Total, "Size of the bundle."]
     bundle_url: Annotated[str, "Where gateways fetch the bundle; the digest decides whether it is the right one."]
     manifest: Annotated[str, "The signed manifest of the bundle: a DSSE envelope, JSON."]
     created_ms: Annotated[Millis, "When the release was made."]

@@ -5,7 +5,7 @@ from dataclasses import field
 from enum import StrEnum
 from typing import Annotated
 
-from schemas.fields import Count, Millis, Uuid
+from schemas.fields import Count, Millis, Total, Uuid
 from schemas.record import record
 
 __all__ = [
@@ -54,14 +54,31 @@ class DeviceInRollout(StrEnum):
     """How far one device is in one rollout."""
 
     UNKNOWN = "unknown"
+    # Its turn has not come, or has and waits for the rate.
     WAITING = "waiting"
+    # The same, but it is offline; left behind within the plan's share.
+    OFFLINE = "offline"
+    # Another rollout has it.
+    HELD = "held"
     COMMANDED = "commanded"
     IN_PROGRESS = "in_progress"
+    # Commanded, then offline for longer than the timeout; the command stands.
+    ABSENT = "absent"
+    # Failed, and will be tried again.
+    BACKING_OFF = "backing_off"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     TIMED_OUT = "timed_out"
+    # Told to go back to what it ran before.
+    RETURNING = "returning"
+    # Told so, and not heard from in time; the command stands.
+    STRANDED = "stranded"
     ROLLED_BACK = "rolled_back"
+    # A newer rollout took it over.
     SUPERSEDED = "superseded"
+    # Its hardware or firmware fails as a class.
+    QUARANTINED = "quarantined"
+    # No longer in the cohort, or revoked.
     LEFT = "left"
 
 
@@ -127,7 +144,7 @@ class RolloutDevice:
     device_id: Annotated[str, "The device."]
     state: Annotated[DeviceInRollout, "How far it is."]
     stage: Annotated[Count, "The stage that took it in, from 0."]
-    revision: Annotated[int, "Revision of the command it was given; 0 for none yet."]
+    revision: Annotated[Total, "Revision of the command it was given; 0 for none yet."]
     attempts: Annotated[Count, "Commands given so far."]
     previous_model_id: Annotated[str, "What it ran before; where a rollback leads."]
     reason: Annotated[str, "What it said last, for a person."]
@@ -139,11 +156,11 @@ class Command:
     """What a device should run. It does not expire; an older revision is ignored."""
 
     device_id: Annotated[str, "The device; equals the record's key."]
-    revision: Annotated[int, "Rises with every command to the device."]
+    revision: Annotated[Total, "Rises with every command to the device."]
     rollout_id: Annotated[str, "The rollout it belongs to."]
     model_id: Annotated[str, "What to run, as name/version."]
     bundle_sha256: Annotated[str, "SHA-256 of the bundle, in hex."]
-    bundle_bytes: Annotated[int, "Size of the bundle."]
+    bundle_bytes: Annotated[Total, "Size of the bundle."]
     bundle_url: Annotated[str, "Where to fetch it."]
     issued_ms: Annotated[Millis, "When the command was issued."]
     envelope: Annotated[str, "What the device obeys: the signed fields, a DSSE envelope, JSON."]
@@ -157,11 +174,11 @@ class Ack:
     """What a device did about a command."""
 
     device_id: Annotated[str, "The device; equals the record's key."]
-    revision: Annotated[int, "The command's revision."]
+    revision: Annotated[Total, "The command's revision."]
     rollout_id: Annotated[str, "The command's rollout."]
     phase: Annotated[AckPhase, "What it did."]
     model_id: Annotated[str, "The model that serves now; empty in safe mode."]
     reason: Annotated[str, "Why, where it refused, failed, waited or fell back; for a person."]
     at_ms: Annotated[Millis, "Device clock."]
     boot_id: Annotated[Uuid, "One life of the gateway's counter `seq`."]
-    seq: Annotated[int, "Counts a device's acks within a boot_id; a late one is known by it."]
+    seq: Annotated[Total, "Counts a device's acks within a boot_id; a late one is known by it."]

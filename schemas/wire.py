@@ -1,0 +1,137 @@
+"""Records to Kafka's keys and values and back, as anyone with a schema registry reads them.
+
+A value is Confluent's framing: a zero byte, the schema's id as four bytes, big-endian, then the Avro body. A key is
+plain UTF-8. The subject of a topic's schema is `<topic>-value`.
+"""
+
+import struct
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from schemas.catalogue import Topic, topic_named
+from schemas.cluster import Cluster
+from schemas.codec import BodyReader, codec_of
+from schemas.errors import BadRecordError, SchemaError, WrongValueError
+from schemas.registry import Registry, monotonic_ms
+from schemas.schema_cache import fingerprint
+
+__all__ = ["HEADER_BYTES", "Contract", "body_header", "schema_id_in"]
+
+MAGIC = 0
+HEADER_BYTES = 5
+_HEADER = struct.Struct(">BI")
+
+
+def body_header(schema_id: int) -> bytes:
+    """Return what stands before a body.
+
+    >>> body_header(7).hex()
+    '0000000007'
+    """
+    return _HEADER.pack(MAGIC, schema_id)
+
+
+def schema_id_in(value: bytes) -> int:
+    """Return the id of the schema that a value was written with.
+
+    >>> schema_id_in(bytes.fromhex("000000000702"))
+    7
+    """
+    if len(value) < HEADER_BYTES:
+        raise BadRecordError("value", found=f"{len(value)} bytes", wanted=f"at least {HEADER_BYTES}")
+    magic, schema_id = _HEADER.unpack_from(value)
+    if magic != MAGIC:
+        raise BadRecordError("magic byte", found=f"0x{magic:02x}", wanted=f"0x{MAGIC:02x}")
+    return int(schema_id)
+
+
+class Contract:
+    """What goes over one fleet's topics: encodes and decodes records by the name of their topic, without its prefix."""
+
+    def __init__(self, cluster: Cluster, registry: Registry) -> None:
+        self.cluster = cluster
+        self.registry = registry
+        self._readers: dict[tuple[type[Any], int], tuple[object, BodyReader]] = {}
+
+    @classmethod
+    def connect(
+        cls, cluster: Cluster, *, cache_dir: Path | None = None, clock_ms: Callable[[], int] = monotonic_ms
+    ) -> "Contract":
+        """Open the contract of a cluster, which works from the ids in `cache_dir` while the registry is away.
+
+        `registry.confirm()` is called once; whoever runs for long calls it again until it returns True.
+        """
+        registry = Registry(cluster, cache_dir=cache_dir, clock_ms=clock_ms)
+        registry.confirm()
+        return cls(cluster, registry)
+
+    def subject_of(self, topic: Topic) -> str:
+        return f"{self.cluster.named(topic.name)}-value"
+
+    def register(self, topic_name: str) -> int:
+        """Register the schema of a topic, over the network, and return its id."""
+        topic = topic_named(topic_name)
+        return self.registry.register(self.subject_of(topic), codec_of(topic.record).schema)
+
+    def encode(self, topic_name: str, record: Any) -> tuple[bytes, bytes]:
+        """Return the key and value of a record.
+
+        `WrongValueError` names what does not fit. `RegistryAwayError`: the topic's schema has no known id yet.
+        """
+        topic = topic_named(topic_name)
+        if type(record) is not topic.record:
+            raise WrongValueError(topic_name, found=type(record).__name__, wanted=topic.record.__name__)
+        codec = codec_of(topic.record)
+        body = codec.encode(record)
+        schema_id = self.registry.id_of(self.subject_of(topic), codec.schema)
+        return topic.key_of(record).encode(), body_header(schema_id) + body
+
+    def decode(self, topic_name: str, key: bytes | None, value: bytes) -> Any:
+        """Return the record of a key and a value; a tombstone, which has no value, is for the caller to see.
+
+        `BadRecordError`: it is of no use, now or later. `RegistryAwayError`: it cannot be decoded now; try it again.
+        """
+        topic = topic_named(topic_name)
+        schema_id = schema_id_in(value)
+        try:
+            record = self._decode(topic, schema_id, value)
+        except BadRecordError:
+            # Perhaps the registry was rebuilt, and the id stands for something else by now.
+            if not self.registry.has_changed(schema_id):
+                raise
+            record = self._decode(topic, schema_id, value)
+        check_key(topic, key, record)
+        return record
+
+    def reader_of(self, topic: Topic, schema_id: int) -> BodyReader:
+        """Return the reader of bodies of the topic that carry the id; an unknown id is looked up over the network."""
+        schema = self.registry.schema_of(schema_id)
+        known = self._readers.get((topic.record, schema_id))
+        if known is None or known[0] is not schema:
+            known = self._readers[topic.record, schema_id] = (schema, _reader(topic, schema_id, schema))
+        return known[1]
+
+    def _decode(self, topic: Topic, schema_id: int, value: bytes) -> Any:
+        plain = self.reader_of(topic, schema_id).read(value, start=HEADER_BYTES)
+        return codec_of(topic.record).made(plain)
+
+
+def check_key(topic: Topic, key: bytes | None, record: Any) -> None:
+    """Raise `BadRecordError` unless the key is the one that the record must have."""
+    wanted = topic.key_of(record)
+    if key != wanted.encode():
+        raise BadRecordError("key", found=repr(key), wanted=f"{'/'.join(topic.key)} = {wanted!r}")
+
+
+def _reader(topic: Topic, schema_id: int, schema: Mapping[str, Any]) -> BodyReader:
+    codec = codec_of(topic.record)
+    try:
+        if fingerprint(schema) == codec.fingerprint:
+            return codec.reader
+        reader = codec.written_with(schema)
+    except SchemaError as error:
+        raise BadRecordError(f"schema id {schema_id}", found=str(error), wanted="an Avro schema that ends") from error
+    if reader.name != codec.reader.name:
+        raise BadRecordError(topic.name, found=f"{reader.name} (schema id {schema_id})", wanted=codec.reader.name)
+    return reader

@@ -1,18 +1,56 @@
-"""What tests of any room may ask for: real servers, and names of their own on them."""
+"""What tests of any room may ask for: real servers, and names of their own on them.
 
+The servers run in Docker where an engine and the images can be had, and as plain processes elsewhere; the head of
+the report says which, and why. `--stack` chooses by hand.
+"""
+
+import os
+import tempfile
 import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 
 from driftline.stack import Stack
+from driftline.stack.compose import Compose, compose_file, engine_problem, missing_images, pull_problem
+from driftline.stack.containers import Containers
+from driftline.stack.registry import require_compatibility
+from driftline.stack.state import State, save
+from driftline.stack.watchdog import guard
+
+
+@dataclass(frozen=True)
+class Way:
+    docker: bool
+    why: str
+
+    def __str__(self) -> str:
+        return f"stack: {'containers' if self.docker else 'embedded servers'}, because {self.why}"
+
+
+WAY = pytest.StashKey[Way]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--stack", choices=("auto", "docker", "embedded"), default="auto", help="how Kafka and the others are run"
+    )
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return str(_way(config))
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[Stack]:
+def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     """Kafka, schema registry and Valkey, started when the first test asks and shared by all."""
-    with Stack.start() as stack:
-        yield stack
+    if _way(request.config).docker:
+        yield from _containers(request)
+    else:
+        with Stack.start() as stack:
+            yield stack
 
 
 @pytest.fixture(scope="session")
@@ -35,3 +73,54 @@ def redis_url(stack: Stack) -> str:
 def prefix() -> str:
     """A beginning for topics, groups and keys that no other test has."""
     return f"t-{uuid.uuid4().hex[:8]}-"
+
+
+@pytest.fixture(scope="session")
+def planned_containers() -> Iterator[tuple[Path, State]]:
+    """Where the containers are noted down, and on which ports they will be."""
+    with tempfile.TemporaryDirectory(prefix="driftline-") as folder:
+        data = Path(folder).resolve()
+        state = Containers(data).plan(None, port=None)
+        os.environ.update(Compose(data, state.ports).environment)
+        yield data, state
+
+
+@pytest.fixture(scope="session")
+def docker_compose_file() -> str:
+    return str(compose_file())
+
+
+@pytest.fixture(scope="session")
+def docker_compose_project_name(planned_containers: tuple[Path, State]) -> str:
+    data, state = planned_containers
+    return Compose(data, state.ports).project
+
+
+def _containers(request: pytest.FixtureRequest) -> Iterator[Stack]:
+    data, state = request.getfixturevalue("planned_containers")
+    watch = guard(data, purge=True)
+    request.getfixturevalue("docker_services")
+    require_compatibility(state.ports["registry"])
+    save(data, state := replace(state, up=True))
+    with Stack(data, state, temporary=True, watch=watch) as stack:
+        yield stack
+
+
+def _way(config: pytest.Config) -> Way:
+    if WAY not in config.stash:
+        config.stash[WAY] = _choose(config.getoption("--stack"))
+    return config.stash[WAY]
+
+
+def _choose(wish: str) -> Way:
+    if wish == "embedded":
+        return Way(docker=False, why="--stack asks for them")
+    problem = engine_problem()
+    if not problem and (missing := missing_images()):
+        print(f"pulling {', '.join(missing)}", flush=True)
+        problem = pull_problem(missing)
+    if problem and wish == "docker":
+        raise pytest.UsageError(f"--stack=docker: {problem}")
+    if problem:
+        return Way(docker=False, why=f"Docker can't be used: {problem}")
+    return Way(docker=True, why="an engine and the images are there")

@@ -1,95 +1,116 @@
-"""The embedded stack laid out: which servers there are, with which files, on which ports."""
+"""Running the stack as processes of this machine."""
 
+import base64
 import random
-from collections.abc import Iterator, Mapping
+import shutil
+import uuid
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from driftline.stack.errors import StackError
-from driftline.stack.kafka import Broker, broker_properties, kafka_server
-from driftline.stack.ports import LOOPBACK, pick
-from driftline.stack.registry import registry_server, registry_url
+from driftline.stack.errors import ServerDiedError
+from driftline.stack.layout import assign_ports, endpoints, lay_out
+from driftline.stack.lifecycle import prepare, start, wait_ready
+from driftline.stack.lock import read_lock
+from driftline.stack.processes import Process, kill, marked, terminate
 from driftline.stack.server import Server
-from driftline.stack.state import Endpoints
-from driftline.stack.store import Software
-from driftline.stack.valkey import valkey_server, valkey_settings
+from driftline.stack.state import State, save
+from driftline.stack.store import provide
 
-__all__ = ["SIZES", "assign_ports", "endpoints", "lay_out", "log_file"]
+__all__ = ["Embedded"]
 
-# One broker to work with, three to see replication at work.
-SIZES = (1, 3)
-_USUAL = {"registry": 8081, "valkey": 6379}
-_FIRST_BROKER = 9092
+_BIND_ATTEMPTS = 3
+_PORT_IN_USE = "Address already in use"
 
 
-def assign_ports(brokers: int, *, asked: int | None, before: Mapping[str, int], rng: random.Random) -> dict[str, int]:
-    """Choose a free port for every listener: where it was `before`, or its usual one, or any.
+class Embedded:
+    """The processes that belong to the data folder `data`."""
 
-    `asked` is the first broker's, and is that or an error.
-    """
-    if brokers not in SIZES:
-        raise StackError(f"a stack has 1 or 3 brokers, not {brokers}")
-    taken: set[int] = set()
-    ports = {}
-    for name, usual in _listeners(brokers):
-        preferred = [port for port in (before.get(name), usual) if port is not None]
-        only = asked if name == "broker-1" else None
-        ports[name] = pick(name, asked=only, preferred=preferred, taken=taken, rng=rng)
-    return ports
+    kind = "embedded"
 
+    def __init__(self, data: Path, *, cache: Path) -> None:
+        self._data = data
+        self._cache = cache
 
-def lay_out(data: Path, *, brokers: int, cluster_id: str, ports: Mapping[str, int], software: Software) -> list[Server]:
-    """Write every server's files below `data` and return the servers, in the order of their starts."""
-    cluster = _cluster(brokers, ports)
-    servers = []
-    for broker in cluster:
-        folder = _folder(data, "kafka" if brokers == 1 else f"kafka-{broker.node}")
-        (folder / "server.properties").write_text(broker_properties(broker, cluster, folder), encoding="utf-8")
-        servers.append(kafka_server(broker, cluster, cluster_id=cluster_id, jars=software.kafka, folder=folder))
-    servers.append(
-        registry_server(
-            port=ports["registry"],
-            management_port=ports["registry-management"],
-            bootstrap=_bootstrap(cluster),
-            home=software.registry,
-            folder=_folder(data, "registry"),
+    def running(self) -> dict[str, int | None]:
+        return {process.name: process.pid for process in marked(self._data)}
+
+    def start(self, before: State | None, *, brokers: int, port: int | None) -> State:
+        # Servers of a stack that is not up are left over from a start that was killed.
+        self.stop()
+        software = provide(read_lock(), self._cache)
+        cluster_id = before.cluster_id if before else _new_cluster_id()
+        for attempt in range(1, _BIND_ATTEMPTS + 1):
+            ports = assign_ports(brokers, asked=port, before=before.ports if before else {}, rng=random.Random())
+            servers = lay_out(self._data, brokers=brokers, cluster_id=cluster_id, ports=ports, software=software)
+            state = State(
+                kind=self.kind,
+                brokers=brokers,
+                cluster_id=cluster_id,
+                up=False,
+                servers=tuple(server.name for server in servers),
+                ports=ports,
+                endpoints=endpoints(brokers, ports),
+            )
+            save(self._data, state)
+            try:
+                self._start_all(servers)
+            except ServerDiedError as error:
+                # Another program was quicker between our look and the server's; look again.
+                if _PORT_IN_USE not in error.last_words or attempt == _BIND_ATTEMPTS:
+                    raise
+            else:
+                return state
+        raise AssertionError("the last attempt either returns or raises")
+
+    def start_again(self, state: State, names: Sequence[str]) -> None:
+        self._start_all([server for server in self._servers(state) if server.name in names])
+
+    def kill(self, name: str) -> None:
+        kill(process for process in marked(self._data) if process.name == name)
+
+    def restart(self, state: State, name: str) -> None:
+        terminate(process for process in marked(self._data) if process.name == name)
+        self.start_again(state, [name])
+
+    def stop(self) -> tuple[str, ...]:
+        return _end(marked(self._data))
+
+    def purge(self, state: State) -> None:
+        for name in (*state.servers, "logs"):
+            shutil.rmtree(self._data / name, ignore_errors=True)
+
+    def _servers(self, state: State) -> list[Server]:
+        software = provide(read_lock(), self._cache)
+        return lay_out(
+            self._data, brokers=state.brokers, cluster_id=state.cluster_id, ports=state.ports, software=software
         )
-    )
-    valkey = _folder(data, "valkey")
-    (valkey / "valkey.conf").write_text(valkey_settings(port=ports["valkey"], folder=valkey), encoding="utf-8")
-    servers.append(valkey_server(port=ports["valkey"], folder=valkey))
-    return servers
+
+    def _start_all(self, servers: list[Server]) -> None:
+        """Start `servers` and wait for all; if that fails, end those that were started."""
+        names = {server.name for server in servers}
+        try:
+            prepare(servers)
+            wait_ready({server: start(server, self._data) for server in servers}, self._data)
+            for server in servers:
+                server.complete()
+        except BaseException:
+            _end(process for process in marked(self._data) if process.name in names)
+            raise
 
 
-def endpoints(brokers: int, ports: Mapping[str, int]) -> Endpoints:
-    return Endpoints(
-        bootstrap=_bootstrap(_cluster(brokers, ports)),
-        registry_url=registry_url(ports["registry"]),
-        redis_url=f"redis://{LOOPBACK}:{ports['valkey']}/0",
-    )
+def _end(processes: Iterable[Process]) -> tuple[str, ...]:
+    """End Kafka after those who lean on it, or they fill their logs with complaints."""
+    brokers: list[Process] = []
+    others: list[Process] = []
+    for process in processes:
+        (brokers if process.name.startswith("kafka") else others).append(process)
+    terminate(others)
+    terminate(brokers)
+    return tuple(process.name for process in (*others, *brokers))
 
 
-def log_file(data: Path, server: str) -> Path:
-    return data / "logs" / f"{server}.log"
-
-
-def _listeners(brokers: int) -> Iterator[tuple[str, int | None]]:
-    for node in range(1, brokers + 1):
-        yield f"broker-{node}", _FIRST_BROKER + node - 1
-        yield f"controller-{node}", None
-    yield "registry", _USUAL["registry"]
-    yield "registry-management", None
-    yield "valkey", _USUAL["valkey"]
-
-
-def _cluster(brokers: int, ports: Mapping[str, int]) -> list[Broker]:
-    return [Broker(n, ports[f"broker-{n}"], ports[f"controller-{n}"]) for n in range(1, brokers + 1)]
-
-
-def _bootstrap(cluster: list[Broker]) -> str:
-    return ",".join(f"{LOOPBACK}:{broker.port}" for broker in cluster)
-
-
-def _folder(data: Path, name: str) -> Path:
-    folder = data / name
-    (folder / "tmp").mkdir(parents=True, exist_ok=True)
-    return folder
+def _new_cluster_id() -> str:
+    """A Kafka UUID: 128 bits in URL-safe base64. A leading dash would read as an option."""
+    while (text := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
+        pass
+    return text

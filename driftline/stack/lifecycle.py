@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from driftline.stack.embedded import log_file
 from driftline.stack.errors import ServerDiedError, StackError
+from driftline.stack.layout import log_file
+from driftline.stack.logs import last_lines
 from driftline.stack.processes import Process, alive, spawn
 from driftline.stack.server import Server
 
-__all__ = ["last_lines", "prepare", "start", "wait_ready"]
+__all__ = ["prepare", "start", "wait_ready"]
 
 _POLL_S = 0.03
 _LOG_KEPT_BYTES = 10_000_000
@@ -54,16 +55,6 @@ def wait_ready(servers: Mapping[Server, Process], data: Path, *, patience_s: flo
             names = ", ".join(server.name for server in waiting)
             raise StackError(f"no answer from {names} in {patience_s:.0f} s", hint=f"see the logs in {data / 'logs'}")
         time.sleep(_POLL_S)
-
-
-def last_lines(log: Path, count: int) -> str:
-    """The last `count` lines of `log`, or less where it is shorter, or nothing where there is none."""
-    try:
-        with log.open("rb") as stream:
-            stream.seek(max(0, log.stat().st_size - 65_536))
-            return "\n".join(stream.read().decode(errors="replace").splitlines()[-count:])
-    except FileNotFoundError:
-        return ""
 
 
 def _prepare(server: Server) -> None:

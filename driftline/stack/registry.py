@@ -45,6 +45,7 @@ def registry_server(*, port: int, management_port: int, bootstrap: str, home: Pa
         folder=folder,
         ports=(port, management_port),
         ready=lambda: _serves(port),
+        complete=lambda: require_compatibility(port),
         environment={**clean_environment(os.environ), **settings},
     )
 

@@ -23,6 +23,8 @@ class Server:
     # Run once, before the first start, when `prepared` does not exist yet.
     prepare: tuple[str, ...] = ()
     prepared: Path | None = None
+    # Run after each start, when `ready`.
+    complete: Callable[[], None] = lambda: None
 
 
 def clean_environment(environ: Mapping[str, str]) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """A stack as an object, for tests and scripts: it ends with the process that started it."""
 
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -8,10 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from driftline.stack.errors import StackError
-from driftline.stack.lifecycle import start, wait_ready
-from driftline.stack.operations import bring_down, bring_up, servers_of
-from driftline.stack.places import cache_folder
-from driftline.stack.processes import kill, marked, terminate
+from driftline.stack.operations import bring_down, bring_up, runner_for
 from driftline.stack.state import Endpoints, State
 from driftline.stack.watchdog import Guard, guard
 
@@ -26,12 +22,12 @@ class Stack:
     127.0.0.1:9092
     """
 
-    def __init__(self, data: Path, state: State, *, cache: Path, temporary: bool, watch: Guard) -> None:
+    def __init__(self, data: Path, state: State, *, temporary: bool, watch: Guard, cache: Path | None = None) -> None:
         self.data = data
         self._state = state
-        self._cache = cache
         self._temporary = temporary
         self._watch = watch
+        self._runner = runner_for(data, state.kind, cache=cache)
 
     @classmethod
     def start(
@@ -44,7 +40,6 @@ class Stack:
         temporary = data is None
         folder = Path(tempfile.mkdtemp(prefix="driftline-")) if data is None else data
         folder = folder.resolve()
-        cache = cache or cache_folder(os.environ)
         # Before the first server: a kill -9 while they start must not leave them behind either.
         watch = guard(folder, purge=temporary)
         try:
@@ -54,7 +49,7 @@ class Stack:
             if temporary:
                 shutil.rmtree(folder, ignore_errors=True)
             raise
-        return cls(folder, state, cache=cache, temporary=temporary, watch=watch)
+        return cls(folder, state, temporary=temporary, watch=watch, cache=cache)
 
     @property
     def endpoints(self) -> Endpoints:
@@ -68,14 +63,12 @@ class Stack:
     def kill(self, name: str) -> None:
         """End server `name` as a power failure would."""
         self._check(name)
-        kill(process for process in marked(self.data) if process.name == name)
+        self._runner.kill(name)
 
     def restart(self, name: str) -> None:
         """Start server `name` on its old port and return when it serves; one that still runs is ended first."""
         self._check(name)
-        terminate(process for process in marked(self.data) if process.name == name)
-        (server,) = (s for s in servers_of(self.data, self._state, self._cache) if s.name == name)
-        wait_ready({server: start(server, self.data)}, self.data)
+        self._runner.restart(self._state, name)
 
     def stop(self) -> None:
         """Bring the stack down. Its data stays, unless it was temporary."""

@@ -4,10 +4,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from driftline.stack.processes import marked
+from driftline.stack.logs import read
+from driftline.stack.operations import runner_for
 from driftline.stack.state import Endpoints, State, load
 
 __all__ = ["Condition", "ServerStatus", "running", "server_statuses"]
+
+_LAST_LINES = 10
 
 
 class Condition(StrEnum):
@@ -18,12 +21,13 @@ class Condition(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ServerStatus:
-    """`address` is where clients reach the server; `pid` is None unless it runs."""
+    """`address` is where clients reach the server; `last_words` end the log of one that crashed."""
 
     name: str
     condition: Condition
     address: str
     pid: int | None
+    last_words: str = ""
 
 
 def running(data: Path) -> Endpoints | None:
@@ -32,17 +36,24 @@ def running(data: Path) -> Endpoints | None:
     state = load(data)
     if state is None or not state.up:
         return None
-    return state.endpoints if any(process.name.startswith("kafka") for process in marked(data)) else None
+    brokers = (name for name in runner_for(data, state.kind).running() if name.startswith("kafka"))
+    return state.endpoints if any(brokers) else None
 
 
 def server_statuses(data: Path, state: State) -> list[ServerStatus]:
-    """The status of each server: one that should run and has no process has crashed."""
-    pids = {process.name: process.pid for process in marked(data.resolve())}
-    absent = Condition.CRASHED if state.up else Condition.STOPPED
-    return [
-        ServerStatus(name, Condition.RUNNING if name in pids else absent, _address(name, state), pids.get(name))
-        for name in state.servers
-    ]
+    """The status of each server: one that should run and does not has crashed."""
+    data = data.resolve()
+    present = runner_for(data, state.kind).running()
+    return [_status(data, state, name, present) for name in state.servers]
+
+
+def _status(data: Path, state: State, name: str, present: dict[str, int | None]) -> ServerStatus:
+    address = _address(name, state)
+    if name in present:
+        return ServerStatus(name, Condition.RUNNING, address, present[name])
+    if not state.up:
+        return ServerStatus(name, Condition.STOPPED, address, None)
+    return ServerStatus(name, Condition.CRASHED, address, None, last_words=read(data, name, lines=_LAST_LINES))
 
 
 def _address(name: str, state: State) -> str:

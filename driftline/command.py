@@ -1,0 +1,124 @@
+"""The `driftline` command: what it offers, and how it fails.
+
+A command is imported when it is run: `--help` is quick, and an installation without, say, the trainer
+still runs everything else.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any, NamedTuple, NoReturn
+
+import click
+
+from schemas.errors import DriftlineError
+
+__all__ = ["COMMANDS", "Entry", "main"]
+
+_FAILED = 1
+_MISUSED = 2
+_INTERRUPTED = 130
+
+
+class Entry(NamedTuple):
+    """Where a command is, as module:name, its line in the help, and the extra whose packages it needs."""
+
+    place: str
+    short_help: str
+    extra: str = ""
+
+
+COMMANDS: Mapping[str, Entry] = MappingProxyType(
+    {
+        "up": Entry("driftline.commands.up:up", "Start Kafka, registry and Valkey on this machine.", "stack"),
+        "down": Entry("driftline.commands.down:down", "Stop what `up` started.", "stack"),
+        "status": Entry("driftline.commands.status:status", "Show how the local servers fare.", "stack"),
+        "logs": Entry("driftline.commands.logs:logs", "Show what a local server has said.", "stack"),
+        "topics": Entry("driftline.commands.topics:topics", "Show, make and check the topics."),
+    }
+)
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name].place.partition(":")
+        try:
+            command: click.Command = getattr(import_module(module), name)
+        except ModuleNotFoundError as error:
+            raise _missing(error, cmd_name) from error
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise click.UsageError(f"unknown command {args[0]!r}; known: {', '.join(COMMANDS)}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        # The inherited one would import every command for its first line.
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.short_help) for name, entry in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ModuleNotFoundError as error:
+            raise _missing(error, ctx.invoked_subcommand or "") from error
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        if not standalone_mode:
+            return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+        try:
+            code = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+            sys.exit(code if isinstance(code, int) else 0)
+        except DriftlineError as error:
+            _fail(str(error), error.hint, _FAILED)
+        except click.UsageError as error:
+            command = error.ctx.command_path if error.ctx else "driftline"
+            _fail(error.format_message(), f"`{command} --help` shows what there is", _MISUSED)
+        except click.ClickException as error:
+            _fail(error.format_message(), "", error.exit_code)
+        except click.Abort:
+            _fail("interrupted", "", _INTERRUPTED)
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Example: driftline up && driftline topics create",
+)
+@click.version_option(package_name="driftline")
+def main() -> None:
+    """Keep fleets of edge models honest: notice when they go stale, and update them safely."""
+
+
+def _missing(error: ModuleNotFoundError, command: str) -> DriftlineError | ModuleNotFoundError:
+    """Name the extra that brings the missing package; without one, the fault is ours and is shown as it is."""
+    extra = COMMANDS[command].extra if command in COMMANDS else ""
+    if not extra:
+        return error
+    return DriftlineError(
+        f"`driftline {command}` needs the package {error.name!r}, which is not installed",
+        hint=f"pip install 'driftline[{extra}]'",
+    )
+
+
+def _fail(message: str, hint: str, code: int) -> NoReturn:
+    click.echo(f"error: {message}", err=True)
+    if hint:
+        click.echo(f"hint: {hint}", err=True)
+    sys.exit(code)

@@ -19,10 +19,12 @@ from schemas.rollouts import Ack, Command, RolloutDevice, RolloutPlan, RolloutSt
 from schemas.sample import Label, Sample
 from schemas.training import TrainingRequest
 
-__all__ = ["CATALOGUE", "Cleanup", "Topic", "UnknownTopicError", "topic_named"]
+__all__ = ["CATALOGUE", "Cleanup", "Placement", "Topic", "UnknownTopicError", "topic_named"]
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
+# Kafka's own default, said aloud: a broker set to more would let one stranger's record weigh on every reader.
+MAX_MESSAGE_BYTES = 1_048_588
 
 
 class Cleanup(StrEnum):
@@ -30,6 +32,15 @@ class Cleanup(StrEnum):
 
     DELETE = "delete"
     COMPACT = "compact"
+
+
+class Placement(StrEnum):
+    """What a record's partition follows from."""
+
+    # Murmur2 of the key, as Kafka's own clients have it: whoever knows a key knows its partition.
+    KEY = "key"
+    # The partition that the record was made from: each worker writes where it reads.
+    SOURCE = "source"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,23 +57,21 @@ class Topic:
     retention_ms: int | None
     writer: str
     about: str
+    placement: Placement = Placement.KEY
 
     def key_of(self, value: Any) -> str:
         """Return the key that a record of this topic must have."""
         return "/".join(str(getattr(value, field)) for field in self.key)
 
     def settings(self) -> dict[str, str]:
-        """Return the topic's settings as Kafka names them."""
-        # Broker time: a device's wrong clock then neither distorts retention nor has its records refused.
-        settings = {"cleanup.policy": self.cleanup.value, "message.timestamp.type": "LogAppendTime"}
-        if self.cleanup is Cleanup.COMPACT:
-            # A segment that is still written is never compacted; close it hourly, compact within six hours.
-            return settings | {
-                "segment.ms": str(HOUR_MS),
-                "max.compaction.lag.ms": str(6 * HOUR_MS),
-                "delete.retention.ms": str(7 * DAY_MS),
-            }
-        return settings | {"retention.ms": str(-1 if self.retention_ms is None else self.retention_ms)}
+        """Return the topic's settings as Kafka names them; what depends on the cluster is not among them."""
+        return {
+            "cleanup.policy": self.cleanup.value,
+            "max.message.bytes": str(MAX_MESSAGE_BYTES),
+            # Broker time: a device's wrong clock then neither distorts retention nor has its records refused.
+            "message.timestamp.type": "LogAppendTime",
+            **(_KEPT_BY_KEY if self.cleanup is Cleanup.COMPACT else _kept_for(self.retention_ms)),
+        }
 
 
 class UnknownTopicError(DriftlineError):
@@ -76,6 +85,26 @@ def topic_named(name: str) -> Topic:
         return CATALOGUE[name]
     except KeyError:
         raise UnknownTopicError(name) from None
+
+
+_KEPT_BY_KEY = {
+    # A segment that is still written is never compacted: close it hourly, and compact what is closed within six hours,
+    # or as soon as a tenth of the log is stale, so that a reader who starts reads little more than the present state.
+    "segment.ms": str(HOUR_MS),
+    "max.compaction.lag.ms": str(6 * HOUR_MS),
+    "min.cleanable.dirty.ratio": "0.1",
+    # How long a reader may be away and still hear of what was forgotten meanwhile; see schemas/feeds.
+    "delete.retention.ms": str(7 * DAY_MS),
+}
+
+
+def _kept_for(retention_ms: int | None) -> dict[str, str]:
+    if retention_ms is None:
+        return {"retention.ms": "-1", "retention.bytes": "-1"}
+    # Only whole segments are removed, by their newest record; without this one, a day's topic would keep a week.
+    segment_ms = min(7 * DAY_MS, max(HOUR_MS, retention_ms // 7))
+    # A limit of bytes, where a broker has one by default, would cut short what the catalogue promises.
+    return {"retention.ms": str(retention_ms), "retention.bytes": "-1", "segment.ms": str(segment_ms)}
 
 
 # Keyed by device, all of them with the same partition count, so that a device has one partition number everywhere.
@@ -96,7 +125,15 @@ def _log(name: str, record: type[Any], key: str, days: int | None, writer: str, 
     )
 
 
-def _state(name: str, record: type[Any], key: str, writer: str, about: str, partitions: int) -> Topic:
+def _state(
+    name: str,
+    record: type[Any],
+    key: str,
+    writer: str,
+    about: str,
+    partitions: int,
+    placement: Placement = Placement.KEY,
+) -> Topic:
     return Topic(
         name=name,
         record=record,
@@ -106,6 +143,7 @@ def _state(name: str, record: type[Any], key: str, writer: str, about: str, part
         retention_ms=None,
         writer=writer,
         about=about,
+        placement=placement,
     )
 
 
@@ -121,7 +159,7 @@ _TOPICS = (
     _state("models.releases", ModelRelease, "model/version", "trainer", "Models, and how far each may go.", _FEW),
     _log("drift.scores", DriftScores, "device_id", 7, "drift worker", "How far devices are from their reference.", _BY_DEVICE),
     _log("drift.cohort-panes", CohortPane, "cohort", 1, "drift worker", "Shares of cohorts, to be summed.", _FEW),
-    _state("drift.alerts", DriftAlert, "alert_id", "drift, health and cohort workers, each its own ids", "Alerts as they stand.", _BY_DEVICE),
+    _state("drift.alerts", DriftAlert, "alert_id", "drift, health and cohort workers, each its own ids", "Alerts as they stand.", _BY_DEVICE, Placement.SOURCE),
     _state("drift.policies", Policy, "policy_id", "controller", "How drift is judged.", _FEW),
     _log("drift.policy-applied", PolicyApplied, "partition", 400, "workers", "Which policy counted from which offset.", 1),
     _log("operators.requests", OperatorRequest, "subject", 400, "console, command", "What people ask for.", _FEW),

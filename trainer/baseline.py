@@ -1,0 +1,151 @@
+"""Baselines: what a model's training data look like on its pipeline's grid, and how much that wobbles by itself."""
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from schemas.canonical import with_content_id
+from schemas.grid import Baseline, FeatureBaseline, Grid
+from sensing import Binner, pipeline_named
+from trainer.data.dataset import Dataset, Floats, Ints
+
+__all__ = ["Dispersion", "dispersion", "make_baseline", "window_of"]
+
+# Windows with fewer vectors than this say too little to learn from.
+_MIN_WINDOW = 10
+
+
+class Dispersion(NamedTuple):
+    """How much more windows differ than independent samples would, per feature; 1 is independent."""
+
+    counts: Floats
+    mean: Floats
+    variance: Floats
+    windows: int
+
+    def uncertainty(self, bins: int) -> Floats:
+        """Return the relative standard error of `counts`; infinite where there were too few windows."""
+        if self.windows < 2:
+            return np.full(len(self.counts), np.inf)
+        return np.full(len(self.counts), np.sqrt(2 / ((self.windows - 1) * max(bins - 1, 1))))
+
+
+def make_baseline(model_id: str, grid: Grid, reference: Dataset) -> Baseline:
+    """Count the reference on the grid, exactly as a gateway would count the same vectors."""
+    tally = Binner(grid).count(reference.matrix)
+    wobble = dispersion(grid, reference, window_of(reference.pipeline))
+    usable = tally.usable
+    return with_content_id(
+        Baseline(
+            baseline_id="",
+            model_id=model_id,
+            grid_id=grid.grid_id,
+            pipeline=reference.pipeline,
+            samples=tally.samples,
+            features=tuple(
+                FeatureBaseline(
+                    name=feature.name,
+                    counts=tuple(tally.counts[row].tolist()),
+                    missing=int(tally.missing[row]),
+                    out_of_range=int(tally.out_of_range[row]),
+                    mean=float(tally.mean[row]),
+                    variance=float(tally.m2[row] / max(usable[row] - 1, 1)),
+                    min=float(tally.min[row]),
+                    max=float(tally.max[row]),
+                    dispersion_counts=float(wobble.counts[row]),
+                    dispersion_mean=float(wobble.mean[row]),
+                    dispersion_variance=float(wobble.variance[row]),
+                    dispersion_windows=wobble.windows,
+                )
+                for row, feature in enumerate(grid.features)
+            ),
+        )
+    )
+
+
+def window_of(pipeline: str) -> int:
+    """Return how long the windows are that dispersion is learned from: five minutes, or 24 vectors if longer."""
+    return max(300_000, 24 * _vector_ms(pipeline))
+
+
+def dispersion(grid: Grid, reference: Dataset, window_ms: int) -> Dispersion:
+    """Compare windows of the reference with what independent samples from the whole of it would give.
+
+    Readings follow each other closely and devices differ a little for good; both make windows differ more.
+    Below 1, which is chance or a feature without memory, 1 is returned: a test must not become stricter by it.
+    """
+    windows = _windows(reference, window_ms)
+    features = len(grid.features)
+    if len(windows) < 2:
+        return Dispersion(np.ones(features), np.ones(features), np.ones(features), 0)
+    binner = Binner(grid)
+    tallies = [binner.count(reference.matrix[start:stop]) for start, stop in windows]
+    counts = np.stack([tally.counts for tally in tallies]).astype(np.float64)
+    means = np.stack([tally.mean for tally in tallies])
+    usable = np.stack([tally.usable for tally in tallies]).astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        variances = np.stack([tally.m2 for tally in tallies]) / (usable - 1)
+    values = np.where(np.isfinite(reference.matrix), reference.matrix, np.nan).astype(np.float64)
+    return Dispersion(
+        counts=_at_least_one(_of_counts(counts, usable)),
+        mean=_at_least_one(_of_means(means, usable, values)),
+        variance=_at_least_one(_of_variances(variances, usable, values)),
+        windows=len(windows),
+    )
+
+
+def _vector_ms(pipeline: str) -> int:
+    declared = pipeline_named(pipeline)
+    # Block pipelines make one vector of many readings; a quarter of a block is new each time.
+    return declared.every_ms if declared.every_ms >= 1000 else declared.every_ms * declared.span // 4
+
+
+def _windows(reference: Dataset, window_ms: int) -> list[tuple[int, int]]:
+    window: Ints = reference.at_ms // window_ms
+    edges = np.flatnonzero((np.diff(window) != 0) | (np.diff(reference.device) != 0)) + 1
+    borders = [0, *edges.tolist(), len(reference)]
+    return [(start, stop) for start, stop in pairwise(borders) if stop - start >= _MIN_WINDOW]
+
+
+def _of_counts(counts: Floats, usable: Floats) -> Floats:
+    """Pearson's statistic of all windows against the whole, over its degrees of freedom."""
+    shares = counts.sum(axis=0) / np.maximum(counts.sum(axis=(0, 2)), 1)[:, None]
+    expected = usable[:, :, None] * shares
+    with np.errstate(divide="ignore", invalid="ignore"):
+        pearson = np.where(expected > 0, (counts - expected) ** 2 / expected, 0.0).sum(axis=(0, 2))
+    freedom = (len(counts) - 1) * np.maximum((shares > 0).sum(axis=1) - 1, 1)
+    found: Floats = pearson / freedom
+    return found
+
+
+def _of_means(means: Floats, usable: Floats, values: Floats) -> Floats:
+    whole, spread = _moments(values)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scaled = (means - whole) ** 2 * usable / spread
+    return _average(scaled)
+
+
+def _of_variances(variances: Floats, usable: Floats, values: Floats) -> Floats:
+    whole, spread = _moments(values)
+    with np.errstate(all="ignore"):
+        fourth = np.nanmean((values - whole) ** 4, axis=0)
+        by_chance = (fourth - spread**2 * (usable - 3) / (usable - 1)) / usable
+        scaled = (variances - spread) ** 2 / by_chance
+    return _average(scaled)
+
+
+def _moments(values: Floats) -> tuple[Floats, Floats]:
+    none = ~np.isfinite(values).any(axis=0)
+    known = np.where(none, 0.0, values)
+    return np.nanmean(known, axis=0), np.nanvar(known, axis=0)
+
+
+def _average(scaled: Floats) -> Floats:
+    usable = np.isfinite(scaled)
+    total: Floats = np.where(usable, scaled, 0.0).sum(axis=0) / np.maximum(usable.sum(axis=0), 1)
+    return total
+
+
+def _at_least_one(found: Floats) -> Floats:
+    return np.maximum(np.nan_to_num(found, nan=1.0, posinf=1.0), 1.0)

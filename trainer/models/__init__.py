@@ -1,0 +1,18 @@
+"""What can be trained: one file and one line in `ALGORITHMS` each."""
+
+from collections.abc import Mapping
+
+from trainer.errors import UnknownModelKindError
+from trainer.models.base import Algorithm, Model, Predictions, Settings
+from trainer.models.isolation_forest import IsolationForestAlgorithm
+
+__all__ = ["ALGORITHMS", "Algorithm", "Model", "Predictions", "Settings", "algorithm_named"]
+
+ALGORITHMS: Mapping[str, Algorithm] = {algorithm.name: algorithm for algorithm in (IsolationForestAlgorithm(),)}
+
+
+def algorithm_named(name: str) -> Algorithm:
+    try:
+        return ALGORITHMS[name]
+    except KeyError:
+        raise UnknownModelKindError(name, tuple(sorted(ALGORITHMS))) from None

@@ -1,0 +1,206 @@
+"""From data to a signed release: the whole of training, as one function of its inputs.
+
+Same data, order, grid, key and environment give the same bytes. What differs from run to run, such as measured
+times, stands beside the bundle, never in it.
+"""
+
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+
+from schemas.grid import Grid
+from schemas.manifest import Limits as DeviceLimits
+from schemas.manifest import Manifest
+from schemas.release import ModelRelease, ReleaseStage
+from sensing import make_grid, pipeline_named
+from trainer.baseline import make_baseline
+from trainer.data.checks import Check, check_data, refuse_failed, silent_devices
+from trainer.data.checks import Limits as DataLimits
+from trainer.data.dataset import Dataset, Split, split_by_time
+from trainer.export.graph import export
+from trainer.export.parity import OnnxModel, Parity, check_parity
+from trainer.export.signature import opset_of, ports_of
+from trainer.export.timing import Timing, time_model
+from trainer.golden import make_golden
+from trainer.models import Model, Settings, algorithm_named
+from trainer.quality import measure_quality
+from trainer.rules import make_rules
+from trust import Bundle, Keyring, Kind, Signer, open_bundle, pack_bundle, pin
+
+__all__ = ["Order", "Progress", "Trained", "release_of", "train_release"]
+
+# Told what is being done and how much of the whole is behind, 0 to 1.
+Progress = Callable[[str, float], None]
+
+_LATENCY_MS = 10.0
+_MIB = 1024**2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What to train, as what."""
+
+    model: str
+    version: str
+    algorithm: str = "isolation_forest"
+    settings: Settings = field(default_factory=Settings)
+    holdout: float = 0.25
+    data_limits: DataLimits = field(default_factory=DataLimits)
+    # None: what a small Linux box can take.
+    device_limits: DeviceLimits | None = None
+    licence: str = ""
+    git_revision: str = ""
+
+    @property
+    def model_id(self) -> str:
+        return f"{self.model}/{self.version}"
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A trained and packed model, with everything that a report or a promotion wants to know of it."""
+
+    order: Order
+    model: Model
+    split: Split
+    # Devices whose sensors were silent, and from which nothing was learned.
+    left_out: tuple[str, ...]
+    checks: tuple[Check, ...]
+    parity: Parity
+    timing: Timing
+    quality: Mapping[str, float]
+    bundle: Bundle
+    # The bundle as a file.
+    content: bytes
+
+
+def train_release(
+    dataset: Dataset,
+    order: Order,
+    signers: Sequence[Signer],
+    *,
+    grid: Grid | None = None,
+    progress: Progress = lambda _what, _share: None,
+) -> Trained:
+    """Check the data, train, export, compare, judge, and pack; without `grid` the pipeline gets its first one here."""
+    algorithm = algorithm_named(order.algorithm)
+    progress("checking the data", 0.0)
+    left_out = silent_devices(dataset)
+    split = split_by_time(dataset.without(left_out), holdout=order.holdout)
+    checks = check_data(split, order.data_limits)
+    refuse_failed(checks)
+    progress("training", 0.1)
+    model = algorithm.train(split.training, order.settings)
+    progress("exporting", 0.6)
+    graph = export(model)
+    runner = OnnxModel(graph)
+    parity = check_parity(model, runner, split.holdout.matrix)
+    progress("judging", 0.8)
+    quality = measure_quality(model, split.holdout)
+    timing = time_model(model, runner, split.holdout.matrix)
+    progress("packing", 0.9)
+    content = _pack(order, model, split, graph, runner, quality, grid, signers)
+    bundle = open_bundle(content, _keyring_of(signers))
+    progress("done", 1.0)
+    return Trained(
+        order=order,
+        model=model,
+        split=split,
+        left_out=left_out,
+        checks=checks,
+        parity=parity,
+        timing=timing,
+        quality=quality,
+        bundle=bundle,
+        content=content,
+    )
+
+
+def release_of(
+    trained: Trained, *, bundle_url: str, created_ms: int, created_by: str, request_id: str = ""
+) -> ModelRelease:
+    """Return the release as it begins: a candidate."""
+    manifest = trained.bundle.manifest
+    return ModelRelease(
+        model=manifest.model,
+        version=manifest.version,
+        stage=ReleaseStage.CANDIDATE,
+        pipeline=manifest.pipeline,
+        grid_id=manifest.grid_id,
+        baseline_id=manifest.baseline_id,
+        bundle_sha256=trained.bundle.sha256,
+        bundle_bytes=trained.bundle.size,
+        bundle_url=bundle_url,
+        manifest=trained.bundle.envelope,
+        created_ms=created_ms,
+        created_by=created_by,
+        request_id=request_id,
+        trained_on=manifest.trained_on,
+        metrics={
+            **trained.quality,
+            "latency_p50_ms": trained.timing.onnx_p50_ms,
+            "latency_p99_ms": trained.timing.onnx_p99_ms,
+            "parity_score": trained.parity.score,
+        },
+    )
+
+
+def _pack(
+    order: Order,
+    model: Model,
+    split: Split,
+    graph: bytes,
+    runner: OnnxModel,
+    quality: Mapping[str, float],
+    grid: Grid | None,
+    signers: Sequence[Signer],
+) -> bytes:
+    reference = split.training.rows(split.training.healthy)
+    pipeline = pipeline_named(reference.pipeline)
+    grid = grid or make_grid(pipeline, reference.matrix)
+    manifest = Manifest(
+        format="",
+        model=order.model,
+        version=order.version,
+        kind=model.kind,
+        algorithm=model.algorithm,
+        pipeline=pipeline.id,
+        features=pipeline.feature_names,
+        grid_id="",
+        baseline_id="",
+        opset=opset_of(graph),
+        inputs=ports_of(runner.session.get_inputs()),
+        outputs=ports_of(runner.session.get_outputs()),
+        limits=order.device_limits or _small_box(graph),
+        golden=make_golden(model, runner, split.holdout, seed=order.settings.seed),
+        rules=make_rules(reference),
+        files={},
+        threshold=model.threshold,
+        horizon_ms=model.horizon_ms,
+        target=model.target,
+        trained_on=split.training.fingerprint(),
+        metrics=dict(quality),
+        made_with=_made_with(order.git_revision),
+        licence=order.licence,
+    )
+    baseline = make_baseline(order.model_id, grid, reference)
+    return pack_bundle(manifest, model=graph, grid=grid, baseline=baseline, signers=signers)
+
+
+def _small_box(graph: bytes) -> DeviceLimits:
+    # A loaded graph takes some multiple of its file; the rest is the session's own.
+    return DeviceLimits(latency_ms=_LATENCY_MS, memory_bytes=32 * _MIB + 16 * len(graph))
+
+
+def _made_with(git_revision: str) -> dict[str, str]:
+    libraries = ("driftline", "numpy", "onnx", "scikit-learn", "skl2onnx")
+    made_with = {name: version(name) for name in libraries} | {"python": platform.python_version()}
+    return {**made_with, "git": git_revision} if git_revision else made_with
+
+
+def _keyring_of(signers: Sequence[Signer]) -> Keyring:
+    """What was packed is opened as a gateway would open it, trusting the keys at hand."""
+    return Keyring(
+        keys=tuple(pin(f"signer {number}", signer.public_key, Kind.MANIFEST) for number, signer in enumerate(signers))
+    )

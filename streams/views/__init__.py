@@ -1,0 +1,1 @@
+"""Current state in Redis, for reads in a millisecond; always rebuilt from topics, never the only copy."""

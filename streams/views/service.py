@@ -1,0 +1,130 @@
+"""The views worker: one reader a topic, each writing what it read together with how far it is.
+
+Nothing is committed to Kafka: the place lives beside the data, so losing Redis means reading anew.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import redis
+
+from schemas import feeds
+from schemas.catalogue import Cleanup, topic_named
+from schemas.cluster import Cluster
+from schemas.feeds import Bad, Changed, Deleted, Event, Restarted, Skipped
+from schemas.grid import Grid
+from streams.views.projections import Projector, Write
+from streams.views.store import ViewStore
+
+__all__ = ["ViewsWorker"]
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+_POLL_S = 0.5
+_RETRY_S = 1.0
+
+
+class ViewsWorker:
+    """Keeps the views current until it is stopped; with Redis away it waits, and loses nothing."""
+
+    def __init__(self, cluster: Cluster, redis_url: str, *, cache_dir: Path | None = None) -> None:
+        self._cluster = cluster
+        self._cache_dir = cache_dir
+        self._store = ViewStore(redis.Redis.from_url(redis_url), prefix=cluster.prefix)
+        self._stopped = threading.Event()
+
+    def run(self) -> None:
+        """Work until `stop`; a failure in any reader ends them all and is raised here."""
+        with ExitStack() as stack:
+            grids: Mapping[str, Grid] = stack.enter_context(
+                feeds.table(self._cluster, "models.grids", cache_dir=self._cache_dir)
+            )
+            while not self._stopped.is_set():
+                _Readers(self._cluster, self._store, Projector(grids), self._stopped, self._cache_dir).run()
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+
+class _Readers:
+    """All readers of one attempt; when a topic was made anew they end together, and the views are cleared."""
+
+    def __init__(
+        self, cluster: Cluster, store: ViewStore, projector: Projector, stopped: threading.Event, cache_dir: Path | None
+    ) -> None:
+        self._cluster = cluster
+        self._store = store
+        self._projector = projector
+        self._stopped = stopped
+        self._cache_dir = cache_dir
+        self._over = threading.Event()
+        self._rebuild = False
+        self._failure: Exception | None = None
+
+    def run(self) -> None:
+        threads = [
+            threading.Thread(target=self._guarded, args=(topic,), name=f"views {topic}") for topic in Projector.topics()
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if self._failure is not None:
+            raise self._failure
+        if self._rebuild:
+            self._patiently(self._store.clear)
+
+    def _guarded(self, topic: str) -> None:
+        try:
+            self._follow(topic)
+        except Exception as failure:  # noqa: BLE001 - raised again where `run` was called.
+            self._failure = failure
+            self._over.set()
+
+    def _follow(self, topic: str) -> None:
+        position = self._patiently(lambda: self._store.position(topic))
+        with self._feed(topic, position) as feed:
+            while not self._ending():
+                events = feed.poll(_POLL_S)
+                if any(isinstance(event, Restarted) for event in events) and position is not None:
+                    log.warning("views: %s was made anew, everything is read again", topic)
+                    self._rebuild = True
+                    self._over.set()
+                elif events:
+                    writes = [write for event in events for write in self._writes(topic, event)]
+                    self._patiently(partial(self._store.apply, topic, writes, feed.position()))
+
+    def _feed(self, topic: str, position: feeds.Position | None) -> Any:
+        if topic_named(topic).cleanup is Cleanup.COMPACT:
+            return feeds.read(self._cluster, topic, resume=position, cache_dir=self._cache_dir)
+        return feeds.follow(self._cluster, topic, from_ms=0, resume=position, cache_dir=self._cache_dir)
+
+    def _writes(self, topic: str, event: Event[Any]) -> Iterable[Write]:
+        match event:
+            case Changed(value=value):
+                return self._projector.project(topic, value)
+            case Deleted(key=key):
+                return self._projector.forget(topic, key)
+            case Bad() | Skipped():
+                log.warning("views: %s", event)
+        return ()
+
+    def _patiently(self, act: Callable[[], T]) -> T:
+        """Act, again and again while Redis is away."""
+        while True:
+            try:
+                return act()
+            except (redis.ConnectionError, redis.TimeoutError) as away:
+                log.warning("views: Redis is away, nothing is lost: %s", away)
+                if self._over.is_set() or self._stopped.wait(_RETRY_S):
+                    raise
+
+    def _ending(self) -> bool:
+        return self._over.is_set() or self._stopped.is_set()

@@ -1,0 +1,171 @@
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+import redis
+from confluent_kafka import Producer
+
+from schemas.canonical import with_content_id
+from schemas.cluster import Cluster
+from schemas.feature_stats import FeatureStats
+from schemas.fleet import Device, DeviceState
+from schemas.grid import FeatureGrid, FeatureKind, Grid
+from schemas.topics import create_missing
+from schemas.wire import Contract
+from streams.views.service import ViewsWorker
+
+GRID = with_content_id(
+    Grid(
+        grid_id="",
+        pipeline="machine/1",
+        bins=2,
+        features=(
+            FeatureGrid(name="temperature", kind=FeatureKind.NUMERIC, edges=(20.0,)),
+            FeatureGrid(name="pressure", kind=FeatureKind.NUMERIC, edges=(1.0,)),
+        ),
+    )
+)
+
+
+@pytest.fixture
+def cluster(bootstrap, registry_url, prefix) -> Cluster:
+    cluster = Cluster(bootstrap=bootstrap, registry_url=registry_url, prefix=prefix)
+    create_missing(cluster)
+    return cluster
+
+
+@pytest.fixture
+def send(cluster) -> Callable[..., None]:
+    contract = Contract.connect(cluster, cache_dir=None)
+    producer = Producer({**cluster.client_settings(), "partitioner": "murmur2_random"})
+
+    def send(topic: str, record: object) -> None:
+        key, value = contract.encode(topic, record)
+        producer.produce(cluster.named(topic), key=key, value=value)
+        assert producer.flush(10) == 0
+
+    return send
+
+
+@pytest.fixture
+def view(redis_url, prefix) -> Callable[[str], dict[str, str]]:
+    client = redis.Redis.from_url(redis_url, decode_responses=True)
+    return lambda name: client.hgetall(f"{prefix}driftline:{name}")
+
+
+@pytest.fixture
+def worker(cluster, redis_url) -> Iterator[ViewsWorker]:
+    with running(ViewsWorker(cluster, redis_url)) as worker:
+        yield worker
+
+
+class running:  # noqa: N801
+    def __init__(self, worker: ViewsWorker) -> None:
+        self.worker = worker
+        self.thread = threading.Thread(target=worker.run)
+
+    def __enter__(self) -> ViewsWorker:
+        self.thread.start()
+        return self.worker
+
+    def __exit__(self, *_exception: object) -> None:
+        self.worker.stop()
+        self.thread.join(20)
+        assert not self.thread.is_alive()
+
+
+def test_the_latest_features_of_a_device_are_one_read_with_their_names(send, view, worker):
+    send("models.grids", GRID)
+    send("telemetry.feature-stats", window(seq=0, end_ms=60_000, mean=[19.5, np.nan]))
+
+    features = json.loads(eventually(lambda: view("device:press-7").get("features")))
+
+    assert features["mean"] == {"temperature": 19.5, "pressure": None}
+
+
+def test_a_backlog_does_not_replace_what_is_newer(send, view, worker):
+    send("telemetry.feature-stats", window(seq=9, end_ms=600_000, mean=[9.0, 9.0]))
+    send("telemetry.feature-stats", window(seq=1, end_ms=60_000, mean=[1.0, 1.0]))
+    send("fleet.devices", device("press-8"))
+    eventually(lambda: view("device:press-8"))
+    send("telemetry.feature-stats", window(seq=10, end_ms=660_000, mean=[10.0, 10.0], device_id="press-9"))
+    eventually(lambda: view("device:press-9"))
+
+    features = json.loads(view("device:press-7")["features"])
+
+    assert features["window_end_ms"] == 600_000
+
+
+def test_views_are_rebuilt_when_redis_has_lost_them(cluster, redis_url, send, view, prefix):
+    send("fleet.devices", device("press-7"))
+    with running(ViewsWorker(cluster, redis_url)):
+        eventually(lambda: view("device:press-7"))
+    client = redis.Redis.from_url(redis_url)
+    client.unlink(*client.scan_iter(match=f"{prefix}*"))
+
+    with running(ViewsWorker(cluster, redis_url)):
+        found = json.loads(eventually(lambda: view("device:press-7").get("device")))
+
+    assert found["labels"] == {"region": "north"}
+
+
+def test_a_restart_goes_on_where_it_was(cluster, redis_url, send, view, prefix):
+    send("fleet.devices", device("press-7"))
+    with running(ViewsWorker(cluster, redis_url)):
+        eventually(lambda: view("device:press-7"))
+    # What has been read is not read again: a view that is taken away in between stays away.
+    client = redis.Redis.from_url(redis_url)
+    client.unlink(f"{prefix}driftline:device:press-7")
+
+    with running(ViewsWorker(cluster, redis_url)):
+        send("fleet.devices", device("press-8"))
+        eventually(lambda: view("device:press-8"))
+
+    assert view("device:press-7") == {}
+
+
+def eventually(look: Callable[[], object], within_s: float = 20.0) -> object:
+    deadline = time.monotonic() + within_s
+    while not (found := look()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+    return found
+
+
+def device(device_id: str) -> Device:
+    return Device(
+        device_id=device_id,
+        state=DeviceState.ONLINE,
+        labels={"region": "north"},
+        model_id="m/1",
+        revision=1,
+        registered_ms=1_000,
+        last_seen_ms=2_000,
+    )
+
+
+def window(*, seq: int, end_ms: int, mean: list[float], device_id: str = "press-7") -> FeatureStats:
+    samples = 5
+    known = np.isfinite(mean)
+    values = np.array(mean, "<f4").tobytes()
+    return FeatureStats(
+        device_id=device_id,
+        model_id="m/1",
+        pipeline=GRID.pipeline,
+        grid_id=GRID.grid_id,
+        boot_id="7b7a2c4e-5d0f-4b52-9d1c-0c8a7a9d1e11",
+        seq=seq,
+        window_start_ms=end_ms - 60_000,
+        window_end_ms=end_ms,
+        samples=samples,
+        counts=np.outer(known, [2, samples - 2]).astype("<u4").tobytes(),
+        missing=np.where(known, 0, samples).astype("<u4").tobytes(),
+        out_of_range=np.zeros(2, "<u4").tobytes(),
+        mean=values,
+        m2=np.zeros(2, "<f4").tobytes(),
+        min=values,
+        max=values,
+    )

@@ -1,6 +1,7 @@
 """What a cluster has of our topics, asked for within a bounded time."""
 
 import logging
+import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -130,7 +131,7 @@ class Admin:
         return answers
 
     def create(self, topics: Iterable[NewTopic]) -> list[str]:
-        """Make the topics in one request; return the names of those that were not there already."""
+        """Make the topics in one request and wait until brokers know them; return the names of the new ones."""
         wanted = list(topics)
         if not wanted:
             return []
@@ -142,7 +143,20 @@ class Admin:
             except _TopicExistsError:
                 continue
             made.append(name)
+        self._wait_until_known(made)
         return made
+
+    def _wait_until_known(self, names: list[str]) -> None:
+        # The controller answers first; brokers learn of it a moment later.
+        deadline_s = time.monotonic() + self._timeout_s
+        while True:
+            answers = self.ask_for_topics(names) if names else {}
+            unknown = [name for name, future in answers.items() if self._unless_unknown(future, name) is None]
+            if not unknown:
+                return
+            if time.monotonic() > deadline_s:
+                raise BrokerNotReadyError(asked=f"making topic {unknown[0]}", reason="brokers do not know it yet")
+            time.sleep(0.05)
 
     def _settings_of(self, future: "Future[Any]", name: str) -> dict[str, str]:
         try:

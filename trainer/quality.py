@@ -87,19 +87,17 @@ def _detections(decision: Bools, holdout: Dataset) -> dict[str, float]:
 
 
 def _delays_s(decision: Bools, holdout: Dataset) -> Floats:
-    """Return per event, a run of anomalous vectors of one device with its pauses, when it was noticed; inf for never."""
-    at = np.flatnonzero(holdout.anomalous)
-    # Pauses shorter than the pipeline looks back on belong to the event: its readings are settling.
-    broken = [
-        (
-            later - earlier > 1
-            and not (holdout.settling[earlier + 1 : later].all() and holdout.device[earlier] == holdout.device[later])
-        )
-        or holdout.device[earlier] != holdout.device[later]
-        for earlier, later in zip(at, at[1:], strict=False)
-    ]
-    events = np.split(at, np.flatnonzero(broken) + 1)
-    return np.array([_delay_s(event, decision, holdout) for event in events])
+    """Return when each event was noticed, in seconds from its start; infinite for never."""
+    return np.array([_delay_s(event, decision, holdout) for event in _events(holdout)])
+
+
+def _events(holdout: Dataset) -> list[Ints]:
+    """Return runs of anomalous vectors of one device; pauses that the pipeline's look-back spans belong to them."""
+    troubled = holdout.anomalous | holdout.settling
+    begins = np.flatnonzero(~troubled[:-1] | (np.diff(holdout.device) != 0)) + 1
+    runs = np.split(np.arange(len(holdout)), begins)
+    events = [run[holdout.anomalous[run]] for run in runs]
+    return [event for event in events if len(event)]
 
 
 def _delay_s(event: Ints, decision: Bools, holdout: Dataset) -> float:

@@ -81,7 +81,8 @@ class Dataset:
 
     @property
     def anomalous(self) -> Bools:
-        return self.label == 1
+        anomalous: Bools = np.equal(self.label, 1)
+        return anomalous
 
     @property
     def settling(self) -> Bools:
@@ -94,7 +95,7 @@ class Dataset:
         last_bad = np.where(self.anomalous, self.at_ms, np.iinfo(np.int64).min // 2)
         for start, stop in self._runs():
             last_bad[start:stop] = np.maximum.accumulate(last_bad[start:stop])
-        settling: Bools = (self.at_ms - last_bad < reach_ms) & ~self.anomalous
+        settling: Bools = np.logical_and(self.at_ms - last_bad < reach_ms, ~self.anomalous)
         return settling
 
     @property

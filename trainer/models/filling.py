@@ -19,7 +19,7 @@ def fill_values(training: Dataset) -> Floats32:
 
 
 def telling_absences(training: Dataset, *, false_alarms: float) -> Bools:
-    """Tell the features whose absence alone is an anomaly: healthy data lack them more rarely than alarms may be false."""
+    """Tell the features whose absence alone is an anomaly: healthy data lack them far more rarely than alarms lie."""
     healthy = training.matrix[training.healthy]
     if not len(healthy):
         return np.zeros(training.matrix.shape[1], dtype=bool)

@@ -24,7 +24,7 @@ def choose_threshold(training: Dataset, raw: Floats, settings: Settings) -> floa
 
 
 def _between(ordered: Floats, share: float) -> float:
-    """Return a threshold near the quantile, in the widest gap close to it: no score lies on it and flips by rounding."""
+    """Return a threshold in the widest gap near the quantile: no score lies on it and flips by rounding."""
     at = int(share * (len(ordered) - 1))
     reach = max(1, len(ordered) // 2000)
     low, high = max(at - reach, 0), min(at + reach, len(ordered) - 1)

@@ -16,6 +16,7 @@ from schemas.errors import DriftlineError
 
 __all__ = ["COMMANDS", "Entry", "main"]
 
+_OURS = {"schemas", "sensing", "trust", "streams", "edge_gateway", "trainer", "console", "driftline"}
 _FAILED = 1
 _MISUSED = 2
 _INTERRUPTED = 130
@@ -36,6 +37,7 @@ COMMANDS: Mapping[str, Entry] = MappingProxyType(
         "status": Entry("driftline.commands.status:status", "Show how the local servers fare.", "stack"),
         "logs": Entry("driftline.commands.logs:logs", "Show what a local server has said.", "stack"),
         "topics": Entry("driftline.commands.topics:topics", "Show, make and check the topics."),
+        "schemas": Entry("driftline.commands.schemas:schemas", "Render, check and register the records' schemas."),
     }
 )
 
@@ -107,9 +109,9 @@ def main() -> None:
 
 
 def _missing(error: ModuleNotFoundError, command: str) -> DriftlineError | ModuleNotFoundError:
-    """Name the extra that brings the missing package; without one, the fault is ours and is shown as it is."""
+    """Name the extra that brings the missing package; where none would, the fault is ours and is shown as it is."""
     extra = COMMANDS[command].extra if command in COMMANDS else ""
-    if not extra:
+    if not extra or (error.name or "").partition(".")[0] in _OURS:
         return error
     return DriftlineError(
         f"`driftline {command}` needs the package {error.name!r}, which is not installed",

@@ -89,7 +89,7 @@ class Embedded:
         """Start `servers` and wait for all; if that fails, end those that were started."""
         names = {server.name for server in servers}
         try:
-            prepare(servers)
+            prepare(servers, self._data)
             wait_ready({server: start(server, self._data) for server in servers}, self._data)
             for server in servers:
                 server.complete()

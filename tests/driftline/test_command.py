@@ -1,0 +1,132 @@
+"""The `driftline` command: its help, and how it fails."""
+
+import subprocess
+import sys
+import time
+from importlib import import_module
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from driftline import command
+from driftline.command import COMMANDS, Entry, main
+from schemas.errors import DriftlineError
+
+
+@pytest.fixture
+def offer(monkeypatch):
+    """Offer one more command, `probe`, that does what the test says."""
+
+    def offered(action, *, extra=""):
+        module = type(sys)("tests_probe")
+        module.probe = click.Command("probe", callback=action)
+        monkeypatch.setitem(sys.modules, "tests_probe", module)
+        monkeypatch.setattr(command, "COMMANDS", {"probe": Entry("tests_probe:probe", "For this test.", extra)})
+        return lambda *arguments: CliRunner().invoke(main, ["probe", *arguments])
+
+    return offered
+
+
+def _raise(error):
+    raise error
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_where_the_list_says_and_its_help_ends_with_an_example(name):
+    module, _, attribute = COMMANDS[name].place.partition(":")
+
+    found = getattr(import_module(module), attribute)
+
+    assert isinstance(found, click.Command)
+    assert found.epilog
+    assert found.epilog.startswith(f"Example: driftline {name}")
+
+
+def test_help_lists_every_command_and_imports_none():
+    code = (
+        "import sys; from driftline.command import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "sys.stderr.write(' '.join(sorted(sys.modules)))"
+    )
+
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert all(f"  {name} " in shown.stdout for name in COMMANDS)
+    imported = set(shown.stderr.split())
+    assert not imported & {
+        "confluent_kafka",
+        "numpy",
+        "fastavro",
+        "rich",
+        "psutil",
+        "driftline.stack",
+        "schemas.records",
+    }
+
+
+def test_help_takes_little_more_than_the_start_of_python():
+    # The least of several: others may be at work on this machine.
+    bare_s = min(_seconds("import click") for _ in range(5))
+    help_s = min(_seconds("from driftline.command import main; main(['--help'])") for _ in range(5))
+
+    assert help_s - bare_s < 0.1
+
+
+def test_a_refusal_is_an_error_a_hint_and_exit_code_1(offer):
+    probe = offer(lambda: _raise(DriftlineError("the spool is full", hint="make room")))
+
+    result = probe()
+
+    assert (result.exit_code, result.stderr) == (1, "error: the spool is full\nhint: make room\n")
+    assert result.stdout == ""
+
+
+def test_misuse_exits_2_and_points_to_the_help(offer):
+    result = offer(lambda: None)("--nonsense")
+
+    assert result.exit_code == 2
+    assert result.stderr == "error: No such option: --nonsense\nhint: `main probe --help` shows what there is\n"
+
+
+def test_an_unknown_command_is_answered_with_the_choices():
+    result = CliRunner().invoke(main, ["upp"], prog_name="driftline")
+
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"error: unknown command 'upp'; known: {', '.join(COMMANDS)}\n")
+
+
+def test_a_ctrl_c_exits_130(offer):
+    result = offer(lambda: _raise(KeyboardInterrupt()))()
+
+    assert (result.exit_code, result.stderr.strip()) == (130, "error: interrupted")
+
+
+@pytest.mark.parametrize("when", ["at import", "while it runs"])
+def test_a_missing_package_is_answered_with_the_extra_that_brings_it(offer, monkeypatch, when):
+    missing = ModuleNotFoundError("No module named 'psutil'", name="psutil")
+    probe = offer(lambda: _raise(missing), extra="stack")
+    if when == "at import":
+        monkeypatch.setattr(command, "import_module", lambda _module: _raise(missing))
+
+    result = probe()
+
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "error: `driftline probe` needs the package 'psutil', which is not installed\n"
+        "hint: pip install 'driftline[stack]'\n"
+    )
+
+
+@pytest.mark.parametrize(("missing", "extra"), [("nonsense", ""), ("driftline.nonsense", "stack")])
+def test_a_mistake_of_ours_is_not_blamed_on_the_installation(offer, missing, extra):
+    result = offer(lambda: _raise(ModuleNotFoundError(missing, name=missing)), extra=extra)()
+
+    assert isinstance(result.exception, ModuleNotFoundError)
+
+
+def _seconds(code):
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    return time.perf_counter() - began

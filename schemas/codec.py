@@ -17,7 +17,7 @@ import fastavro
 from fastavro.read import SchemaResolutionError
 
 from schemas.errors import BadRecordError, WrongValueError
-from schemas.parsing import parsed
+from schemas.parsing import parsed, strict
 from schemas.record import as_plain, avro_schema, from_plain
 from schemas.schema_cache import fingerprint
 from schemas.sense import check_sense
@@ -79,7 +79,7 @@ class BodyReader:
     """
 
     def __init__(self, written: Mapping[str, Any], *, into: Mapping[str, Any] | None = None) -> None:
-        self._written = parsed(written)
+        self._written = strict(parsed(written))
         self._into = None if into is None else parsed(into)
 
     def read(self, body: bytes, *, start: int = 0) -> dict[str, Any]:

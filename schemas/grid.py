@@ -49,7 +49,7 @@ class FeatureBaseline:
     """What one feature looked like in the reference period."""
 
     name: Annotated[str, "The feature's name in its pipeline."]
-    counts: Annotated[tuple[int, ...], "Reference samples per bin, as many as the grid has bins."]
+    counts: Annotated[tuple[Total, ...], "Reference samples per bin, as many as the grid has bins."]
     missing: Annotated[Total, "Reference samples without a usable value."]
     out_of_range: Annotated[Total, "Reference samples outside the grid's declared range."]
     mean: Annotated[float, "Mean of the usable reference values."]
@@ -57,10 +57,12 @@ class FeatureBaseline:
     min: Annotated[float, "Smallest usable reference value."]
     max: Annotated[float, "Largest usable reference value."]
     dispersion_counts: Annotated[
-        float, "Variance of window counts over what independent samples would give; 1 is independent."
+        float, "Mean chi-square per degree of freedom of window counts against the reference; 1 is independent."
     ] = 1.0
-    dispersion_mean: Annotated[float, "The same for the window's mean."] = 1.0
-    dispersion_variance: Annotated[float, "The same for the window's variance."] = 1.0
+    dispersion_mean: Annotated[float, "Variance of a window's mean over variance/n; 1 is independent."] = 1.0
+    dispersion_variance: Annotated[
+        float, "Variance of a window's variance over 2*variance^2/(n-1), that of independent normal samples."
+    ] = 1.0
     dispersion_windows: Annotated[Count, "Reference windows that the dispersions were learned from; 0: assumed."] = 0
 
 

@@ -5,7 +5,7 @@ every item of an array takes at least one byte, and no record holds itself: then
 the body's size and the schema's text bound.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, SupportsIndex
 
 import fastavro
@@ -13,7 +13,7 @@ from fastavro.schema import SchemaParseException, UnknownType
 
 from schemas.errors import SchemaError
 
-__all__ = ["parsed"]
+__all__ = ["parsed", "strict"]
 
 
 def parsed(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def parsed(schema: Mapping[str, Any]) -> dict[str, Any]:
         _least_bytes(ready, {}, ())
     except (SchemaParseException, UnknownType, LookupError, TypeError, ValueError, RecursionError) as error:
         raise SchemaError(f"not an Avro schema: {error!r}") from error
-    _adapt(ready)
+    _fill_bytes(ready)
     return ready
 
 
@@ -85,35 +85,45 @@ def _least_bytes(schema: Any, known: dict[str, Any], within: tuple[str, ...]) ->
     return _AT_LEAST.get(schema["type"], 1)
 
 
-def _adapt(schema: Any) -> None:
-    """Put right, in place, where fastavro is more lenient than Avro."""
+def strict(schema: dict[str, Any]) -> dict[str, Any]:
+    """Make a parsed schema refuse negative indexes in bodies, in place, and return it: for what others wrote."""
+    for holder in _holders(schema):
+        for part in ("symbols", "type", "items", "values"):
+            if isinstance(holder.get(part), list):
+                holder[part] = _FromZero(holder[part])
+    return schema
+
+
+def _fill_bytes(schema: dict[str, Any]) -> None:
+    """Make the defaults of `bytes` bytes; fastavro would fill in the text that stands in the schema."""
+    for holder in _holders(schema):
+        if holder.get("type") == "bytes" and isinstance(holder.get("default"), str):
+            holder["default"] = holder["default"].encode("latin-1")
+
+
+def _holders(schema: Any) -> Iterator[dict[str, Any]]:
+    """Yield every part of a schema that holds a type: fields, arrays, maps, enumerations."""
     if isinstance(schema, list):
         for branch in schema:
-            _adapt(branch)
+            yield from _holders(branch)
     elif isinstance(schema, dict):
-        if "symbols" in schema:
-            schema["symbols"] = _FromZero(schema["symbols"])
-        for inner in schema.get("fields", ()):
-            # It fills in the default of `bytes` as the text that stands in the schema.
-            if inner["type"] == "bytes" and isinstance(inner.get("default"), str):
-                inner["default"] = inner["default"].encode("latin-1")
-            _adapt_part(inner, "type")
-        _adapt_part(schema, "items")
-        _adapt_part(schema, "values")
-
-
-def _adapt_part(holder: dict[str, Any], part: str) -> None:
-    if part not in holder:
-        return
-    _adapt(holder[part])
-    if isinstance(holder[part], list):
-        holder[part] = _FromZero(holder[part])
+        yield schema
+        for field in schema.get("fields", ()):
+            yield from _holders(field)
+        for part in ("type", "items", "values"):
+            yield from _holders(schema.get(part))
 
 
 class _FromZero(list[Any]):
-    """A list without a last item at -1: a negative index in a body is not an index."""
+    """A list without a last item at -1: fastavro indexes as Python does, but a body that says -1 is broken.
+
+    Its compiled code asks for the length to count from the end, and for nothing else.
+    """
+
+    def __len__(self) -> int:
+        raise IndexError("a negative index")
 
     def __getitem__(self, index: SupportsIndex | slice) -> Any:
         if not isinstance(index, slice) and index.__index__() < 0:
-            raise IndexError(f"index {index}")
+            raise IndexError("a negative index")
         return super().__getitem__(index)

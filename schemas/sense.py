@@ -9,9 +9,11 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from schemas.columns import GridShape, columns, pane_columns
 from schemas.drift_scores import CohortPane
 from schemas.errors import WrongValueError
 from schemas.feature_stats import FeatureStats
+from schemas.figures import check_figures
 from schemas.grid import Baseline, FeatureBaseline, FeatureGrid, Grid
 from schemas.model_health import ModelHealth
 from schemas.sample import Sample
@@ -38,38 +40,23 @@ def _share(name: str, value: float) -> None:
         raise WrongValueError(name, found=str(value), wanted="0 to 1")
 
 
-def _same_length(lengths: dict[str, int]) -> None:
-    (first, wanted), *others = lengths.items()
-    for name, found in others:
-        if found != wanted:
-            raise WrongValueError(name, found=f"{found} features", wanted=f"as many as `{first}` has ({wanted})")
-
-
 def _feature_stats(stats: FeatureStats) -> None:
-    _order("window_end_ms", stats.window_end_ms, "window_start_ms", stats.window_start_ms)
-    _same_length(
-        {name: len(getattr(stats, name)) // 4 for name in ("missing", "out_of_range", "mean", "m2", "min", "max")}
-    )
-    _rectangle(stats.counts, len(stats.missing) // 4)
+    arrays = columns(stats, _shape(stats))
+    check_figures(stats.samples, stats.window_start_ms, stats.window_end_ms, arrays)
 
 
 def _cohort_pane(pane: CohortPane) -> None:
-    _same_length(
-        {
-            "missing": len(pane.missing) // 4,
-            "out_of_range": len(pane.out_of_range) // 4,
-            "mean": len(pane.mean) // 8,
-            "m2": len(pane.m2) // 8,
-        }
-    )
-    _rectangle(pane.counts, len(pane.missing) // 4)
+    arrays = pane_columns(pane, _shape(pane))
+    check_figures(pane.samples, 0, pane.pane_ms, arrays)
 
 
-def _rectangle(counts: bytes, features: int) -> None:
-    if len(counts) % (4 * features or 1) or (counts and not features):
-        raise WrongValueError(
-            "counts", found=f"{len(counts) // 4} counts", wanted=f"equally many for {features} features"
-        )
+def _shape(stats: FeatureStats | CohortPane) -> GridShape:
+    """Return the shape that `missing` and `counts` amount to; who knows the grid compares."""
+    features = len(stats.missing) // 4
+    if not features or len(stats.counts) % (4 * features):
+        wanted = f"equally many for each of {features} features, one feature or more"
+        raise WrongValueError("counts", found=f"{len(stats.counts) // 4} counts", wanted=wanted)
+    return GridShape(features, len(stats.counts) // 4 // features)
 
 
 def _model_health(health: ModelHealth) -> None:
@@ -108,8 +95,6 @@ def _baseline(baseline: Baseline) -> None:
 
 
 def _feature_baseline(feature: FeatureBaseline) -> None:
-    if any(count < 0 for count in feature.counts):
-        raise WrongValueError("counts", found=str(min(feature.counts)), wanted="0 or more")
     if feature.variance < 0:
         raise WrongValueError("variance", found=str(feature.variance), wanted="0 or more")
 

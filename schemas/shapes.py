@@ -11,12 +11,23 @@ import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any, NoReturn, Protocol, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, NoReturn, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from schemas.errors import SchemaError, WrongValueError
 from schemas.fields import Avro
 
-__all__ = ["Convert", "Shape", "Shaped", "first_line", "shape_of", "wrong"]
+__all__ = [
+    "Convert",
+    "Shape",
+    "Shaped",
+    "bounds",
+    "first_line",
+    "is_uuid",
+    "notes",
+    "shape_of",
+    "whole_bounds",
+    "wrong",
+]
 
 T = TypeVar("T")
 Convert = Callable[[Any], Any]
@@ -58,6 +69,25 @@ def shape_of(hint: Any) -> Shape:
     if shape is None:
         raise _undeclared(hint)
     return shape
+
+
+def bounds(record: type[Any]) -> dict[str, tuple[int, int]]:
+    """Return the bounds of each whole-number field of a record, both inclusive."""
+    return {name: whole_bounds(avro) for name, avro in notes(record).items() if avro.type in _RANGES}
+
+
+def notes(record: type[Any]) -> dict[str, Avro]:
+    """Return what the fields of a record declare beyond their Python type."""
+    return {
+        name: note
+        for name, hint in get_type_hints(record, include_extras=True).items()
+        for note in getattr(hint, "__metadata__", ())
+        if isinstance(note, Avro)
+    }
+
+
+def is_uuid(text: str) -> bool:
+    return bool(_UUID(text))
 
 
 def first_line(doc: str | None) -> str:
@@ -119,7 +149,7 @@ def _single(value: Any) -> float:
 
 
 def _uuid(value: Any) -> str:
-    if type(value) is not str or not _UUID(value):
+    if type(value) is not str or not is_uuid(value):
         wrong(value, "UUID as 8-4-4-4-12 hexadecimal digits")
     return value
 
@@ -165,11 +195,15 @@ def _check(avro: Avro) -> tuple[Convert, bool]:
     if avro.packed:
         return _packed(avro.packed), True
     if avro.type in _RANGES:
-        low, high = _RANGES[avro.type]
-        return _whole(low if avro.low is None else avro.low, high if avro.high is None else avro.high), True
+        return _whole(*whole_bounds(avro)), True
     if avro.type == "float":
         return _single, False
     raise SchemaError(f"no check is declared for {avro!r}")
+
+
+def whole_bounds(avro: Avro) -> tuple[int, int]:
+    low, high = _RANGES[avro.type]
+    return (low if avro.low is None else avro.low, high if avro.high is None else avro.high)
 
 
 def _enumeration(hint: type[StrEnum]) -> Shape:

@@ -16,7 +16,7 @@ from schemas.errors import BadRecordError, SchemaError, WrongValueError
 from schemas.registry import Registry, monotonic_ms
 from schemas.schema_cache import fingerprint
 
-__all__ = ["HEADER_BYTES", "Contract", "body_header", "schema_id_in"]
+__all__ = ["HEADER_BYTES", "Contract", "body_header", "key_of_plain", "schema_id_in"]
 
 MAGIC = 0
 HEADER_BYTES = 5
@@ -93,16 +93,21 @@ class Contract:
         `BadRecordError`: it is of no use, now or later. `RegistryAwayError`: it cannot be decoded now; try it again.
         """
         topic = topic_named(topic_name)
-        schema_id = schema_id_in(value)
         try:
-            record = self._decode(topic, schema_id, value)
+            record = codec_of(topic.record).made(self.plain(topic, value))
         except BadRecordError:
             # Perhaps the registry was rebuilt, and the id stands for something else by now.
-            if not self.registry.has_changed(schema_id):
+            if not self.registry.has_changed(schema_id_in(value)):
                 raise
-            record = self._decode(topic, schema_id, value)
-        check_key(topic, key, record)
+            record = codec_of(topic.record).made(self.plain(topic, value))
+        wanted = topic.key_of(record)
+        if key != wanted.encode():
+            raise BadRecordError("key", found=repr(key), wanted=f"{'/'.join(topic.key)} = {wanted!r}")
         return record
+
+    def plain(self, topic: Topic, value: bytes) -> dict[str, Any]:
+        """Return what a value holds, strictly read; whether its values make sense is not yet checked."""
+        return self.reader_of(topic, schema_id_in(value)).read(value, start=HEADER_BYTES)
 
     def reader_of(self, topic: Topic, schema_id: int) -> BodyReader:
         """Return the reader of bodies of the topic that carry the id; an unknown id is looked up over the network."""
@@ -112,16 +117,12 @@ class Contract:
             known = self._readers[topic.record, schema_id] = (schema, _reader(topic, schema_id, schema))
         return known[1]
 
-    def _decode(self, topic: Topic, schema_id: int, value: bytes) -> Any:
-        plain = self.reader_of(topic, schema_id).read(value, start=HEADER_BYTES)
-        return codec_of(topic.record).made(plain)
 
-
-def check_key(topic: Topic, key: bytes | None, record: Any) -> None:
-    """Raise `BadRecordError` unless the key is the one that the record must have."""
-    wanted = topic.key_of(record)
-    if key != wanted.encode():
-        raise BadRecordError("key", found=repr(key), wanted=f"{'/'.join(topic.key)} = {wanted!r}")
+def key_of_plain(topic: Topic, plain: Mapping[str, Any]) -> bytes:
+    """Return the key that a record must have, from its fields."""
+    if len(topic.key) == 1:
+        return str(plain[topic.key[0]]).encode()
+    return "/".join(str(plain[field]) for field in topic.key).encode()
 
 
 def _reader(topic: Topic, schema_id: int, schema: Mapping[str, Any]) -> BodyReader:

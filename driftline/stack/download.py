@@ -85,7 +85,7 @@ def _fetch(
             if attempt == _ATTEMPTS:
                 raise DownloadError(
                     f"{coordinate} could not be downloaded in {_ATTEMPTS} attempts: {error}",
-                    hint="check the network, then run the same command again",
+                    hint=_hint(error),
                 ) from error
         except RuntimeError as error:
             raise DownloadError(
@@ -94,6 +94,14 @@ def _fetch(
             ) from error
         else:
             return
+
+
+def _hint(error: Exception) -> str:
+    import requests
+
+    if isinstance(error, requests.exceptions.SSLError):
+        return "where a proxy inspects TLS, REQUESTS_CA_BUNDLE has to name a file with its certificates"
+    return "check the network, then run the same command again"
 
 
 def _counting(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from driftline.stack.errors import ServerDiedError
 from driftline.stack.layout import assign_ports, endpoints, lay_out
-from driftline.stack.lifecycle import prepare, start, wait_ready
+from driftline.stack.lifecycle import start, wait_ready
 from driftline.stack.lock import read_lock
 from driftline.stack.processes import Process, kill, marked, terminate
 from driftline.stack.server import Server
@@ -89,8 +89,7 @@ class Embedded:
         """Start `servers` and wait for all; if that fails, end those that were started."""
         names = {server.name for server in servers}
         try:
-            prepare(servers, self._data)
-            wait_ready({server: start(server, self._data) for server in servers}, self._data)
+            wait_ready(start(servers, self._data), self._data)
             for server in servers:
                 server.complete()
         except BaseException:

@@ -12,7 +12,7 @@ from driftline.stack.logs import last_lines
 from driftline.stack.processes import Process, alive, run, spawn
 from driftline.stack.server import Server
 
-__all__ = ["prepare", "start", "wait_ready"]
+__all__ = ["start", "wait_ready"]
 
 _POLL_S = 0.03
 _LOG_KEPT_BYTES = 10_000_000
@@ -26,15 +26,13 @@ class _Place(TypedDict):
     log: Path
 
 
-def prepare(servers: Sequence[Server], data: Path) -> None:
-    """Do what must be done once before the first start of each of `servers`, at the same time."""
-    due = [s for s in servers if s.prepare and s.prepared is not None and not s.prepared.exists()]
+def start(servers: Sequence[Server], data: Path) -> dict[Server, Process]:
+    """Start `servers`; those that need preparing once are prepared first, while the others come up."""
+    unprepared = [s for s in servers if s.prepare and s.prepared is not None and not s.prepared.exists()]
+    started = {server: _start(server, data) for server in servers if server not in unprepared}
     with ThreadPoolExecutor() as pool:
-        list(pool.map(lambda server: _prepare(server, data), due))
-
-
-def start(server: Server, data: Path) -> Process:
-    return spawn(server.command, **_place(server, data))
+        list(pool.map(lambda server: _prepare(server, data), unprepared))
+    return started | {server: _start(server, data) for server in unprepared}
 
 
 def wait_ready(servers: Mapping[Server, Process], data: Path, *, patience_s: float = 90) -> None:
@@ -52,6 +50,10 @@ def wait_ready(servers: Mapping[Server, Process], data: Path, *, patience_s: flo
             names = ", ".join(server.name for server in waiting)
             raise StackError(f"no answer from {names} in {patience_s:.0f} s", hint=f"see the logs in {data / 'logs'}")
         time.sleep(_POLL_S)
+
+
+def _start(server: Server, data: Path) -> Process:
+    return spawn(server.command, **_place(server, data))
 
 
 def _prepare(server: Server, data: Path) -> None:

@@ -19,7 +19,7 @@ from driftline.stack.archive import extract
 from driftline.stack.download import Repositories, download
 from driftline.stack.errors import ChecksumError
 from driftline.stack.exclusive import exclusive
-from driftline.stack.lock import Lock, PinnedFile
+from driftline.stack.lock import Coordinate, Lock, PinnedFile
 from driftline.stack.progress import Progress
 
 __all__ = ["Software", "provide"]
@@ -35,7 +35,7 @@ class Software:
 
 def provide(lock: Lock, cache: Path, *, repositories: Repositories = None) -> Software:
     """Return what `lock` names, from `cache` where it is there, downloaded where it is not."""
-    kafka = {cache / coordinate.path: pin for coordinate, pin in lock.kafka.items()}
+    kafka = {_jar(coordinate, cache): pin for coordinate, pin in lock.kafka.items()}
     # Named after the archive's sum, so that a renewed lock never finds an older registry's files.
     registry = cache / "registry" / lock.registry_archive.sha256[:16]
     if not _whole(kafka, registry):
@@ -48,6 +48,10 @@ def provide(lock: Lock, cache: Path, *, repositories: Repositories = None) -> So
     return Software(kafka=tuple(kafka), registry=registry)
 
 
+def _jar(coordinate: Coordinate, cache: Path) -> Path:
+    return cache / "maven" / coordinate.path
+
+
 def _whole(kafka: Iterable[Path], registry: Path) -> bool:
     return registry.is_dir() and all(path.is_file() for path in kafka)
 
@@ -55,7 +59,7 @@ def _whole(kafka: Iterable[Path], registry: Path) -> bool:
 def _fetch_missing(
     lock: Lock, cache: Path, kafka: Mapping[Path, PinnedFile], registry: Path, repositories: Repositories
 ) -> None:
-    missing = {c: pin for c, pin in lock.kafka.items() if not (cache / c.path).is_file()}
+    missing = {c: pin for c, pin in lock.kafka.items() if not _jar(c, cache).is_file()}
     if not registry.is_dir():
         missing[lock.registry] = lock.registry_archive
     if not missing:
@@ -71,7 +75,7 @@ def _fetch_missing(
         _verify({arriving / c.path: pin for c, pin in missing.items()}, remedy=None)
         for coordinate in missing:
             if coordinate != lock.registry:
-                _move(arriving / coordinate.path, cache / coordinate.path)
+                _move(arriving / coordinate.path, _jar(coordinate, cache))
         if lock.registry in missing:
             extract(arriving / lock.registry.path, arriving / "registry")
             _move(arriving / "registry", registry)

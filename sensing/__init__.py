@@ -1,8 +1,8 @@
 """What a number means, for device, trainer and streams alike: pipelines, grids, sketches, simulated fleets."""
 
+from schemas.canonical import canonical_json, content_id
 from sensing.errors import GridError, ReadingError, SensingError, UnknownPipelineError
 from sensing.grids import DEFAULT_BINS, Binner, bin_counts, check_grid, make_grid
-from sensing.identity import canonical_json, content_id
 from sensing.pipelines import PIPELINES, Pipeline, Stream, Vectors, pipeline_named, run_batch
 from sensing.sketch import Sketch, SketchedWindow, feature_stats, merge, tally_of
 from sensing.tally import Tally

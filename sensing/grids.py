@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.canonical import content_id
 from schemas.grid import FeatureGrid, FeatureKind, Grid
 from sensing.errors import GridError
-from sensing.identity import content_id
 from sensing.pipelines.base import Feature, Pipeline
 from sensing.tally import Floats, Ints, Tally
 

@@ -1,0 +1,91 @@
+"""The gateway's one database file: opened so that it survives power cuts, and set aside when it did not survive."""
+
+import logging
+import sqlite3
+from pathlib import Path
+
+from edge_gateway.errors import SpoolError
+
+__all__ = ["is_damage", "is_no_room", "open_database", "set_aside"]
+
+_log = logging.getLogger(__name__)
+
+_LAYOUT = 1
+_TABLES = """
+CREATE TABLE records (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    lane INTEGER NOT NULL,
+    topic TEXT NOT NULL,
+    key TEXT NOT NULL,
+    schema INTEGER NOT NULL,
+    made_ms INTEGER NOT NULL,
+    body BLOB NOT NULL
+);
+CREATE INDEX records_by_lane ON records (lane, id);
+CREATE TABLE schemas (
+    id INTEGER PRIMARY KEY,
+    topic TEXT NOT NULL,
+    definition TEXT NOT NULL,
+    UNIQUE (topic, definition)
+);
+CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE kept (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+"""
+
+# Damaged files that are kept for whoever wants to look; more would fill the disk of a box with bad flash.
+_KEPT_ASIDE = 2
+
+
+def open_database(path: Path) -> sqlite3.Connection:
+    """Open the file, made anew where there is none; raises `sqlite3.DatabaseError` for a damaged one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10.0)
+    try:
+        _prepare(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def set_aside(path: Path, now_ms: int) -> Path:
+    """Move a damaged file out of the way, with what SQLite keeps beside it."""
+    aside = path.with_name(f"{path.name}.damaged-{now_ms}")
+    for suffix in ("-wal", "-shm", ""):
+        beside = path.with_name(path.name + suffix)
+        if beside.exists():
+            beside.replace(aside.with_name(aside.name + suffix))
+    old = sorted(path.parent.glob(f"{path.name}.damaged-*[0-9]"))[:-_KEPT_ASIDE]
+    for each in old:
+        for suffix in ("-wal", "-shm", ""):
+            each.with_name(each.name + suffix).unlink(missing_ok=True)
+    _log.error("spool damaged: file=%s set-aside=%s", path, aside)
+    return aside
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def is_no_room(error: sqlite3.Error) -> bool:
+    # A full disk shows as either, depending on what could not be written; so does a quota.
+    return (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    # What is told to a broker must never be forgotten here, so each commit reaches the disk.
+    for pragma in ("auto_vacuum=INCREMENTAL", "journal_mode=WAL", "synchronous=FULL", "journal_size_limit=4194304"):
+        connection.execute(f"PRAGMA {pragma}")
+    layout = connection.execute("PRAGMA user_version").fetchone()[0]
+    if layout == 0:
+        connection.executescript(f"BEGIN; {_TABLES} PRAGMA user_version={_LAYOUT}; COMMIT;")
+    elif layout != _LAYOUT:
+        raise SpoolError(
+            f"{path} is of layout {layout}, this version reads {_LAYOUT}",
+            hint="a newer gateway wrote it; install that version again, or move the file away",
+        )
+    (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if verdict != "ok":
+        damage = sqlite3.DatabaseError(verdict)
+        damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        raise damage

@@ -1,0 +1,146 @@
+"""How a model fares: decisions of a window summed up, and what the machine gives for them."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_gateway.inference import Decisions
+from schemas.model_health import ModelHealth
+from sensing.pipelines.base import Arrays
+from sensing.windows import EventWindows
+
+__all__ = ["HealthTally", "HealthWindows", "Usage", "model_health"]
+
+# Latencies of a window that are kept for its percentiles; beyond, every other one is, then every fourth …
+_LATENCIES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What the gateway takes of its machine; NaN and 0 where that is not known."""
+
+    cpu_share: float = math.nan
+    memory_bytes: int = 0
+
+
+class HealthTally:
+    """The decisions of one window."""
+
+    def __init__(self) -> None:
+        self.inferences = 0
+        self.anomalies = 0
+        self.errors = 0
+        self.score_mean = 0.0
+        self.score_m2 = 0.0
+        self.confidence_sum = 0.0
+        self._latencies_ms: list[float] = []
+        self._every = 1
+        self._skipped = 0
+
+    def add(self, decisions: Decisions, latency_ms: float) -> None:
+        """Count the decisions of one call, which took `latency_ms` for each vector."""
+        made = ~decisions.failed
+        scores = decisions.score[made].astype(np.float64)
+        self.errors += len(made) - len(scores)
+        if not len(scores):
+            return
+        self._merge_scores(scores)
+        self.anomalies += int((decisions.anomaly & made).sum())
+        self.confidence_sum += float(decisions.confidence[made].sum(dtype=np.float64))
+        self._note(latency_ms)
+
+    @property
+    def confidence_mean(self) -> float:
+        return self.confidence_sum / self.inferences if self.inferences else math.nan
+
+    def latency_ms(self, percentile: float) -> float:
+        return float(np.percentile(self._latencies_ms, percentile)) if self._latencies_ms else math.nan
+
+    def freeze(self) -> Arrays:
+        sums = [self.inferences, self.anomalies, self.errors, self.score_mean, self.score_m2, self.confidence_sum]
+        return {"sums": np.array(sums, dtype=np.float64), "latencies": np.array(self._latencies_ms)}
+
+    @classmethod
+    def thaw(cls, state: Arrays) -> "HealthTally":
+        tally = cls()
+        counts, sums = state["sums"][:3].astype(int).tolist(), state["sums"][3:].tolist()
+        tally.inferences, tally.anomalies, tally.errors = counts
+        tally.score_mean, tally.score_m2, tally.confidence_sum = sums
+        tally._latencies_ms = state["latencies"].tolist()
+        return tally
+
+    def _merge_scores(self, scores: NDArray[np.float64]) -> None:
+        count, before = len(scores), self.inferences
+        mean = float(scores.mean())
+        delta = mean - self.score_mean
+        self.inferences += count
+        self.score_mean += delta * count / self.inferences
+        self.score_m2 += float(((scores - mean) ** 2).sum()) + delta**2 * before * count / self.inferences
+
+    def _note(self, latency_ms: float) -> None:
+        self._skipped += 1
+        if self._skipped < self._every:
+            return
+        self._skipped = 0
+        self._latencies_ms.append(latency_ms)
+        if len(self._latencies_ms) >= _LATENCIES:
+            self._latencies_ms = self._latencies_ms[::2]
+            self._every *= 2
+
+
+class HealthWindows(EventWindows[HealthTally]):
+    """Windows of health, beside those of features."""
+
+    def __init__(self, length_ms: int, lateness_ms: int) -> None:
+        super().__init__(length_ms, lateness_ms, HealthTally)
+
+    def freeze(self) -> Arrays:
+        newest = [] if self.newest_ms is None else [self.newest_ms]
+        return {"newest": np.array(newest, dtype=np.int64)} | {
+            f"w{start}.{name}": array for start, tally in self.open.items() for name, array in tally.freeze().items()
+        }
+
+    def thaw(self, state: Arrays) -> None:
+        self.newest_ms = int(state["newest"][0]) if len(state["newest"]) else None
+        for name in sorted({key.partition(".")[0] for key in state} - {"newest"}):
+            arrays = {key.partition(".")[2]: state[key] for key in state if key.startswith(f"{name}.")}
+            self.open[int(name[1:])] = HealthTally.thaw(arrays)
+
+
+def model_health(
+    tally: HealthTally,
+    *,
+    start_ms: int,
+    end_ms: int,
+    device_id: str,
+    model_id: str,
+    boot_id: str,
+    seq: int,
+    usage: Usage,
+    slot: str,
+    trial: bool,
+) -> ModelHealth:
+    """Write a window down as the record that goes out."""
+    seen = tally.inferences > 0
+    return ModelHealth(
+        device_id=device_id,
+        model_id=model_id,
+        boot_id=boot_id,
+        seq=seq,
+        window_start_ms=start_ms,
+        window_end_ms=end_ms,
+        inferences=tally.inferences,
+        anomalies=tally.anomalies,
+        errors=tally.errors,
+        score_mean=tally.score_mean if seen else math.nan,
+        score_m2=tally.score_m2,
+        confidence_mean=min(max(tally.confidence_mean, 0.0), 1.0) if seen else math.nan,
+        latency_p50_ms=tally.latency_ms(50),
+        latency_p99_ms=tally.latency_ms(99),
+        cpu_share=usage.cpu_share,
+        memory_bytes=usage.memory_bytes,
+        slot=slot,
+        trial=trial,
+    )

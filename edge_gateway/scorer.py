@@ -1,0 +1,142 @@
+"""One model at work: it decides about vectors, and its windows come out when they are done."""
+
+import logging
+import time
+from dataclasses import dataclass, field
+from random import Random
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_gateway.config import SamplingConfig, WindowConfig
+from edge_gateway.errors import InferenceError
+from edge_gateway.health import HealthTally, HealthWindows
+from edge_gateway.inference import Decisions, Model
+from edge_gateway.rules import Rules
+from edge_gateway.sampling import Kept, Sampler
+from schemas.grid import Grid
+from schemas.manifest import Manifest
+from sensing.pipelines import Pipeline
+from sensing.pipelines.base import Arrays
+from sensing.pipelines.state import join, part
+from sensing.sketch import Sketch
+from sensing.tally import Ints, Tally
+
+__all__ = ["Closed", "Loaded", "Scored", "Scorer"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A bundle, ready to serve; without `model` its rules decide."""
+
+    slot: str
+    manifest: Manifest
+    grid: Grid
+    pipeline: Pipeline
+    model: Model | None
+
+    @property
+    def model_id(self) -> str:
+        return self.manifest.model_id
+
+
+class Closed(NamedTuple):
+    """One window of one model."""
+
+    start_ms: int
+    end_ms: int
+    tally: Tally | None
+    health: HealthTally
+
+
+@dataclass(slots=True)
+class Scored:
+    """What came of some vectors."""
+
+    stream: str
+    at_ms: Ints
+    matrix: NDArray[np.float32]
+    decisions: Decisions
+    closed: list[Closed] = field(default_factory=list)
+    kept: list[Kept] = field(default_factory=list)
+
+
+class Scorer:
+    """A loaded bundle with its windows; one that only runs beside another does not count features."""
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        windows: WindowConfig,
+        sampling: SamplingConfig,
+        rng: Random,
+        *,
+        beside: bool = False,
+    ) -> None:
+        length_ms, lateness_ms = int(windows.length_s * 1000), int(windows.lateness_s * 1000)
+        self.loaded = loaded
+        self.beside = beside
+        self.failures_in_a_row = 0
+        self._rules = Rules(loaded.manifest.rules, loaded.manifest.features)
+        self._length_ms = length_ms
+        self._sketch = None if beside else Sketch(loaded.grid, window_ms=length_ms, lateness_ms=lateness_ms)
+        self._health = HealthWindows(length_ms, lateness_ms)
+        self._sampler = Sampler(sampling, rng)
+
+    def take(self, stream: str, at_ms: Ints, matrix: NDArray[np.float32]) -> Scored:
+        """Decide about vectors of one stream, and count them."""
+        begun = time.perf_counter()
+        decisions = self._decide(stream, at_ms, matrix)
+        latency_ms = (time.perf_counter() - begun) * 1000 / max(len(at_ms), 1)
+        scored = Scored(stream, at_ms, matrix, decisions)
+        if not len(at_ms):
+            return scored
+        for start, rows in self._health.pieces(at_ms):
+            self._health.content(start).add(decisions.rows(rows), latency_ms)
+        healths = self._health.advance(int(at_ms.max()))
+        tallies = [] if self._sketch is None else self._sketch.add(at_ms, matrix)
+        if not self.beside:
+            scored.kept = self._sampler.add(stream, at_ms, matrix, decisions)
+        self._close(scored, healths, {window.start_ms: window.tally for window in tallies})
+        return scored
+
+    def flush(self) -> Scored:
+        """Close all windows, done or not."""
+        nothing = np.empty((0, len(self.loaded.manifest.features)), dtype=np.float32)
+        scored = Scored("", np.empty(0, dtype=np.int64), nothing, Decisions.none(0))
+        tallies = [] if self._sketch is None else self._sketch.flush()
+        self._close(scored, self._health.flush(), {window.start_ms: window.tally for window in tallies})
+        return scored
+
+    def freeze(self) -> Arrays:
+        sketch = {} if self._sketch is None else self._sketch.freeze()
+        return join(sketch=sketch, health=self._health.freeze())
+
+    def thaw(self, state: Arrays) -> None:
+        if self._sketch is not None:
+            self._sketch.thaw(part(state, "sketch"))
+        self._health.thaw(part(state, "health"))
+
+    def _decide(self, stream: str, at_ms: Ints, matrix: NDArray[np.float32]) -> Decisions:
+        if self.loaded.model is None:
+            return self._rules.decide(stream, at_ms, matrix)
+        try:
+            decisions = self.loaded.model.decide(matrix)
+        except InferenceError as error:
+            if not self.failures_in_a_row:
+                _log.error("inference failed: model=%s error=%s", self.loaded.model_id, error)
+            decisions = Decisions.none(len(matrix))
+        failed = decisions.failed
+        self.failures_in_a_row = self.failures_in_a_row + len(failed) if failed.all() else 0
+        return decisions
+
+    def _close(self, scored: Scored, healths: list[tuple[int, HealthTally]], tallies: dict[int, Tally]) -> None:
+        by_start = dict(healths)
+        for start in sorted(by_start.keys() | tallies.keys()):
+            health = by_start.get(start, HealthTally())
+            scored.closed.append(Closed(start, start + self._length_ms, tallies.get(start), health))
+        if scored.closed and not self.beside:
+            scored.kept += self._sampler.close()

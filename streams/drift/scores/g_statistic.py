@@ -13,7 +13,7 @@ def g_statistic(pair: Pair) -> Floats:
 
     >>> from streams.drift.scores.pair import pair_of_counts
     >>> round(float(g_statistic(pair_of_counts([30, 70], [50, 50]))), 4)
-    8.4034
+    8.4024
     """
     reference, live = pair.reference, pair.live
     n, m = live.usable, reference.usable

@@ -14,7 +14,7 @@ def combined_score(scores: Floats) -> Floats:
     It takes the features as independent; where they are not, it is a ranking and not a probability.
 
     >>> round(float(combined_score(np.array([2.0, 2.0, 2.0, 2.0]))), 2)
-    2.94
+    2.73
     """
     known = ~np.isnan(scores)
     squares = np.where(known, scores, 0) ** 2

@@ -1,0 +1,105 @@
+"""What a device's windows are compared with: a grid and a baseline, laid out for scoring."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from schemas.errors import DriftlineError
+from schemas.grid import Baseline, FeatureBaseline, FeatureGrid, FeatureKind, Grid
+from streams.drift.scores import Reference
+
+__all__ = ["MisfitError", "ScoredAgainst", "bin_name", "lay_out"]
+
+
+class MisfitError(DriftlineError):
+    """A baseline that does not fit its grid."""
+
+
+@dataclass(frozen=True)
+class ScoredAgainst:
+    """One baseline on its grid, ready for scoring: arrays are bins × 1 × features, or 1 × features."""
+
+    baseline_id: str
+    model_id: str
+    grid: Grid
+    reference: Reference
+    # Features whose over-dispersion nobody has learned; they count as independent, and that may be too bold.
+    unlearned: tuple[str, ...]
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        return tuple(feature.name for feature in self.grid.features)
+
+
+def lay_out(grid: Grid, baseline: Baseline) -> ScoredAgainst:
+    """Make a baseline ready for scoring; `MisfitError` when it does not fit the grid."""
+    names = [feature.name for feature in grid.features]
+    found = [feature.name for feature in baseline.features]
+    if names != found:
+        raise MisfitError(f"baseline {baseline.baseline_id:.12} has features {found}, its grid has {names}")
+    wrong = [feature.name for feature in baseline.features if len(feature.counts) != grid.bins]
+    if wrong:
+        raise MisfitError(f"baseline {baseline.baseline_id:.12} has not {grid.bins} bins for {', '.join(wrong)}")
+    pairs = list(zip(grid.features, baseline.features, strict=True))
+    usable = np.array([sum(feature.counts) for feature in baseline.features], np.float64)
+    numeric = np.array([feature.kind is not FeatureKind.CATEGORICAL for feature in grid.features])
+    variance = np.array([feature.variance for feature in baseline.features])
+    reference = Reference(
+        counts=_single(np.array([feature.counts for feature in baseline.features], np.float64).T[:, np.newaxis]),
+        missing=_row(feature.missing for feature in baseline.features),
+        out_of_range=_row(feature.out_of_range for feature in baseline.features),
+        # Codes of categories have no mean; NaN keeps every score that needs one from being told.
+        mean=_single(np.where(numeric, [feature.mean for feature in baseline.features], np.nan)[np.newaxis]),
+        m2=_single(np.where(numeric, variance * np.maximum(usable - 1, 0), np.nan)[np.newaxis]),
+        positions=_single(np.array([_positions(*pair, grid.bins) for pair in pairs]).T[:, np.newaxis]),
+        unseen_bin=np.array([[_unseen_bin(feature) for feature in grid.features]]),
+        dispersion_counts=_row(max(feature.dispersion_counts, 1) for feature in baseline.features),
+        dispersion_mean=_row(max(feature.dispersion_mean, 1) for feature in baseline.features),
+        dispersion_variance=_row(max(feature.dispersion_variance, 1) for feature in baseline.features),
+        trials=_row(feature.dispersion_windows or 1e6 for feature in baseline.features),
+    )
+    return ScoredAgainst(
+        baseline_id=baseline.baseline_id,
+        model_id=baseline.model_id,
+        grid=grid,
+        reference=reference,
+        unlearned=tuple(feature.name for feature in baseline.features if not feature.dispersion_windows),
+    )
+
+
+def bin_name(feature: FeatureGrid, place: int) -> str:
+    """Name a bin as people write it.
+
+    >>> bin_name(FeatureGrid(name="t", kind=FeatureKind.NUMERIC, edges=(1.0, 2.5)), 1)
+    '(1, 2.5]'
+    """
+    if feature.kind is FeatureKind.CATEGORICAL:
+        return f"{feature.categories[place]:g}" if place < len(feature.categories) else "unseen"
+    cuts = ("-inf", *(f"{edge:g}" for edge in feature.edges), "inf")
+    closing = ")" if place == len(feature.edges) else "]"
+    return f"({cuts[place]}, {cuts[place + 1]}{closing}" if place <= len(feature.edges) else f"bin {place}"
+
+
+def _positions(feature: FeatureGrid, reference: FeatureBaseline, bins: int) -> np.ndarray:
+    if feature.kind is FeatureKind.CATEGORICAL:
+        return np.full(bins, np.nan)
+    edges = np.array(feature.edges, np.float64)
+    if not len(edges):
+        return np.full(bins, reference.mean)
+    # Open ends close where the reference ended, or a bin's breadth further out where it never went.
+    low, high = min(reference.min, edges[0]), max(reference.max, edges[-1])
+    ends = np.concatenate([[low], edges, [high]])
+    middles = (ends[:-1] + ends[1:]) / 2
+    return np.concatenate([middles, np.full(bins - len(middles), middles[-1])])
+
+
+def _unseen_bin(feature: FeatureGrid) -> int:
+    return len(feature.categories) if feature.kind is FeatureKind.CATEGORICAL else -1
+
+
+def _row(values: object) -> np.ndarray:
+    return _single(np.array([list(values)]))  # type: ignore[call-overload]
+
+
+def _single(values: np.ndarray) -> np.ndarray:
+    return values.astype(np.float32)

@@ -1,9 +1,22 @@
 """Kafka in bulk: Faust agents that are handed runs of records, and a producer that awaits delivery."""
 
-from streams.kafka.app import make_app
+from streams.kafka.app import make_app, run_worker
 from streams.kafka.bulk import accepted_runs
-from streams.kafka.producer import BatchProducer, DeliveryError, Outgoing
+from streams.kafka.errors import BulkAppError, DeliveryError, UnfinishedRunError
+from streams.kafka.producer import BatchProducer, Outgoing
 from streams.kafka.run import Run
 from streams.kafka.topic import BulkTopic, bulk_topic
 
-__all__ = ["BatchProducer", "BulkTopic", "DeliveryError", "Outgoing", "Run", "accepted_runs", "bulk_topic", "make_app"]
+__all__ = [
+    "BatchProducer",
+    "BulkAppError",
+    "BulkTopic",
+    "DeliveryError",
+    "Outgoing",
+    "Run",
+    "UnfinishedRunError",
+    "accepted_runs",
+    "bulk_topic",
+    "make_app",
+    "run_worker",
+]

@@ -1,6 +1,9 @@
 """A Faust app with the settings that a Driftline worker needs."""
 
-from typing import Any
+import logging
+import os
+import sys
+from typing import Any, NoReturn
 
 import faust
 from mode import CrashingSupervisor
@@ -9,7 +12,7 @@ from yarl import URL
 from streams.kafka.consumer import BulkTransport
 from streams.kafka.quiet import throttle_aiokafka
 
-__all__ = ["make_app"]
+__all__ = ["make_app", "run_worker"]
 
 
 def make_app(
@@ -19,6 +22,8 @@ def make_app(
     instance_id: str = "",
     start_at: str = "earliest",
     commit_every_s: float = 1.0,
+    session_timeout_s: float = 10.0,
+    max_run_records: int = 2000,
     credentials: Any = None,
     **settings: Any,
 ) -> faust.App:
@@ -38,9 +43,11 @@ def make_app(
         consumer_group_instance_id=instance_id or None,
         consumer_auto_offset_reset=start_at,
         broker_commit_interval=commit_every_s,
-        broker_session_timeout=10.0,
-        broker_heartbeat_interval=2.0,
-        broker_max_poll_records=2000,
+        broker_session_timeout=session_timeout_s,
+        broker_heartbeat_interval=session_timeout_s / 5,
+        broker_max_poll_records=max_run_records,
+        # A topic that does not exist yet is found within this time; Faust would not look again for five minutes.
+        consumer_metadata_max_age_ms=15_000,
         consumer_max_fetch_size=2 * 1024**2,
         # An exception in an agent ends the worker; going on would leave a run behind that nobody finishes.
         agent_supervisor=CrashingSupervisor,
@@ -52,3 +59,21 @@ def make_app(
     )
     app.transport = BulkTransport(brokers, app)
     return app
+
+
+def run_worker(app: faust.App, *, loglevel: str = "warning") -> NoReturn:
+    """Run `app` until SIGTERM or SIGINT; what is being worked on is finished and committed first.
+
+    The process ends with 0 then, and with 1 after an exception in an agent.
+    """
+    code = 1
+    try:
+        faust.Worker(app, loglevel=loglevel, redirect_stdouts=False).execute_from_commandline()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    finally:
+        # After a crash Faust may leave its consumer's thread running, and the interpreter would wait for it for ever.
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)

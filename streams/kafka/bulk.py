@@ -24,30 +24,26 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import faust
-from faust.exceptions import ImproperlyConfigured
 from faust.types import TP
 
 from streams.kafka.consumer import RunMessage
+from streams.kafka.errors import BulkAppError, UnfinishedRunError
 from streams.kafka.run import Run
 
-__all__ = ["UnfinishedRunError", "accepted_runs"]
-
-
-class UnfinishedRunError(Exception):
-    """An agent left its loop with a run that is not done."""
+__all__ = ["accepted_runs"]
 
 
 async def accepted_runs(deliveries: Any) -> AsyncIterator[Run]:
     """The runs of a bulk topic's stream; each is done when the next one is asked for."""
     if deliveries.concurrency_index is not None:
-        raise ImproperlyConfigured("an agent of a bulk topic has concurrency 1; use partitions and workers instead")
+        raise BulkAppError("an agent of a bulk topic has concurrency 1", hint="scale by partitions and workers instead")
     app: faust.App = deliveries.app
     consumer: Any = app.consumer
     stream = deliveries.noack()
     worked_to: dict[TP, int] = {}
     async for message in stream:
         if not isinstance(message, RunMessage):
-            raise ImproperlyConfigured(f"{stream.channel} is not a bulk topic: declare it with bulk_topic()")
+            raise BulkAppError(f"{stream.channel} is not a bulk topic", hint="declare it with bulk_topic(app, name)")
         if message.link.chain.over:  # From before a rebalance.
             consumer.let_go(message)
             continue
@@ -83,5 +79,5 @@ def _run(message: RunMessage, *, follows: bool) -> Run:
 
 def _stop(app: faust.App, run: Run) -> None:
     if not app.should_stop:
-        reason = UnfinishedRunError(f"{run.topic}[{run.partition}] {run.start}..{run.end}: its loop was left")
+        reason = UnfinishedRunError(topic=run.topic, partition=run.partition, start=run.start, end=run.end)
         app.add_future(app.crash(reason))

@@ -18,13 +18,13 @@ from typing import Any
 
 import aiokafka
 from aiokafka.errors import ConsumerStoppedError, IllegalStateError
-from faust.exceptions import ImproperlyConfigured
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 from mode.utils.futures import notify
 
 from streams.kafka.chain import Chain, Link
+from streams.kafka.errors import BulkAppError
 from streams.kafka.fetch import OutOfRange, Stretch, take_stretches
 from streams.kafka.topic import BulkTopic
 
@@ -277,11 +277,14 @@ def _refuse_what_is_not_bulk(app: Any) -> None:
     """
     ordinary = sorted({name for topic in app.topics for name in topic.topics if not isinstance(topic, BulkTopic)})
     if ordinary:
-        raise ImproperlyConfigured(
-            f"app {app.conf.id!r} reads {', '.join(ordinary)} event by event, but an app made by make_app reads "
-            "bulk topics only: declare it with bulk_topic(app, name) and loop over run.values, or give it its own app"
+        raise BulkAppError(
+            f"app {app.conf.id!r} reads {', '.join(ordinary)} event by event, but reads bulk topics only",
+            hint="declare it with bulk_topic(app, name) and loop over run.values, or give it an app of its own",
         )
     if app.tables:
-        raise ImproperlyConfigured(f"app {app.conf.id!r} has Tables ({', '.join(app.tables)}), which lose events")
+        raise BulkAppError(
+            f"app {app.conf.id!r} has Tables ({', '.join(app.tables)}), which lose events when they recover",
+            hint="keep such state on a topic of its own",
+        )
     if app.in_transaction:
-        raise ImproperlyConfigured(f"app {app.conf.id!r} asks for exactly_once, which a bulk app does not have")
+        raise BulkAppError(f"app {app.conf.id!r} asks for exactly_once, but bulk topics are read at least once")

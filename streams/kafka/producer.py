@@ -7,7 +7,9 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-__all__ = ["BatchProducer", "DeliveryError", "Outgoing"]
+from streams.kafka.errors import DeliveryError
+
+__all__ = ["BatchProducer", "Outgoing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,19 +21,6 @@ class Outgoing:
     value: bytes | None
     headers: Sequence[tuple[str, bytes]] = ()
     partition: int = -1
-
-
-class DeliveryError(Exception):
-    """Some records of a batch did not arrive; the others did."""
-
-    def __init__(self, *, failed: Sequence[tuple[Outgoing, KafkaError]], sent: int) -> None:
-        record, error = failed[0]
-        super().__init__(
-            f"{len(failed)} of {sent} records were not delivered; the first, key {record.key!r} "
-            f"for {record.topic}: {error.str()}"
-        )
-        self.failed = tuple(failed)
-        self.sent = sent
 
 
 class BatchProducer:

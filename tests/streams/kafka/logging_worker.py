@@ -1,0 +1,39 @@
+"""A worker process for tests: reads a bulk topic slowly and writes down each run, durably, once it is done with it."""
+
+import asyncio
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from streams.kafka import accepted_runs, bulk_topic, make_app, run_worker
+
+
+def main(settings: Mapping[str, str]) -> None:
+    app = make_app(
+        settings["WORKER_GROUP"],
+        settings["WORKER_BOOTSTRAP"],
+        instance_id=settings["WORKER_INSTANCE"],
+        commit_every_s=0.1,
+        session_timeout_s=6.0,
+        max_run_records=int(settings.get("WORKER_MAX_RUN", "200")),
+    )
+    records_per_s = float(settings.get("WORKER_RECORDS_PER_S", "1e9"))
+    fail_at = int(settings.get("WORKER_FAIL_AT", "-1"))
+    leave_at = int(settings.get("WORKER_LEAVE_AT", "-1"))
+    log = os.open(settings["WORKER_LOG"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+    @app.agent(bulk_topic(app, settings["WORKER_TOPIC"]))
+    async def work(deliveries: Any) -> None:
+        async for run in accepted_runs(deliveries):
+            await asyncio.sleep(len(run) / records_per_s)
+            if fail_at in run.offsets:
+                raise RuntimeError(f"told to fail at offset {fail_at}")
+            if leave_at in run.offsets:
+                break
+            os.write(log, f"{run.partition} {' '.join(map(str, run.offsets))}\n".encode())
+
+    run_worker(app, loglevel="info")
+
+
+if __name__ == "__main__":
+    main(os.environ)

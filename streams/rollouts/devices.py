@@ -1,0 +1,256 @@
+"""What becomes of one device in a rollout: rows move here, and nowhere else."""
+
+from dataclasses import replace
+
+from schemas.rollouts import AckPhase
+from streams.rollouts.effects import CommandDevice, Effect, NoteDevice, WriteAudit
+from streams.rollouts.events import (
+    Acked,
+    DeviceFreed,
+    DeviceJoined,
+    DeviceLeft,
+    DeviceProved,
+    DeviceSeen,
+    DeviceTaken,
+)
+from streams.rollouts.members import IN_FLIGHT, Member, State
+from streams.rollouts.rings import NO_STAGE
+from streams.rollouts.rollout import Rollout
+
+__all__ = ["UNDER_WAY", "acked", "command", "expire", "freed", "joined", "left", "proved", "seen", "send_back", "taken"]
+
+MACHINE = "rollouts"
+
+UNDER_WAY = {AckPhase.RECEIVED, AckPhase.POSTPONED, AckPhase.DOWNLOADING, AckPhase.INSTALLED, AckPhase.TRIAL}
+_BAD_END = {AckPhase.FAILED, AckPhase.FELL_BACK, AckPhase.REFUSED}
+# Where a device may be when a report on its newest command still says something new.
+_AWAITED = {State.COMMANDED, State.IN_PROGRESS, State.ABSENT, State.TIMED_OUT}
+_GOING_BACK = {State.RETURNING, State.STRANDED}
+
+
+def acked(rollout: Rollout, event: Acked, effects: list[Effect]) -> Rollout:
+    row = rollout.members.row(event.device_id)
+    if row is None:
+        return rollout
+    state = rollout.members.state(row)
+    if state in _GOING_BACK:
+        _acked_return(rollout, row, event, effects)
+    elif event.phase in _BAD_END:
+        if state in _AWAITED or state == State.SUCCEEDED:
+            return _failed(rollout, row, event, effects)
+    elif state not in _AWAITED:
+        # Late news of what is settled: "in progress" after "succeeded", "succeeded" after a failure.
+        return rollout
+    elif event.phase is AckPhase.SUCCEEDED or (event.phase is AckPhase.INSTALLED and _installs(rollout, row)):
+        _move(rollout, row, State.SUCCEEDED, effects)
+    elif event.phase in UNDER_WAY and state != State.TIMED_OUT:
+        _under_way(rollout, row, event, effects)
+    return rollout
+
+
+def command(rollout: Rollout, row: int, now_ms: int, effects: list[Effect]) -> None:
+    """Give a device the plan's model."""
+    members = rollout.members
+    members.take_up(row, State.COMMANDED, now_ms, min(members.attempts(row) + 1, 255))
+    device_id = members.ids[row]
+    effects.append(CommandDevice(device_id, rollout.plan.model, rollout.plan.stages[members.stage(row)].action))
+    effects.append(NoteDevice(device_id))
+
+
+def send_back(rollout: Rollout, row: int, now_ms: int, effects: list[Effect]) -> None:
+    """Give a device back what it ran before; one that ran nothing has its desired state taken away."""
+    members = rollout.members
+    device_id, previous = members.ids[row], members.previous(row)
+    effects.append(CommandDevice(device_id, previous))
+    if previous:
+        members.take_up(row, State.RETURNING, now_ms, 1)
+    else:
+        members.move(row, State.ROLLED_BACK, "it had no model to go back to")
+    effects.append(NoteDevice(device_id))
+
+
+def joined(rollout: Rollout, event: DeviceJoined, effects: list[Effect]) -> Rollout:
+    members = rollout.members
+    row = members.row(event.device_id)
+    if row is not None and members.state(row) != State.LEFT:
+        return rollout
+    waiting = State.WAITING if event.online else State.OFFLINE
+    # Who runs the model already needs no command, and has nothing to be taken back.
+    at_once = event.previous == rollout.plan.model
+    known = members.member(row) if row is not None else None
+    members.add(
+        Member(
+            device_id=event.device_id,
+            state=State.SUCCEEDED if at_once else waiting,
+            stage=event.stage,
+            position=event.position,
+            attempts=0,
+            previous=known.previous if known and known.touched else event.previous,
+            kin=event.kin,
+            online=event.online,
+            touched=bool(known and known.touched),
+        )
+    )
+    if known is not None:
+        effects.append(NoteDevice(event.device_id))
+    return rollout
+
+
+def left(rollout: Rollout, event: DeviceLeft, effects: list[Effect]) -> Rollout:
+    row = rollout.members.row(event.device_id)
+    if row is not None and rollout.members.state(row) not in (State.LEFT, State.SUPERSEDED, *_GOING_BACK):
+        _move(rollout, row, State.LEFT, effects)
+    return rollout
+
+
+def seen(rollout: Rollout, event: DeviceSeen, effects: list[Effect]) -> Rollout:
+    members = rollout.members
+    row = members.row(event.device_id)
+    if row is None or members.online(row) == event.online:
+        return rollout
+    members.set_online(row, event.online)
+    match members.state(row):
+        case State.OFFLINE if event.online:
+            members.wait(row)
+        case State.WAITING if not event.online:
+            members.move(row, State.OFFLINE)
+        case State.ABSENT if event.online:
+            # Its command still stands; from now on it is awaited again.
+            members.move(row, State.IN_PROGRESS)
+            members.await_from(row, event.now_ms)
+        case _:
+            return rollout
+    if members.touched(row):
+        effects.append(NoteDevice(event.device_id))
+    return rollout
+
+
+def proved(rollout: Rollout, event: DeviceProved, _effects: list[Effect]) -> Rollout:
+    row = rollout.members.row(event.device_id)
+    if row is not None and not rollout.members.touched(row):
+        rollout.members.set_previous(row, event.model)
+    return rollout
+
+
+def taken(rollout: Rollout, event: DeviceTaken, effects: list[Effect]) -> Rollout:
+    members = rollout.members
+    row = members.row(event.device_id)
+    if row is None or members.state(row) in (State.LEFT, State.SUPERSEDED):
+        return rollout
+    if not event.for_good and members.state(row) in (State.WAITING, State.OFFLINE):
+        members.move(row, State.HELD, f"{event.by} has it")
+    elif event.for_good or members.state(row) in (*IN_FLIGHT, State.ABSENT, State.BACKING_OFF, *_GOING_BACK):
+        members.move(row, State.SUPERSEDED, f"{event.by} took it over")
+    else:
+        return rollout
+    if members.touched(row):
+        effects.append(NoteDevice(event.device_id))
+    return rollout
+
+
+def freed(rollout: Rollout, event: DeviceFreed, _effects: list[Effect]) -> Rollout:
+    row = rollout.members.row(event.device_id)
+    if row is not None and rollout.members.state(row) == State.HELD:
+        rollout.members.wait(row)
+    return rollout
+
+
+def expire(rollout: Rollout, now_ms: int, effects: list[Effect]) -> None:
+    """Judge the devices that were awaited for too long, and queue those whose back-off is over."""
+    members = rollout.members
+    for row in members.overdue([int(stage.timeout_s * 1_000) for stage in rollout.plan.stages], now_ms):
+        if members.state(row) not in (*IN_FLIGHT, State.RETURNING):
+            # Commanded twice in one moment: it is in the queue twice.
+            continue
+        if members.state(row) == State.RETURNING:
+            _move(rollout, row, State.STRANDED, effects, "not heard from since it was told to go back")
+        elif not members.online(row):
+            _move(rollout, row, State.ABSENT, effects, "offline since it was commanded")
+        elif members.attempts(row) <= rollout.plan.stages[members.stage(row)].retries:
+            _back_off(rollout, row, now_ms, effects, "timed out")
+        else:
+            _move(rollout, row, State.TIMED_OUT, effects, "timed out")
+    for row in members.due_again(now_ms):
+        members.wait(row)
+
+
+def _acked_return(rollout: Rollout, row: int, event: Acked, effects: list[Effect]) -> None:
+    members = rollout.members
+    if event.phase is AckPhase.SUCCEEDED:
+        _move(rollout, row, State.ROLLED_BACK, effects)
+    elif event.phase not in _BAD_END:
+        return
+    elif members.attempts(row) <= rollout.plan.stages[members.stage(row)].retries:
+        attempts = members.attempts(row) + 1
+        members.take_up(row, State.RETURNING, event.now_ms, attempts)
+        effects.append(CommandDevice(event.device_id, members.previous(row)))
+        effects.append(NoteDevice(event.device_id))
+    else:
+        _move(rollout, row, State.STRANDED, effects, f"could not go back: {event.reason or event.phase.value}")
+
+
+def _failed(rollout: Rollout, row: int, event: Acked, effects: list[Effect]) -> Rollout:
+    members = rollout.members
+    reason = event.reason or event.phase.value
+    may_retry = event.phase is not AckPhase.REFUSED and members.state(row) in (*IN_FLIGHT, State.ABSENT)
+    if may_retry and members.attempts(row) <= rollout.plan.stages[members.stage(row)].retries:
+        _back_off(rollout, row, event.now_ms, effects, reason)
+        return rollout
+    _move(rollout, row, State.FAILED, effects, reason)
+    return _quarantine(rollout, row, event.now_ms, effects)
+
+
+def _under_way(rollout: Rollout, row: int, event: Acked, effects: list[Effect]) -> None:
+    members = rollout.members
+    was = members.state(row)
+    if event.phase is AckPhase.POSTPONED or was == State.ABSENT:
+        # It said that it waits, for its window perhaps: the timeout begins anew.
+        members.await_from(row, event.now_ms)
+    if was != State.IN_PROGRESS:
+        _move(rollout, row, State.IN_PROGRESS, effects, event.reason)
+
+
+def _back_off(rollout: Rollout, row: int, now_ms: int, effects: list[Effect], reason: str) -> None:
+    members = rollout.members
+    wait_s = rollout.plan.stages[members.stage(row)].backoff_s * 2.0 ** (members.attempts(row) - 1)
+    members.back_off(row, now_ms + int(wait_s * 1_000), reason)
+    effects.append(NoteDevice(members.ids[row]))
+
+
+def _quarantine(rollout: Rollout, row: int, now_ms: int, effects: list[Effect]) -> Rollout:
+    """Set a class of devices apart when failures gather in it, so that the rest can go on."""
+    policy, members = rollout.plan.quarantine, rollout.members
+    if policy is None:
+        return rollout
+    for trait in filter(None, members.kin(row).split("|")):
+        failed = len(members.kin_rows(trait, (State.FAILED,)))
+        settled = failed + len(members.kin_rows(trait, (State.SUCCEEDED,)))
+        everywhere = members.total_in(State.FAILED)
+        spared = members.total_in(State.SUCCEEDED) - (settled - failed)
+        # A class that holds everybody who was tried is no class: then it is the release.
+        if failed < policy.min_failures or failed < policy.share * settled or failed < everywhere or not spared:
+            continue
+        _set_apart(rollout, trait, now_ms, effects)
+        why = f"{failed} of {settled} devices with {trait} failed, and no others"
+        effects.append(WriteAudit("quarantined", MACHINE, why, {"trait": trait}))
+        return replace(rollout, quarantined=rollout.quarantined | {trait})
+    return rollout
+
+
+def _set_apart(rollout: Rollout, trait: str, now_ms: int, effects: list[Effect]) -> None:
+    members = rollout.members
+    waiting = (State.WAITING, State.OFFLINE, State.HELD, State.BACKING_OFF, State.FAILED)
+    for row in members.kin_rows(trait, waiting):
+        if members.touched(row):
+            effects.append(CommandDevice(members.ids[row], members.previous(row)))
+        _move(rollout, row, State.QUARANTINED, effects, f"{trait} fails as a class")
+
+
+def _installs(rollout: Rollout, row: int) -> bool:
+    stage = rollout.members.stage(row)
+    return stage != NO_STAGE and rollout.plan.stages[stage].action == "install"
+
+
+def _move(rollout: Rollout, row: int, state: State, effects: list[Effect], reason: str = "") -> None:
+    rollout.members.move(row, state, reason)
+    effects.append(NoteDevice(rollout.members.ids[row]))

@@ -1,0 +1,192 @@
+"""What a rollout can be told: events, in the past tense, each with the time at which it is digested."""
+
+from dataclasses import dataclass
+
+from schemas.rollouts import AckPhase, GateResult
+from streams.rollouts.rings import NO_STAGE
+
+__all__ = [
+    "Aborted",
+    "Acked",
+    "Approved",
+    "BakeSkipped",
+    "Cancelled",
+    "DeviceFreed",
+    "DeviceJoined",
+    "DeviceLeft",
+    "DeviceProved",
+    "DeviceSeen",
+    "DeviceTaken",
+    "Event",
+    "GatesJudged",
+    "Paused",
+    "Promoted",
+    "Resumed",
+    "Retried",
+    "Superseded",
+    "TimePassed",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class TimePassed:
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Acked:
+    """A device reported on the newest command that it was given; older reports never get this far."""
+
+    device_id: str
+    phase: AckPhase
+    now_ms: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GatesJudged:
+    results: tuple[GateResult, ...]
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceJoined:
+    """A device is in the cohort, from the start or late; `previous` is what it last soundly ran."""
+
+    device_id: str
+    now_ms: int
+    stage: int = NO_STAGE
+    position: float = 0.0
+    previous: str = ""
+    kin: str = ""
+    online: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceLeft:
+    device_id: str
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSeen:
+    """A device came back, or has been silent for too long."""
+
+    device_id: str
+    online: bool
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceProved:
+    """A device soundly runs a model, apart from this rollout."""
+
+    device_id: str
+    model: str
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceTaken:
+    """Another rollout commands the device: for good, when it is this one's successor."""
+
+    device_id: str
+    by: str
+    for_good: bool
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceFreed:
+    device_id: str
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    who: str
+    why: str
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    who: str
+    why: str
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Promoted:
+    """Somebody sends the rollout on: to the next stage, or (`full`) to everybody, unwatched."""
+
+    who: str
+    why: str
+    now_ms: int
+    full: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BakeSkipped:
+    who: str
+    why: str
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    who: str
+    why: str
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Aborted:
+    who: str
+    why: str
+    now_ms: int
+    rollback: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    who: str
+    why: str
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """Somebody wants the failed devices tried again, or an aborted rollout begun anew."""
+
+    who: str
+    why: str
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Superseded:
+    by: str
+    now_ms: int
+
+
+Event = (
+    TimePassed
+    | Acked
+    | GatesJudged
+    | DeviceJoined
+    | DeviceLeft
+    | DeviceSeen
+    | DeviceProved
+    | DeviceTaken
+    | DeviceFreed
+    | Paused
+    | Resumed
+    | Promoted
+    | BakeSkipped
+    | Approved
+    | Aborted
+    | Cancelled
+    | Retried
+    | Superseded
+)

@@ -29,9 +29,14 @@ def detection_quality(predictions: Predictions, holdout: Dataset) -> dict[str, f
     `normal_kept` is the share of healthy vectors that are called so, `normal_precision` the share of vectors called
     normal that are; `delay_s` is the median time from an anomaly's first vector to the first one called so.
     """
-    judged = holdout.labelled & ~holdout.settling
+    # Odd vectors that were kept for their oddness would make false alarms look frequent.
+    judged = holdout.labelled & (holdout.anomalous | holdout.healthy & holdout.representative)
     decided, true = predictions.decision[judged], holdout.anomalous[judged]
-    found = {"vectors": float(len(holdout)), "anomaly_share": float(predictions.decision.mean())}
+    fair = holdout.representative if holdout.representative.any() else np.ones(len(holdout), dtype=bool)
+    found = {
+        "vectors": float(len(holdout)),
+        "anomaly_share": float(predictions.decision[fair].mean()),
+    }
     if not judged.any():
         return found
     hits, alarms, anomalies = (decided & true).sum(), decided.sum(), true.sum()
@@ -68,11 +73,12 @@ def forecast_quality(predictions: Predictions, holdout: Dataset) -> dict[str, fl
 
 def _false_alarms_per_day(decision: Bools, holdout: Dataset) -> float:
     """Return how often per device-day an alarm begins on healthy data, however long it lasts."""
-    wrong = decision & holdout.healthy
+    fair = holdout.healthy & holdout.representative
+    wrong = decision & fair
     begins = wrong & ~np.concatenate(([False], wrong[:-1] & (np.diff(holdout.device) == 0)))
     step = np.diff(holdout.at_ms)
     same = np.diff(holdout.device) == 0
-    watched_ms = float(np.median(step[same]) * holdout.healthy.sum()) if same.any() else 0.0
+    watched_ms = float(np.median(step[same]) * fair.sum()) if same.any() else 0.0
     return float(begins.sum() / (watched_ms / _DAY_MS)) if watched_ms else 0.0
 
 

@@ -156,7 +156,7 @@ def _pack(
     grid: Grid | None,
     signers: Sequence[Signer],
 ) -> bytes:
-    reference = split.training.rows(split.training.healthy)
+    reference = split.training.reference
     pipeline = pipeline_named(reference.pipeline)
     grid = grid or make_grid(pipeline, reference.matrix)
     manifest = Manifest(

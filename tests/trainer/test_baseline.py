@@ -5,7 +5,7 @@ import pytest
 
 from sensing import make_grid, pipeline_named
 from trainer.baseline import dispersion, make_baseline, window_of
-from trainer.data import Dataset
+from trainer.data import Dataset, Part
 
 
 def autoregressive(rows: int, rho: float, seed: int) -> np.ndarray:
@@ -19,7 +19,7 @@ def autoregressive(rows: int, rho: float, seed: int) -> np.ndarray:
 
 
 def dataset(rho: float, rows: int = 60_000) -> Dataset:
-    return Dataset.of("machine/1", [("a", np.arange(rows) * 1000, autoregressive(rows, rho, 3), None)])
+    return Dataset.of("machine/1", [Part("a", np.arange(rows) * 1000, autoregressive(rows, rho, 3), None)])
 
 
 def test_independent_samples_are_not_dispersed():

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sensing import pipeline_named
 from trainer.errors import DatasetError
 
-__all__ = ["Bools", "Dataset", "Floats", "Ints", "Split", "Vectors", "split_by_time"]
+__all__ = ["Bools", "Dataset", "Floats", "Ints", "Part", "Split", "Vectors", "split_by_time"]
 
 Vectors = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -19,11 +19,23 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 
+class Part(NamedTuple):
+    """Some vectors of one device; without labels nothing is known of them, and they are a fair sample."""
+
+    device: str
+    at_ms: NDArray[Any]
+    matrix: NDArray[Any]
+    label: NDArray[Any] | None = None
+    representative: NDArray[Any] | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Vectors of one pipeline, device by device and in the order of time.
 
     `label` is 1 for an anomaly, 0 for none, NaN where nobody knows; for a forecaster the value that came true.
+    `representative` rows are a fair sample of what devices see; others were kept because something was odd about
+    them: good to learn labels from, and wrong to count.
     """
 
     pipeline: str
@@ -32,31 +44,35 @@ class Dataset:
     at_ms: Ints
     matrix: Vectors
     label: Floats
+    representative: Bools
 
     @classmethod
-    def of(
-        cls,
-        pipeline: str,
-        parts: Sequence[tuple[str, NDArray[Any], NDArray[Any], NDArray[Any] | None]],
-    ) -> "Dataset":
-        """Join (device, at_ms, matrix, labels) parts; a device may come in several."""
+    def of(cls, pipeline: str, parts: Sequence[Part]) -> "Dataset":
+        """Join parts; a device may come in several."""
         wanted = len(pipeline_named(pipeline).features)
-        for name, at_ms, matrix, label in parts:
-            if matrix.ndim != 2 or matrix.shape[1] != wanted:
-                raise DatasetError(f"{name}: the matrix is of shape {matrix.shape}; {pipeline} has {wanted} features")
-            if len(at_ms) != len(matrix) or (label is not None and len(label) != len(matrix)):
-                raise DatasetError(f"{name}: {len(matrix)} vectors, {len(at_ms)} times")
-        devices = tuple(sorted({name for name, *_ in parts}))
+        for part in parts:
+            if part.matrix.ndim != 2 or part.matrix.shape[1] != wanted:
+                raise DatasetError(
+                    f"{part.device}: the matrix is of shape {part.matrix.shape}; {pipeline} has {wanted} features"
+                )
+            for column in (part.at_ms, part.label, part.representative):
+                if column is not None and len(column) != len(part.matrix):
+                    raise DatasetError(f"{part.device}: {len(part.matrix)} vectors, {len(column)} times or labels")
+        devices = tuple(sorted({part.device for part in parts}))
         number = {name: index for index, name in enumerate(devices)}
-        nothing = [np.empty(0)]
-        device = np.concatenate([np.full(len(at_ms), number[name]) for name, at_ms, *_ in parts] or nothing)
-        at_ms = np.concatenate([np.asarray(times) for _, times, *_ in parts] or nothing).astype(np.int64)
-        matrix = np.concatenate([rows for _, _, rows, _ in parts] or [np.empty((0, wanted))]).astype(np.float32)
-        label = np.concatenate(
-            [np.full(len(times), np.nan) if known is None else known for _, times, _, known in parts] or nothing
-        ).astype(np.float64)
+        device = _joined([np.full(len(part.at_ms), number[part.device]) for part in parts], np.int64)
+        at_ms = _joined([part.at_ms for part in parts], np.int64)
         order = np.lexsort((at_ms, device))
-        return cls(pipeline, devices, device[order].astype(np.int64), at_ms[order], matrix[order], label[order])
+        matrix = np.concatenate([np.empty((0, wanted)), *(part.matrix for part in parts)]).astype(np.float32)
+        return cls(
+            pipeline=pipeline,
+            devices=devices,
+            device=device[order],
+            at_ms=at_ms[order],
+            matrix=matrix[order],
+            label=_joined([_or_full(part.label, part, np.nan) for part in parts], np.float64)[order],
+            representative=_joined([_or_full(part.representative, part, True) for part in parts], np.bool_)[order],
+        )
 
     def __len__(self) -> int:
         return len(self.at_ms)
@@ -68,6 +84,7 @@ class Dataset:
             at_ms=self.at_ms[chosen],
             matrix=self.matrix[chosen],
             label=self.label[chosen],
+            representative=self.representative[chosen],
         )
 
     def without(self, devices: Sequence[str]) -> "Dataset":
@@ -103,11 +120,17 @@ class Dataset:
         """Rows that nothing speaks against: not labelled an anomaly, and not settling after one."""
         return ~self.anomalous & ~self.settling
 
+    @property
+    def reference(self) -> "Dataset":
+        """What healthy devices look like, in fair shares: the rows that may be counted."""
+        return self.rows(self.healthy & self.representative)
+
     def fingerprint(self) -> str:
         """Return the SHA-256, in hex, over everything in here; equal data have equal fingerprints."""
         digest = hashlib.sha256()
         digest.update("\n".join((self.pipeline, *self.devices, "")).encode())
-        for array, kind in ((self.device, "<i8"), (self.at_ms, "<i8"), (self.matrix, "<f4"), (self.label, "<f8")):
+        columns = (self.device, "<i8"), (self.at_ms, "<i8"), (self.matrix, "<f4"), (self.label, "<f8")
+        for array, kind in (*columns, (self.representative, "u1")):
             digest.update(np.ascontiguousarray(array.astype(kind)).tobytes())
         return digest.hexdigest()
 
@@ -141,3 +164,11 @@ def split_by_time(dataset: Dataset, *, holdout: float = 0.25, gap_ms: int | None
         training=dataset.rows(dataset.at_ms < cut - gap_ms),
         holdout=dataset.rows(dataset.at_ms >= cut),
     )
+
+
+def _joined(columns: list[NDArray[Any]], kind: Any) -> NDArray[Any]:
+    return np.concatenate([np.empty(0), *columns]).astype(kind)
+
+
+def _or_full(column: NDArray[Any] | None, part: Part, value: float) -> NDArray[Any]:
+    return np.full(len(part.matrix), value) if column is None else column

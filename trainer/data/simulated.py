@@ -5,7 +5,7 @@ import numpy as np
 from schemas.errors import DriftlineError
 from sensing import run_batch
 from sensing.simulator import Simulated, label_vectors, scripted_faults
-from trainer.data.dataset import Dataset
+from trainer.data.dataset import Dataset, Part
 from trainer.errors import DatasetError
 
 __all__ = ["simulated"]
@@ -27,5 +27,5 @@ def simulated(
         readings = sensor.take(samples)
         vectors = run_batch(sensor.pipeline, readings.at_ms, readings.values)
         label = (label_vectors(sensor.pipeline, readings, vectors) > 0).astype(np.float64)
-        parts.append((f"{fleet}-{device}", vectors.at_ms, vectors.matrix, label))
+        parts.append(Part(f"{fleet}-{device}", vectors.at_ms, vectors.matrix, label))
     return Dataset.of(f"{fleet}/1", parts)

@@ -20,7 +20,7 @@ def fill_values(training: Dataset) -> Floats32:
 
 def telling_absences(training: Dataset, *, false_alarms: float) -> Bools:
     """Tell the features whose absence alone is an anomaly: healthy data lack them far more rarely than alarms lie."""
-    healthy = training.matrix[training.healthy]
+    healthy = training.reference.matrix
     if not len(healthy):
         return np.zeros(training.matrix.shape[1], dtype=bool)
     missing: Bools = (~np.isfinite(healthy)).mean(axis=0) < false_alarms / 10

@@ -17,10 +17,10 @@ def choose_threshold(training: Dataset, raw: Floats, settings: Settings) -> floa
     With labels: so that the allowed share of healthy vectors is called so. Without: so that the share of all
     vectors is that is taken to be anomalous.
     """
-    healthy = training.labelled & training.healthy
+    healthy = training.labelled & training.healthy & training.representative
     if healthy.sum() >= MIN_LABELLED:
         return _between(np.sort(raw[healthy]), 1 - settings.false_alarms)
-    return _between(np.sort(raw), 1 - settings.contamination)
+    return _between(np.sort(raw[training.representative]), 1 - settings.contamination)
 
 
 def _between(ordered: Floats, share: float) -> float:

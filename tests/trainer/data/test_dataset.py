@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from trainer.data import Dataset, split_by_time
+from trainer.data import Dataset, Part, split_by_time
 from trainer.errors import DatasetError
 
 
@@ -22,7 +22,7 @@ def labels(rows: int, *anomalous: int) -> np.ndarray:
 
 
 def test_the_order_of_parts_changes_nothing():
-    one, other = ("a", seconds(50), vectors(50), None), ("b", seconds(40), vectors(40), None)
+    one, other = Part("a", seconds(50), vectors(50)), Part("b", seconds(40), vectors(40))
 
     forth, back = Dataset.of("machine/1", [one, other]), Dataset.of("machine/1", [other, one])
 
@@ -33,7 +33,7 @@ def test_the_order_of_parts_changes_nothing():
 @pytest.mark.parametrize("change", ["value", "label", "time", "device"])
 def test_any_change_changes_the_fingerprint(change):
     matrix, at_ms, known, name = vectors(50), seconds(50), labels(50), "a"
-    before = Dataset.of("machine/1", [(name, at_ms, matrix.copy(), known.copy())]).fingerprint()
+    before = Dataset.of("machine/1", [Part(name, at_ms, matrix.copy(), known.copy())]).fingerprint()
     match change:
         case "value":
             matrix[3, 3] += 1
@@ -44,11 +44,11 @@ def test_any_change_changes_the_fingerprint(change):
         case "device":
             name = "b"
 
-    assert Dataset.of("machine/1", [(name, at_ms, matrix, known)]).fingerprint() != before
+    assert Dataset.of("machine/1", [Part(name, at_ms, matrix, known)]).fingerprint() != before
 
 
 def test_vectors_settle_for_as_long_as_the_pipeline_looks_back():
-    dataset = Dataset.of("machine/1", [("a", seconds(200), vectors(200), labels(200, 50))])
+    dataset = Dataset.of("machine/1", [Part("a", seconds(200), vectors(200), labels(200, 50))])
 
     assert np.flatnonzero(dataset.settling).tolist() == list(range(51, 110))
     assert dataset.healthy.sum() == 200 - 60
@@ -56,14 +56,15 @@ def test_vectors_settle_for_as_long_as_the_pipeline_looks_back():
 
 def test_one_device_does_not_settle_another():
     dataset = Dataset.of(
-        "machine/1", [("a", seconds(50), vectors(50), labels(50, 49)), ("b", seconds(50, 50), vectors(50), None)]
+        "machine/1",
+        [Part("a", seconds(50), vectors(50), labels(50, 49)), Part("b", seconds(50, 50), vectors(50), None)],
     )
 
     assert not dataset.settling.any()
 
 
 def test_held_out_data_come_later_with_a_gap():
-    dataset = Dataset.of("machine/1", [("a", seconds(1000), vectors(1000), None)])
+    dataset = Dataset.of("machine/1", [Part("a", seconds(1000), vectors(1000), None)])
 
     split = split_by_time(dataset, holdout=0.2)
 
@@ -73,7 +74,7 @@ def test_held_out_data_come_later_with_a_gap():
 
 @pytest.mark.parametrize("holdout", [0.0, 1.0, -1.0, 2.0])
 def test_a_senseless_share_is_refused(holdout):
-    dataset = Dataset.of("machine/1", [("a", seconds(10), vectors(10), None)])
+    dataset = Dataset.of("machine/1", [Part("a", seconds(10), vectors(10), None)])
 
     with pytest.raises(DatasetError, match="between 0 and 1"):
         split_by_time(dataset, holdout=holdout)
@@ -86,4 +87,4 @@ def test_nothing_cannot_be_split():
 
 def test_vectors_of_another_pipeline_are_refused():
     with pytest.raises(DatasetError, match=r"\(10, 3\); machine/1 has 16 features"):
-        Dataset.of("machine/1", [("a", seconds(10), np.zeros((10, 3)), None)])
+        Dataset.of("machine/1", [Part("a", seconds(10), np.zeros((10, 3)), None)])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from schemas.manifest import ModelKind
-from trainer.data import Dataset
+from trainer.data import Dataset, Part
 from trainer.errors import RegistryError
 from trainer.models import Predictions
 from trainer.registry import compare
@@ -22,7 +22,9 @@ def holdout() -> Dataset:
     rng = np.random.default_rng(1)
     rows = 5_000
     at_ms = np.arange(rows) * 60_000
-    return Dataset.of("machine/1", [("a", at_ms, rng.normal(size=(rows, 16)), (rng.random(rows) < 0.1).astype(float))])
+    return Dataset.of(
+        "machine/1", [Part("a", at_ms, rng.normal(size=(rows, 16)), (rng.random(rows) < 0.1).astype(float))]
+    )
 
 
 def judged(holdout, champion, challenger, **options):

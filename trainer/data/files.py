@@ -1,0 +1,106 @@
+"""Training data from a file: readings or vectors, CSV or Parquet.
+
+Columns: `at_ms`, `device_id` (one device without it), and either every feature of the pipeline, or every channel,
+from which the vectors are then computed as a gateway would; `label` where known (0 or 1; for a forecast the truth).
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute
+import pyarrow.csv
+import pyarrow.parquet
+from numpy.typing import NDArray
+
+from sensing import Pipeline, pipeline_named, run_batch
+from trainer.data.dataset import Dataset, Part
+from trainer.errors import DatasetError
+
+__all__ = ["from_file", "read_table"]
+
+
+def from_file(path: Path, pipeline: str) -> Dataset:
+    """Read a file of this pipeline's readings or vectors."""
+    declared = pipeline_named(pipeline)
+    table = read_table(path)
+    names = set(table.column_names)
+    if "at_ms" not in names:
+        raise DatasetError(f"{path} has the columns {', '.join(table.column_names)}; wanted at_ms, in milliseconds")
+    if names.issuperset(declared.feature_names):
+        columns = declared.feature_names
+    elif names.issuperset(declared.channel_names):
+        columns = declared.channel_names
+    else:
+        missing = ", ".join(sorted(set(declared.channel_names) - names))
+        raise DatasetError(f"{path} lacks {missing}; {pipeline} wants all its channels or all its features")
+    at_ms = _column(table, "at_ms", path).astype(np.int64)
+    values = np.stack([_column(table, name, path) for name in columns], axis=1)
+    label = _column(table, "label", path) if "label" in names else None
+    device = np.array(
+        table["device_id"].cast(pa.string()).to_pylist() if "device_id" in names else ["device"] * len(at_ms)
+    )
+    vectors = columns == declared.feature_names
+    parts = [
+        _part(declared, str(name), at_ms[rows], values[rows], None if label is None else label[rows], vectors=vectors)
+        for name in np.unique(device)
+        for rows in [np.flatnonzero(device == name)]
+    ]
+    return Dataset.of(pipeline, parts)
+
+
+def read_table(path: Path) -> pa.Table:
+    """Read a CSV or Parquet file, chosen by its ending."""
+    try:
+        match path.suffix:
+            case ".csv":
+                return pyarrow.csv.read_csv(path)
+            case ".parquet":
+                return pyarrow.parquet.read_table(path)
+    except (pa.ArrowInvalid, pa.ArrowException, OSError) as error:
+        raise DatasetError(f"{path} cannot be read, or is cut off: {error}") from error
+    raise DatasetError(f"{path} ends in {path.suffix or 'nothing'}; known: .csv, .parquet")
+
+
+def _column(table: pa.Table, name: str, path: Path) -> NDArray[np.float64]:
+    column = table[name]
+    if pa.types.is_string(column.type):
+        wrong = next((text for text in column.to_pylist() if text and not _is_number(text)), "")
+        raise DatasetError(f"{path}: column {name} holds {wrong!r}; wanted numbers")
+    try:
+        numbers: NDArray[np.float64] = column.cast(pa.float64()).to_numpy()
+    except pa.ArrowException as error:
+        raise DatasetError(f"{path}: column {name} is {column.type}; wanted numbers") from error
+    if name == "at_ms" and not np.isfinite(numbers).all():
+        raise DatasetError(f"{path}: at_ms is missing in row {int(np.flatnonzero(~np.isfinite(numbers))[0]) + 1}")
+    return numbers
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _part(pipeline: Pipeline, device: str, at_ms: Any, values: Any, label: Any | None, *, vectors: bool) -> Part:
+    order = np.argsort(at_ms, kind="stable")
+    at_ms, values = at_ms[order], values[order]
+    label = None if label is None else label[order]
+    if vectors:
+        return Part(device, at_ms, values, label)
+    made = run_batch(pipeline, at_ms, values)
+    if label is None:
+        return Part(device, made.at_ms, made.matrix)
+    newest = np.searchsorted(at_ms, made.at_ms, side="right") - 1
+    back = pipeline.span if pipeline.every_ms < 1000 else 1
+    # A vector of a block of readings is as anomalous as the worst of them; NaN where none is known.
+    spans = [label[max(last - back + 1, 0) : last + 1] for last in newest]
+    return Part(device, made.at_ms, made.matrix, np.array([_worst(span) for span in spans]))
+
+
+def _worst(labels: NDArray[np.float64]) -> float:
+    known = labels[np.isfinite(labels)]
+    return float(known.max()) if len(known) else float("nan")

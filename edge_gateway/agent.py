@@ -142,14 +142,16 @@ class Gateway:
         self._arrange(now_ms)
         self._speak(now_ms)
 
-    def stop(self, now_ms: int, *, flush: bool = False) -> None:
-        """End in good order; with `flush` open windows are closed, otherwise a restart goes on with them."""
+    def settle(self, now_ms: int) -> None:
+        """Come to rest: what is under way is ended or kept, so that only sending is left to do."""
         self._updater.stop()
-        if flush and self._scorers:
-            self._flush(self._scorers[0], now_ms)
         self._happen(RanWell())
         self._speak(now_ms)
         self._checkpoint(now_ms)
+
+    def stop(self, now_ms: int) -> None:
+        """End in good order; a restart goes on with the open windows."""
+        self.settle(now_ms)
         self.spool.close()
 
     def _start(self, now_ms: int) -> None:

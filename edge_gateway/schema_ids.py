@@ -24,7 +24,11 @@ class SchemaIds:
         self._wanted: list[tuple[str, str]] = []
         self._news = threading.Event()
         self._stopped = False
+        # Set when what was wanted at first has been asked for once; before, there is no point in sending.
+        self.asked = threading.Event()
         self._thread = threading.Thread(target=self._run, name="schema-ids", daemon=True)
+
+    def start(self) -> None:
         self._thread.start()
 
     def get(self, subject: str, definition: str) -> int:
@@ -52,6 +56,7 @@ class SchemaIds:
         while not self._stopped:
             for wanted in list(self._wanted):
                 self._find(wanted)
+            self.asked.set()
             if not confirmed and (confirmed := self._registry.confirm()):
                 # The registry may have been rebuilt while we worked from the disk.
                 self._wanted += [known for known in self._known if known not in self._wanted]

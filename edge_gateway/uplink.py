@@ -62,6 +62,7 @@ class KafkaLink:
         self._ids = SchemaIds(registry)
         for topic in GATEWAY_TOPICS:
             self._ids.want(self._subject(topic), canonical_json(codec_of(topic_named(topic).record).schema).decode())
+        self._ids.start()
         self._producer = Producer(
             {
                 **cluster.client_settings(),
@@ -78,6 +79,11 @@ class KafkaLink:
                 **(settings or {}),
             }
         )
+
+    @property
+    def ready(self) -> bool:
+        """The registry was asked; whether it answered is another matter."""
+        return self._ids.asked.is_set()
 
     def send(self, record: Spooled, definition: str, headers: Mapping[str, str], settled: Settled) -> None:
         """Hand a record over; `settled(error or None)` is called from `poll`. Raises `RegistryAwayError`."""
@@ -147,13 +153,17 @@ class Uplink:
     def idle(self) -> bool:
         return self._batch is None
 
+    @property
+    def empty(self) -> bool:
+        return self._spool.depth().records == 0
+
     def pump(self, now_ms: int) -> None:
         """Settle what was delivered, and send more."""
         if self._batch is not None:
             if self._batch.waiting:
                 return
             self._settle(self._batch, now_ms)
-        if self._batch is None and now_ms >= self._not_before_ms:
+        if self._batch is None and now_ms >= self._not_before_ms and self._link.ready:
             records = self._next(now_ms)
             if records:
                 self._send(records, now_ms)

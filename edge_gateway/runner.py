@@ -1,0 +1,180 @@
+"""Running a gateway: the one loop that joins source, gateway, spool and network."""
+
+import contextlib
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Protocol
+
+from edge_gateway.agent import Gateway
+from edge_gateway.commands import Follower
+from edge_gateway.config import GatewayConfig
+from edge_gateway.scorer import Scored
+from edge_gateway.uplink import KafkaLink, Uplink
+from schemas.cluster import Cluster
+from schemas.registry import Registry
+from sensing.sources.base import Source
+from trust import read_keyring
+
+__all__ = ["Network", "Running", "Summary", "online", "run", "wall_ms"]
+
+_log = logging.getLogger(__name__)
+
+_WAIT_S = 0.05
+
+
+def wall_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a run came to."""
+
+    readings_decided: int
+    readings_discarded: int
+    sent: int
+    waiting: int
+    lost: int
+
+
+class Network(Protocol):
+    """The way up and the way down; absent while a gateway works offline."""
+
+    def pump(self, now_ms: int) -> None: ...
+
+    def close(self) -> None: ...
+
+    @property
+    def sent(self) -> int: ...
+
+
+class _Online:
+    def __init__(self, gateway: Gateway, cluster: Cluster, rng: Random, cache_dir: Path) -> None:
+        self._link = KafkaLink(cluster, Registry(cluster, cache_dir=cache_dir))
+        self._uplink = Uplink(gateway.spool, self._link, source=f"gateways/{gateway.config.device_id}", rng=rng)
+        self._follower = Follower(
+            cluster,
+            [gateway.config.device_id],
+            gateway.inbox.put,
+            resume=gateway.command_position,
+            cache_dir=cache_dir,
+        )
+        self._follower.start()
+
+    @property
+    def sent(self) -> int:
+        return self._uplink.state.sent
+
+    def pump(self, now_ms: int) -> None:
+        self._link.poll()
+        self._uplink.pump(now_ms)
+
+    def drain(self, timeout_s: float) -> None:
+        """Send what waits, for so long as that takes and there is time."""
+        deadline_s = time.monotonic() + timeout_s
+        while time.monotonic() < deadline_s and not (self._uplink.idle and self._uplink.empty):
+            self._link.poll(0.05)
+            self._uplink.pump(wall_ms())
+
+    def close(self) -> None:
+        self._follower.stop()
+        self.drain(5.0)
+        self._link.close(1.0)
+
+
+def online(gateway: Gateway, cluster: Cluster, *, rng: Random, cache_dir: Path | None = None) -> Network:
+    """Connect a gateway to Kafka; it works all the same while nobody answers there."""
+    return _Online(gateway, cluster, rng, cache_dir or gateway.config.data / "schemas")
+
+
+class Running:
+    """A gateway with its source and its network, one turn of the loop at a time."""
+
+    def __init__(self, gateway: Gateway, source: Source, network: Network | None) -> None:
+        self.gateway = gateway
+        self._source = source
+        self._network = network
+
+    @property
+    def done(self) -> bool:
+        return self._source.done
+
+    def turn(self, timeout_s: float = _WAIT_S) -> list[Scored]:
+        decided = self.gateway.take(self._source.poll(timeout_s), wall_ms())
+        self.gateway.tick(wall_ms())
+        if self._network is not None:
+            self._network.pump(wall_ms())
+        return decided
+
+    def close(self) -> Summary:
+        self._source.close()
+        self.gateway.settle(wall_ms())
+        if self._network is not None:
+            self._network.close()
+        depth = self.gateway.spool.depth()
+        self.gateway.stop(wall_ms())
+        return Summary(
+            readings_decided=self.gateway.decided,
+            readings_discarded=self.gateway.discarded,
+            sent=self._network.sent if self._network else 0,
+            waiting=depth.records + depth.held,
+            lost=depth.dropped,
+        )
+
+
+def run(
+    config: GatewayConfig,
+    source: Source,
+    connect: Callable[[Gateway], Network] | None,
+    *,
+    duration_s: float | None = None,
+    rng: Random | None = None,
+    on_decided: Callable[[list[Scored]], None] | None = None,
+) -> Summary:
+    """Run a gateway until its source ends, the time is up, or somebody says stop (SIGINT, SIGTERM)."""
+    deadline_s = None if duration_s is None else time.monotonic() + duration_s
+    with _executor() as executor, _stop_signal() as stopped:
+        gateway = Gateway(
+            config,
+            read_keyring(config.keyring),
+            executor=executor,
+            rng=rng or Random(),
+            now_ms=wall_ms(),
+            channels=source.channels,
+        )
+        running = Running(gateway, source, connect(gateway) if connect else None)
+        _log.info("gateway started: device=%s serving=%s", config.device_id, gateway.slots.installation.model_id or "-")
+        while not stopped.is_set() and not running.done:
+            if deadline_s is not None and time.monotonic() >= deadline_s:
+                break
+            decided = running.turn()
+            if on_decided is not None and decided:
+                on_decided(decided)
+        return running.close()
+
+
+@contextlib.contextmanager
+def _executor() -> Iterator[Executor]:
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="updates") as executor:
+        yield executor
+
+
+@contextlib.contextmanager
+def _stop_signal() -> Iterator[threading.Event]:
+    stopped = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stopped
+        return
+    before = {number: signal.signal(number, lambda *_: stopped.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stopped
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

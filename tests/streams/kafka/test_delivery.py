@@ -99,14 +99,14 @@ async def test_a_partition_that_comes_back_where_it_was_left_follows(broker, run
     staying = make_app(group, broker.bootstrap, max_run_records=20)
     runs = gather(staying, topic, slowly_s=0.02)
     passing = make_app(group, broker.bootstrap, max_run_records=20)
-    gather(passing, topic, slowly_s=0.02)
+    elsewhere = gather(passing, topic, slowly_s=0.02)
     shares = []
     staying.on_partitions_assigned.connect(lambda _app, assigned, **_: shares.append(len(assigned)), weak=False)
 
     async with running(staying):
         await until(lambda: count(runs) >= 200)
         async with running(passing):
-            await until(lambda: shares[-1] == 1)
+            await until(lambda: shares[-1] == 1 and elsewhere)
             kept = next(iter(staying.consumer.assignment())).partition
         await until(lambda: shares[-1] == 2)
         again = len(runs)

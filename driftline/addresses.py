@@ -1,9 +1,9 @@
 """Addresses as people write them, checked before anything connects; a ValueError says what was wanted."""
 
 import re
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
-__all__ = ["bootstrap_address", "http_url", "prefix_text", "redis_url", "without_password"]
+__all__ = ["bootstrap_address", "http_url", "prefix_text", "redis_url", "split_credentials", "without_password"]
 
 _HOST_AND_PORT = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.%]+\]):(\d{1,5})")
 
@@ -39,6 +39,17 @@ def prefix_text(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9._-]{0,64}", text):
         raise ValueError("at most 64 letters, digits, dots, dashes and underscores, as in names of topics")
     return text
+
+
+def split_credentials(address: str) -> tuple[str, str]:
+    """Part an address from the name and password in it, so that it may be told in logs and errors.
+
+    >>> split_credentials("https://ada:hunter2@registry:8081")
+    ('https://registry:8081', 'ada:hunter2')
+    """
+    parts = urlsplit(address)
+    credentials, _, host = parts.netloc.rpartition("@")
+    return parts._replace(netloc=host).geturl(), unquote(credentials)
 
 
 def without_password(address: str) -> str:

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from driftline.addresses import bootstrap_address, http_url, prefix_text, redis_url, without_password
+from driftline.addresses import bootstrap_address, http_url, prefix_text, redis_url, split_credentials, without_password
 from driftline.kafka_security import security_settings
 from driftline.stack.places import cache_folder, data_folder
 from driftline.typed_values import Given, SettingError, UnknownSettingError, field_paths, fill, flattened
@@ -82,8 +82,13 @@ class Settings:
     sources: Mapping[str, str] = field(default_factory=dict)
 
     def cluster(self) -> Cluster:
+        registry_url, credentials = split_credentials(self.registry)
         return Cluster(
-            bootstrap=self.bootstrap, registry_url=self.registry, prefix=self.prefix, security=dict(self.kafka)
+            bootstrap=self.bootstrap,
+            registry_url=registry_url,
+            prefix=self.prefix,
+            security=dict(self.kafka),
+            registry_security={"basic.auth.user.info": credentials} if credentials else {},
         )
 
     def section(self, name: str, cls: type[T]) -> T:

@@ -143,7 +143,7 @@ class Admin:
             except _TopicExistsError:
                 continue
             made.append(name)
-        self._wait_until_known(made)
+        self._wait_until_known([topic.topic for topic in wanted])
         return made
 
     def _wait_until_known(self, names: list[str]) -> None:

@@ -93,6 +93,12 @@ def create_missing(
     brokers = admin.brokers()
     before = compare(catalogue, admin.topics(names), brokers=brokers, prefix=cluster.prefix)
     made = admin.create(_new(name, names[name], brokers) for name in before.missing)
+    # Somebody else was making them as well: what they made is compared like anything that was there.
+    theirs = [names[name] for name in before.missing if name not in made]
+    if theirs:
+        found = admin.topics(cluster.named(topic.name) for topic in theirs)
+        late = compare(theirs, found, brokers=brokers, prefix=cluster.prefix)
+        before = Comparison(before.present + late.present, tuple(made), before.differences + late.differences)
     return made, before
 
 

@@ -33,6 +33,8 @@ T = TypeVar("T")
 _AT_MOST = 1_000
 _POLL_S = 0.5
 _RETRY_S = 0.5
+# So often may a state be read anew without ever becoming whole.
+_ROUNDS = 3
 _PLACE_GONE = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}
 _TOPIC_GONE = {
     KafkaError.UNKNOWN_TOPIC_OR_PART,
@@ -95,6 +97,7 @@ class Feed(Generic[T]):
         self._told_current = False
         self._must_rejoin = False
         self._cut = False
+        self._outlived_in_a_row = 0
         self._check_at_s = 0.0
         self._registry_away_since_s: float | None = None
         self._registry_confirmed = False
@@ -271,11 +274,22 @@ class Feed(Generic[T]):
                 self._on_trouble(error)
         for partition, message in last.items():
             progress[partition] = _behind(progress[partition], message)
-        if self._must_rejoin or self._outlived(progress):
+        if self._outlived(progress):
+            self._refuse_to_go_round()
             self._must_rejoin = True
+        if self._must_rejoin:
             self._undecoded.clear()
             return
         self._before, self._handed, self._progress = self._progress, {}, progress
+
+    def _refuse_to_go_round(self) -> None:
+        self._outlived_in_a_row += 1
+        if self._outlived_in_a_row >= _ROUNDS:
+            raise FeedRefusedError(
+                f"topic {self._source.name}: delete.retention.ms is {self._tombstone_life_ms}, wanted more than a "
+                "reader takes to read its state; what was forgotten meanwhile would stay",
+                hint="`driftline topics check` shows what the catalogue has",
+            )
 
     def _outlived(self, progress: dict[int, Progress]) -> bool:
         return self._state and any(
@@ -336,6 +350,7 @@ class Feed(Generic[T]):
                 self._pending.append(event)
         if not self._told_current and not self._must_rejoin and is_current(self._progress.values()):
             self._told_current = True
+            self._outlived_in_a_row = 0
             self._pending.append(CaughtUp(self.topic.name))
 
     def _wait_for_registry(self, error: RegistryAwayError, timeout_s: float) -> None:

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -62,7 +62,7 @@ class Fleet:
         self.flush()
 
     def flush(self) -> None:
-        assert self._producer.flush(30) == 0
+        assert self._producer.flush(90) == 0
 
     def transaction(self, *commands: Command, commit: bool, partition: int = -1) -> None:
         producer = self.open_transaction(*commands, partition=partition)
@@ -83,14 +83,6 @@ class Fleet:
             producer.produce(self.cluster.named(COMMANDS), key=key, value=value, partition=partition)
         assert producer.flush(30) == 0
         return producer
-
-    def on(self, cluster: Cluster) -> "Fleet":
-        return replace(self, cluster=cluster)
-
-
-@pytest.fixture(scope="session")
-def contracts(registry_url: str) -> Callable[[Cluster], Contract]:
-    return Contract.connect
 
 
 @pytest.fixture

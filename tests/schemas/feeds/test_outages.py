@@ -1,0 +1,175 @@
+"""Brokers and registries that are away, at the start and in mid-stream. Its stack is its own, to be broken."""
+
+import dataclasses
+import json
+import threading
+import time
+
+import pytest
+from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
+
+from driftline.stack import Stack
+from schemas import feeds
+from schemas.admin import BrokerAwayError
+from schemas.cluster import Cluster
+from schemas.codec import codec_of
+from schemas.errors import RegistryAwayError
+from schemas.feeds import CaughtUp, Changed
+from schemas.rollouts import Command
+
+COMMANDS = "rollouts.commands"
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory):
+    with Stack.start(data=tmp_path_factory.mktemp("stack")) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def bootstrap(stack):
+    return stack.endpoints.bootstrap
+
+
+@pytest.fixture(scope="module")
+def registry_url(stack):
+    return stack.endpoints.registry_url
+
+
+def bring_back_kafka(stack):
+    stack.restart("kafka")
+    # The registry's own producer does not survive a broker that ends without a word.
+    stack.restart("registry")
+
+
+def read_until(feed, enough, timeout_s=60):
+    told, deadline = [], time.monotonic() + timeout_s
+    while not enough(told):
+        assert time.monotonic() < deadline, told[-5:]
+        told += feed.poll(0.2)
+    return told
+
+
+def caught_up(told):
+    return any(isinstance(event, CaughtUp) for event in told)
+
+
+def revisions(told):
+    return [event.value.revision for event in told if isinstance(event, Changed)]
+
+
+def test_a_broker_restart_in_mid_stream_is_survived(stack, cluster, fleet, command):
+    fleet.make(partitions=2)
+    fleet.put(command("gw-1", 1))
+
+    with feeds.read(cluster, COMMANDS, check_every_s=1) as feed:
+        read_until(feed, caught_up)
+        stack.kill("kafka")
+        assert feed.poll(3) == []
+        bring_back_kafka(stack)
+        fleet.put(command("gw-1", 2), command("gw-2", 3))
+        told = read_until(feed, lambda told: len(told) >= 2)
+        more = feed.poll(1)
+
+    assert sorted(revisions(told + more)) == [2, 3]
+    assert feed.counts.restarts == 0
+
+
+def test_a_table_stays_usable_while_the_broker_is_away(stack, cluster, fleet, command):
+    fleet.make(partitions=2)
+    fleet.put(command("gw-1", 1))
+
+    with feeds.table(cluster, COMMANDS) as table:
+        table.wait_until_current(30)
+        stack.kill("kafka")
+        during = table["gw-1"].revision
+        bring_back_kafka(stack)
+        fleet.put(command("gw-1", 2))
+
+        assert during == 1
+        assert table.wait_for(lambda rows: rows["gw-1"].revision == 2, 60)
+
+
+def test_a_broker_that_is_away_at_the_start_is_a_clear_error_in_time():
+    away = Cluster(bootstrap="127.0.0.1:1", registry_url="http://127.0.0.1:1")
+    began = time.monotonic()
+
+    with pytest.raises(BrokerAwayError, match=r"no Kafka broker answered at 127\.0\.0\.1:1") as refused:
+        feeds.read(away, COMMANDS, wait_s=1).open()
+
+    assert "driftline status" in refused.value.hint
+    assert time.monotonic() - began < 6
+
+
+def test_a_broker_that_is_away_at_the_start_can_be_waited_for(stack, cluster, fleet, command):
+    fleet.make(partitions=2)
+    fleet.put(command("gw-1", 1))
+    stack.kill("kafka")
+    back = threading.Timer(4, bring_back_kafka, [stack])
+    back.start()
+
+    try:
+        with feeds.read(cluster, COMMANDS, wait_s=float("inf")) as feed:
+            told = read_until(feed, caught_up)
+    finally:
+        back.join()
+
+    assert revisions(told) == [1]
+
+
+def test_a_registry_that_is_away_at_the_start_is_a_clear_error_in_time(cluster, fleet, command):
+    fleet.make(partitions=1)
+    fleet.put(command("gw-1", 1))
+    without = dataclasses.replace(cluster, registry_url="http://127.0.0.1:1")
+    began = time.monotonic()
+
+    with feeds.read(without, COMMANDS, wait_s=1) as feed, pytest.raises(RegistryAwayError, match=r"127\.0\.0\.1:1"):
+        read_until(feed, caught_up)
+
+    assert time.monotonic() - began < 15
+
+
+def test_a_reader_starts_from_its_cache_while_the_registry_is_away(stack, cluster, fleet, command, tmp_path):
+    fleet.make(partitions=1)
+    fleet.put(command("gw-1", 1))
+    with feeds.read(cluster, COMMANDS, cache_dir=tmp_path) as feed:
+        read_until(feed, caught_up)
+
+    stack.kill("registry")
+    try:
+        with feeds.read(cluster, COMMANDS, cache_dir=tmp_path, wait_s=1) as feed:
+            told = read_until(feed, caught_up)
+    finally:
+        stack.restart("registry")
+
+    assert revisions(told) == [1]
+
+
+def test_a_record_waits_for_the_registry_and_is_neither_lost_nor_bad(stack, cluster, fleet, command):
+    fleet.make(partitions=1)
+    fleet.put(command("gw-1", 1))
+    stranger = stranger_id(fleet)
+
+    with feeds.read(cluster, COMMANDS) as feed:
+        read_until(feed, caught_up)
+        stack.kill("registry")
+        try:
+            key, value = fleet.contract.encode(COMMANDS, command("gw-2", 2))
+            fleet.put_raw(key, value[:1] + stranger.to_bytes(4, "big") + value[5:])
+            fleet.put(command("gw-3", 3))
+            during = feed.poll(4) + feed.poll(1)
+        finally:
+            stack.restart("registry")
+        after = read_until(feed, lambda told: len(told) >= 2)
+
+    assert during == []
+    assert revisions(after) == [2, 3]
+    assert feed.counts.bad == 0
+    assert feed.counts.waits_for_registry == 1
+
+
+def stranger_id(fleet):
+    """The id of the same record in a schema that no reader has met: another text, so another id."""
+    schema = dict(codec_of(Command).schema) | {"doc": f"As {fleet.cluster.prefix} writes it."}
+    client = SchemaRegistryClient({"url": fleet.cluster.registry_url})
+    return client.register_schema(f"{fleet.cluster.prefix}stranger-value", Schema(json.dumps(schema), "AVRO"))

@@ -1,0 +1,167 @@
+"""A compacted topic as a mapping, over a real broker."""
+
+import threading
+import time
+
+import pytest
+from confluent_kafka import KafkaException
+
+from schemas import feeds
+from schemas.errors import DriftlineError
+
+COMMANDS = "rollouts.commands"
+
+
+def revisions(rows):
+    return {key: command.revision for key, command in rows.items()}
+
+
+def test_a_table_is_current_and_stays_so(cluster, fleet, command):
+    fleet.make()
+    fleet.put(command("gw-1", 1), command("gw-2", 1), command("gw-1", 2))
+    fleet.forget("gw-2")
+
+    with feeds.table(cluster, COMMANDS) as table:
+        table.wait_until_current(20)
+        first = revisions(table)
+        fleet.put(command("gw-3", 5))
+        arrived = table.wait_for(lambda rows: "gw-3" in rows, 10)
+        fleet.forget("gw-1")
+        gone = table.wait_for(lambda rows: "gw-1" not in rows, 10)
+
+        assert first == {"gw-1": 2}
+        assert arrived
+        assert gone
+        assert revisions(table) == {"gw-3": 5}
+        assert list(table) == ["gw-3"]
+        assert len(table) == 1
+        assert table.current
+
+
+def test_nothing_is_shown_before_the_state_is_whole(cluster, fleet, command):
+    fleet.make(partitions=1)
+    fleet.put(command("gw-1"))
+    table = feeds.table(cluster, COMMANDS)
+
+    try:
+        assert dict(table) == {}
+        assert not table.current
+        table.open().wait_until_current(20)
+        assert list(table) == ["gw-1"]
+    finally:
+        table.close()
+
+
+def test_a_value_that_no_longer_fits_leaves_the_table(cluster, fleet, command):
+    fleet.make()
+    fleet.put(command("gw-1", 7), command("gw-2", 1))
+
+    with feeds.table(cluster, COMMANDS, where=lambda value: value.revision > 5) as table:
+        table.wait_until_current(20)
+        before = revisions(table)
+        fleet.put(command("gw-2", 8), command("gw-1", 2))
+
+        assert before == {"gw-1": 7}
+        assert table.wait_for(lambda rows: revisions(rows) == {"gw-2": 8}, 10)
+
+
+def test_a_recreated_topic_changes_the_table_over_at_once(cluster, fleet, command):
+    fleet.make(partitions=1)
+    fleet.put(*(command(f"old-{number}") for number in range(50)))
+    sizes, stop = set(), threading.Event()
+
+    with feeds.table(cluster, COMMANDS, check_every_s=0.3) as table:
+        table.wait_until_current(20)
+
+        def look():
+            while not stop.is_set():
+                sizes.add(len(table))
+
+        looking = threading.Thread(target=look)
+        looking.start()
+        fleet.drop()
+        recreate(fleet)
+        # All at once, so that the table is seen with all of them or none.
+        fleet.transaction(*(command(f"new-{number}") for number in range(30)), commit=True)
+        changed = table.wait_for(lambda rows: set(rows) == {f"new-{number}" for number in range(30)}, 30)
+        stop.set()
+        looking.join()
+
+        assert changed
+        assert table.current
+        assert table.counts.restarts >= 1
+    # Never a table that is half read; at most new keys beside the old, before the restart was noticed.
+    assert not {size for size in sizes if size < 30 and size != 0}
+
+
+def recreate(fleet):
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            return fleet.make(partitions=1)
+        except KafkaException:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+def test_a_bad_record_leaves_the_earlier_value_and_is_counted(cluster, fleet, command):
+    fleet.make(partitions=1)
+    fleet.put(command("gw-1", 3))
+    fleet.put_raw("gw-1", b"rubbish")
+    fleet.flush()
+
+    with feeds.table(cluster, COMMANDS) as table:
+        table.wait_until_current(20)
+
+        assert revisions(table) == {"gw-1": 3}
+        assert table.counts.bad == 1
+
+
+def test_a_table_that_fails_says_so_to_whoever_reads_it(cluster, fleet, command):
+    fleet.make(partitions=1)
+    fleet.put(command("gw-1"))
+
+    def fails(_):
+        raise ZeroDivisionError("in the caller's own predicate")
+
+    with feeds.table(cluster, COMMANDS, where=fails) as table:
+        with pytest.raises(ZeroDivisionError):
+            table.wait_until_current(20)
+        with pytest.raises(ZeroDivisionError):
+            table.get("gw-1")
+
+
+def test_closing_ends_the_thread(cluster, fleet):
+    fleet.make()
+
+    with feeds.table(cluster, COMMANDS) as table:
+        table.wait_until_current(20)
+        assert "table rollouts.commands" in {thread.name for thread in threading.enumerate()}
+
+    assert "table rollouts.commands" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_a_table_does_not_begin_in_the_middle(cluster):
+    with pytest.raises(DriftlineError, match="a table begins empty"):
+        feeds.table(cluster, COMMANDS, resume=feeds.Position("x", {}))
+
+
+def test_a_table_that_is_not_current_in_time_says_so(cluster, fleet):
+    fleet.make()
+    table = feeds.table(cluster, COMMANDS)
+
+    try:
+        with pytest.raises(feeds.NotCurrentError, match=r"not current after 0\.1 s; 0 keys"):
+            table.wait_until_current(0.1)
+    finally:
+        table.close()
+
+
+def test_a_snapshot_is_the_state_and_stops(cluster, fleet, command):
+    fleet.make()
+    fleet.put(command("gw-1", 1), command("gw-2", 9), command("gw-1", 2))
+    fleet.forget("gw-2")
+    fleet.put(command("gw-3", 4))
+
+    assert revisions(feeds.snapshot(cluster, COMMANDS)) == {"gw-1": 2, "gw-3": 4}
+    assert revisions(feeds.snapshot(cluster, COMMANDS, where=lambda value: value.revision > 3)) == {"gw-3": 4}

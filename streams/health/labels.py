@@ -3,10 +3,13 @@
 from collections import OrderedDict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from schemas.sample import Label, Sample
 
 __all__ = ["LabelJoin", "Outcome", "Quality"]
+
+S = TypeVar("S", Sample, Label)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +55,16 @@ class LabelJoin:
 
     def _let_go(self, at_ms: int) -> None:
         self._newest_ms = max(self._newest_ms, at_ms)
-        waiting: OrderedDict[str, Sample] | OrderedDict[str, Label]
-        for waiting in (self._samples, self._labels):
-            while waiting and (
-                len(waiting) > self._most or next(iter(waiting.values())).at_ms < self._newest_ms - self._wait_ms
-            ):
-                waiting.popitem(last=False)
-                self.expired += 1
+        self.expired += _drop_oldest(self._samples, self._most, self._newest_ms - self._wait_ms)
+        self.expired += _drop_oldest(self._labels, self._most, self._newest_ms - self._wait_ms)
+
+
+def _drop_oldest(waiting: "OrderedDict[str, S]", most: int, since_ms: int) -> int:
+    dropped = 0
+    while waiting and (len(waiting) > most or next(iter(waiting.values())).at_ms < since_ms):
+        waiting.popitem(last=False)
+        dropped += 1
+    return dropped
 
 
 def _outcome(sample: Sample, label: Label) -> Outcome:

@@ -5,7 +5,7 @@ It keeps four rules:
 * an id that is known, from the registry or from the disk, costs no call: a gateway restarts while the registry is away;
 * what the cache says is checked against the registry as soon as it answers, and dropped where it stands for something
   else: a rebuilt registry hands out ids anew;
-* an unknown id is asked for once and then not again for a minute, and lookups have a rate: a storm of them stays small;
+* an unknown id is asked for once a second, and all of them together have a rate: a storm stays small;
 * "no such id" and "nobody answers" are different answers: only the first makes a record bad.
 """
 
@@ -36,7 +36,8 @@ T = TypeVar("T")
 COMPATIBILITY = ConfigCompatibilityLevel.FULL_TRANSITIVE
 
 _TIMEOUT_S = 3.0
-_ASK_AGAIN_AFTER_MS = 60_000
+# An id that does not exist yet may be registered, and used, a moment later.
+_ASK_AGAIN_AFTER_MS = 1_000
 _LOOKUPS_PER_S = 20
 _REMEMBERED = 10_000
 _NO_SUCH = 404
@@ -111,7 +112,7 @@ class Registry:
         return self._look_up(schema_id) if known is None else known
 
     def has_changed(self, schema_id: int) -> bool:
-        """Look again, over the network but at most once a minute, whether a known id still stands for its schema.
+        """Look again, over the network but at most once a second, whether a known id still stands for its schema.
 
         Who is about to call a record bad asks: the registry may have been rebuilt since.
         """
@@ -131,6 +132,8 @@ class Registry:
         self._unconfirmed.discard(schema_id)
         if found is None or fingerprint(found) != fingerprint(known):
             self._cache.drop(schema_id)
+            if found is not None:
+                self._cache.keep(schema_id, found)
 
     def _look_up(self, schema_id: int) -> Mapping[str, Any]:
         with self._lock:

@@ -32,6 +32,9 @@ class Containers:
             raise StackError(f"--docker runs 1 broker, not {brokers}", hint="leave --docker out for three")
         if problem := engine_problem():
             raise StackError(f"Docker can't be used: {problem}", hint="leave --docker out; the stack runs without")
+        # Containers of a stack that is not up are left over from a start that was killed.
+        if self.running():
+            self.stop()
         state = self.plan(before, port=port)
         compose = self._compose(state.ports)
         try:

@@ -37,6 +37,7 @@ COMMANDS: Mapping[str, Entry] = MappingProxyType(
         "status": Entry("driftline.commands.status:status", "Show how the local servers fare.", "stack"),
         "logs": Entry("driftline.commands.logs:logs", "Show what a local server has said.", "stack"),
         "topics": Entry("driftline.commands.topics:topics", "Show, make and check the topics."),
+        "worker": Entry("driftline.commands.worker:worker", "Run a stream processor.", "streams"),
         "schemas": Entry("driftline.commands.schemas:schemas", "Render, check and register the records' schemas."),
     }
 )

@@ -71,6 +71,7 @@ class DriftAlert:
     policy_id: Annotated[str, "The policy in force."]
     policy_revision: Annotated[Total, "Its revision."]
     members: Annotated[tuple[str, ...], "Devices that a cohort's alert groups."] = ()
+    escalated: Annotated[bool, "It fired for long without anybody acknowledging it, and was made graver."] = False
     silenced: Annotated[bool, "A silence covers it: nobody is notified."] = False
     by: Annotated[str, "Who acknowledged or resolved it; empty when it happened by itself."] = ""
     labels: Annotated[Mapping[str, str], "Labels of the device, for routing."] = field(default_factory=dict)

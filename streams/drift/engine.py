@@ -8,7 +8,7 @@ It keeps four rules:
 * what the rings hold follows from the set of windows alone, so that folding the log again gives them back.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -18,7 +18,7 @@ import numpy.typing as npt
 from schemas.columns import GridShape
 from schemas.feature_stats import FeatureStats
 from streams.drift.calibration import look_budget, needed
-from streams.drift.evidence import COMPONENTS, Gathered, Kind, SumsAndRuns, gather, look_at
+from streams.drift.evidence import COMPONENTS, Kind, SumsAndRuns, gather, gathered_at_once, look_at
 from streams.drift.growing import GrowingArray
 from streams.drift.looks import Looks
 from streams.drift.policy import Mode, Rules
@@ -44,10 +44,11 @@ _LEAST_LOOK_MS, _LONGEST_LOOK_MS = 1000, 7 * 24 * HOUR_MS
 
 @dataclass(frozen=True)
 class Judging:
-    """How some windows are judged: against what, by which rules."""
+    """How some windows are judged: against what, by which rules; and the labels of their devices."""
 
     against: ScoredAgainst
     rules: Rules
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -444,19 +445,10 @@ def _limited(pair: Pair, scores: dict[str, Floats], rules: Rules, bins: int) -> 
 
 
 def _single_look(pair: Pair, rules: Rules, horizon_ms: int, bins: int) -> Found:
-    shown = look_at(pair, rules.floors)
-    score = np.nan_to_num(shown.score, nan=0.0)
-    # Logarithm of the normal tail, and two sides of it.
-    level = np.where(score > 1, score * score / 2 + np.log(np.maximum(score, 1) * 2.5066) - np.log(len(Kind)), 0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        error = np.nan_to_num(shown.effect / shown.score, nan=0.0, posinf=0.0, neginf=0.0)
-    effect = np.nan_to_num(shown.effect, nan=0.0)
-    signed = slice(Kind.MEAN_UP, Kind.SPREAD_DOWN + 1)
-    corrected = np.sqrt(np.maximum(effect[:, signed] ** 2 - error[:, signed] ** 2, 0))
-    effect[:, signed] = np.copysign(corrected, effect[:, signed])
-    state = SumsAndRuns(sums=score, run=score, run_effect=score)
-    budget = look_budget(rules.budget.false_alarms_per_device_day, np.full(len(score), float(horizon_ms)))
-    found = by_evidence(Gathered(state=state, level=level, effect=effect), rules.floors, budget)
+    budget = look_budget(
+        rules.budget.false_alarms_per_device_day, np.full(pair.live.usable.shape[0], float(horizon_ms))
+    )
+    found = by_evidence(gathered_at_once(look_at(pair, rules.floors)), rules.floors, budget)
     _mind_few(found, pair, max(rules.minimum.samples, rules.minimum.per_bin * bins))
     return found
 

@@ -72,8 +72,9 @@ COMPONENTS = (
 
 KIND_OF = np.array([component.kind for component in COMPONENTS])
 _STEP = np.array([component.step for component in COMPONENTS], np.float32)[:, np.newaxis]
+_LOG_SHARE = np.log([component.share for component in COMPONENTS]).astype(np.float32)[:, np.newaxis]
 # What a sum must be raised by to be compared with the others, by rate.
-_HANDICAP = np.array([credit(one.step) + np.log(one.share) for one in COMPONENTS], np.float32)[:, np.newaxis]
+_HANDICAP = _LOG_SHARE + np.array([credit(one.step) for one in COMPONENTS], np.float32)[:, np.newaxis]
 # The first so many components have a direction.
 _DIRECTED = sum(one.kind <= Kind.SPREAD_DOWN for one in COMPONENTS)
 
@@ -154,6 +155,20 @@ def gather(state: SumsAndRuns, look: Look, *, cap: Floats, ceiling: Floats) -> G
         state=SumsAndRuns(sums=_floats(sums), run=_floats(run), run_effect=_floats(run_effect)),
         level=_floats(sums + _HANDICAP),
         effect=_corrected(run, run_effect, effect, score),
+    )
+
+
+def gathered_at_once(look: Look) -> Gathered:
+    """Take a single look for all the evidence there is: what a horizon shows by itself."""
+    score, effect = np.nan_to_num(look.score[:, KIND_OF], nan=0), np.nan_to_num(look.effect[:, KIND_OF], nan=0)
+    once = np.ones_like(score)
+    # A normal tail's logarithm, shared out like the sums' budgets; below 1 there is nothing to tell.
+    tail = score * score / 2 + np.log(np.maximum(score, 1) * np.sqrt(2 * np.pi))
+    level = np.where(score > 1, tail + _LOG_SHARE, 0)
+    return Gathered(
+        state=SumsAndRuns(sums=score, run=once, run_effect=effect),
+        level=_floats(level),
+        effect=_corrected(once, effect, effect, score),
     )
 
 

@@ -13,10 +13,12 @@ from streams.drift.evidence import KIND_OF, Gathered, floors_of
 from streams.drift.policy import Floors, Limit
 from streams.drift.scores import Floats
 
-__all__ = ["Found", "Grade", "by_evidence", "by_limits"]
+__all__ = ["SEVERITIES", "Found", "Grade", "by_evidence", "by_limits"]
 
 # Evidence that a hundred times the budget would take is worth a warning.
 _WARNING_ODDS = 100.0
+# By the numbers that arrays hold.
+SEVERITIES = (Severity.UNKNOWN, Severity.LOW, Severity.MEDIUM, Severity.HIGH, Severity.CRITICAL)
 _SEVERITY_STEPS = np.array([2.0, 4.0, 8.0], np.float32)
 
 
@@ -80,11 +82,8 @@ def by_limits(limits: dict[str, Limit], scores: dict[str, Floats], alert_from: S
         gravest[graver], kind[graver] = severity[graver], place
     grade = np.full(shape, Grade.STABLE, np.uint8)
     grade[gravest > 0] = Grade.WARNING
-    grade[gravest >= _RANK[alert_from]] = Grade.DRIFT
+    grade[gravest >= SEVERITIES.index(alert_from)] = Grade.DRIFT
     return Found(grade=grade, kind=kind, severity=gravest)
-
-
-_RANK = {Severity.LOW: 1, Severity.MEDIUM: 2, Severity.HIGH: 3, Severity.CRITICAL: 4}
 
 
 def _severity(limit: Limit, score: Floats) -> Grades:

@@ -1,0 +1,39 @@
+"""`driftline worker`: the stream processors, one subcommand each."""
+
+from pathlib import Path
+
+import click
+
+from driftline.cluster_options import on_a_cluster
+from driftline.settings import Settings
+
+__all__ = ["worker"]
+
+
+@click.group(epilog="Example: driftline worker drift --instance-id drift-1")
+def worker() -> None:
+    """Run one of the stream processors, until it is stopped."""
+
+
+@worker.command(epilog="Example: driftline worker drift --policy strict.toml --instance-id drift-1")
+@click.option(
+    "--policy", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="How drift is judged, TOML."
+)
+@click.option("--instance-id", default="", help="A name that outlives restarts, so that they disturb nobody.")
+@click.option("--wait-for-baseline-s", type=float, default=30.0, show_default=True, help="Before a dead letter.")
+@on_a_cluster
+def drift(settings: Settings, policy: Path | None, instance_id: str, wait_for_baseline_s: float) -> None:
+    """Score what devices see against what their models were trained on, and raise alerts."""
+    from streams.drift.policy import Rules, read_policy
+    from streams.drift.service import DriftSettings, make_drift_app
+    from streams.kafka import run_worker
+
+    rules = Rules() if policy is None else read_policy(policy.read_text(encoding="utf-8"))
+    chosen = DriftSettings(
+        rules=rules,
+        policy_id="default" if policy is None else policy.stem,
+        wait_for_baseline_s=wait_for_baseline_s,
+        instance_id=instance_id,
+        cache_dir=settings.cache,
+    )
+    run_worker(make_drift_app(settings.cluster(), chosen))

@@ -1,0 +1,231 @@
+"""Alerts: something drifted, told once and followed to its end.
+
+The book of one partition's alerts keeps these rules:
+
+* a feature of a device has at most one live alert of each family; what kind it is shows at its opening;
+* an alert opens pending, fires after enough breaches among the last windows, and resolves after enough quiet
+  ones; a window without enough data is neither;
+* one that comes back soon is the same alert, and takes longer to resolve each time;
+* severity may rise while an alert lives, and never falls;
+* every change is returned once; a window that changes nothing returns nothing.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+
+from schemas.drift_alert import AlertState, DriftAlert, Evidence, Severity
+from streams.drift.policy import Life
+
+__all__ = ["AlertBook", "Breach", "Live", "Observation", "Silence"]
+
+_GRAVER = (Severity.UNKNOWN, Severity.LOW, Severity.MEDIUM, Severity.HIGH, Severity.CRITICAL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Breach:
+    """One feature of one device drifts, as this window shows."""
+
+    feature: str
+    kind: str
+    # Alerts of one family are one alert.
+    family: str
+    severity: Severity
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What one window of one subject showed."""
+
+    subject: str
+    model_id: str
+    at_ms: int
+    breaches: tuple[Breach, ...] = ()
+    # Features without enough data: neither breach nor quiet.
+    unknown: frozenset[str] = frozenset()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    is_cohort: bool = False
+    members: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Silence:
+    """Until `until_ms`, nobody is told of alerts that match; patterns have `*`."""
+
+    silence_id: str
+    until_ms: int
+    # By subject, feature, kind, model_id, severity, or the name of a label.
+    matchers: Mapping[str, str]
+
+    def covers(self, alert: DriftAlert, now_ms: int) -> bool:
+        if now_ms >= self.until_ms:
+            return False
+        told = {
+            **alert.labels,
+            "subject": alert.subject,
+            "feature": alert.feature,
+            "kind": alert.kind,
+            "model_id": alert.model_id,
+            "severity": alert.severity.value,
+        }
+        return all(fnmatchcase(told.get(name, ""), pattern) for name, pattern in self.matchers.items())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Live:
+    """An alert with what its life depends on."""
+
+    alert: DriftAlert
+    # Whether the last windows breached, the latest in the lowest bit.
+    history: int
+    quiet: int = 0
+    returns: int = 0
+
+
+class AlertBook:
+    """All alerts of some subjects that live, or ended a short while ago."""
+
+    def __init__(self, *, policy_id: str = "", policy_revision: int = 0) -> None:
+        self.policy_id, self.policy_revision = policy_id, policy_revision
+        self.live: dict[str, dict[tuple[str, str], Live]] = {}
+        self.silences: dict[str, Silence] = {}
+
+    def __contains__(self, subject: object) -> bool:
+        """Say whether windows of a subject matter even when they are quiet."""
+        return subject in self.live
+
+    def alerts(self) -> Iterator[DriftAlert]:
+        return (one.alert for alerts in self.live.values() for one in alerts.values())
+
+    def observe(self, seen: Observation, life: Life) -> list[DriftAlert]:
+        """Take in one window, and return the alerts that it changed."""
+        mine = self.live.setdefault(seen.subject, {})
+        changed: list[DriftAlert] = []
+        breached = {(breach.feature, breach.family): breach for breach in seen.breaches}
+        for key, breach in breached.items():
+            after = self._breached(mine.get(key), breach, seen, life)
+            _note(changed, mine.get(key), after)
+            mine[key] = after
+        for key in [key for key in mine if key not in breached]:
+            after_quiet = self._quiet(mine[key], seen, life) if key[0] not in seen.unknown else mine[key]
+            if after_quiet is None:
+                del mine[key]
+                continue
+            _note(changed, mine[key], after_quiet)
+            mine[key] = after_quiet
+        changed += self._grown_old(mine, seen.at_ms, life)
+        if not mine:
+            del self.live[seen.subject]
+        return changed
+
+    def acknowledge(self, alert_id: str, who: str, now_ms: int) -> DriftAlert | None:
+        """Note that somebody cares for a firing alert; None when there is no such alert."""
+        for place in self._places(alert_id):
+            held = self.live[place[0]][place[1]]
+            if held.alert.state is AlertState.FIRING:
+                alert = replace(held.alert, state=AlertState.ACKNOWLEDGED, by=who, changed_ms=now_ms)
+                self.live[place[0]][place[1]] = replace(held, alert=alert)
+                return alert
+        return None
+
+    def silence(self, silence: Silence, now_ms: int) -> list[DriftAlert]:
+        """Silence what matches, now and until the silence ends."""
+        self.silences = {name: one for name, one in self.silences.items() if now_ms < one.until_ms}
+        self.silences[silence.silence_id] = silence
+        return [alert for alerts in self.live.values() for alert in self._grown_old(alerts, now_ms, None)]
+
+    def _grown_old(self, alerts: dict[tuple[str, str], Live], now_ms: int, life: Life | None) -> list[DriftAlert]:
+        """End silences that are over, and escalate what fired long ago and nobody acknowledged."""
+        changed = []
+        for key, held in alerts.items():
+            alert = replace(held.alert, silenced=self._silenced(held.alert, now_ms))
+            if life is not None:
+                alert = _escalated(alert, now_ms, life)
+            if alert != held.alert:
+                alert = replace(alert, changed_ms=max(now_ms, alert.changed_ms))
+                alerts[key] = replace(held, alert=alert)
+                changed.append(alert)
+        return changed
+
+    def _breached(self, held: Live | None, breach: Breach, seen: Observation, life: Life) -> Live:
+        if held is None or (held.alert.state is AlertState.RESOLVED and _stale(held, seen, life)):
+            held = Live(alert=self._opened(breach, seen), history=0)
+        history = (held.history << 1 | 1) & ((1 << life.of_windows) - 1)
+        alert, returns = held.alert, held.returns
+        if alert.state is AlertState.RESOLVED:
+            alert, returns = replace(alert, state=AlertState.FIRING, by=""), returns + 1
+        elif alert.state is AlertState.PENDING and history.bit_count() >= life.breaches:
+            alert = replace(alert, state=AlertState.FIRING)
+        severity = max(alert.severity, breach.severity, key=_GRAVER.index)
+        if severity != alert.severity or alert.state is not held.alert.state:
+            alert = replace(
+                alert, severity=severity, changed_ms=seen.at_ms, evidence=breach.evidence, members=seen.members,
+                summary=_summary(breach, seen, severity),
+            )  # fmt: skip
+        if held.alert.state is AlertState.PENDING and not history >> 1:
+            alert = replace(alert, silenced=self._silenced(alert, seen.at_ms))
+        return Live(alert=alert, history=history, quiet=0, returns=returns)
+
+    def _quiet(self, held: Live, seen: Observation, life: Life) -> Live | None:
+        if held.alert.state is AlertState.RESOLVED:
+            return None if _stale(held, seen, life) else held
+        history, quiet = (held.history << 1) & ((1 << life.of_windows) - 1), held.quiet + 1
+        patience = life.of_windows if held.alert.state is AlertState.PENDING else life.resolve_after_windows
+        alert = held.alert
+        if quiet >= patience * (1 + held.returns):
+            alert = replace(alert, state=AlertState.RESOLVED, changed_ms=seen.at_ms)
+        return replace(held, alert=alert, history=history, quiet=quiet)
+
+    def _opened(self, breach: Breach, seen: Observation) -> DriftAlert:
+        return DriftAlert(
+            alert_id=f"{seen.subject}/{breach.feature}/{breach.kind}/{seen.at_ms}",
+            kind=breach.kind,
+            subject=seen.subject,
+            subject_is_cohort=seen.is_cohort,
+            feature=breach.feature,
+            model_id=seen.model_id,
+            state=AlertState.PENDING,
+            severity=breach.severity,
+            opened_ms=seen.at_ms,
+            changed_ms=seen.at_ms,
+            summary=_summary(breach, seen, breach.severity),
+            evidence=breach.evidence,
+            policy_id=self.policy_id,
+            policy_revision=self.policy_revision,
+            members=seen.members,
+            labels=dict(seen.labels),
+        )
+
+    def _silenced(self, alert: DriftAlert, now_ms: int) -> bool:
+        return any(silence.covers(alert, now_ms) for silence in self.silences.values())
+
+    def _places(self, alert_id: str) -> Sequence[tuple[str, tuple[str, str]]]:
+        return [
+            (subject, key)
+            for subject, alerts in self.live.items()
+            for key, held in alerts.items()
+            if held.alert.alert_id == alert_id
+        ]
+
+
+def _note(changed: list[DriftAlert], before: Live | None, after: Live) -> None:
+    if before is None or before.alert != after.alert:
+        changed.append(after.alert)
+
+
+def _stale(held: Live, seen: Observation, life: Life) -> bool:
+    return seen.at_ms - held.alert.changed_ms > life.flap_ms
+
+
+def _escalated(alert: DriftAlert, now_ms: int, life: Life) -> DriftAlert:
+    waiting = alert.state is AlertState.FIRING and not alert.escalated and not alert.silenced
+    if not waiting or now_ms - alert.opened_ms < life.escalate_after_ms:
+        return alert
+    graver = _GRAVER[min(_GRAVER.index(alert.severity) + 1, len(_GRAVER) - 1)]
+    return replace(alert, severity=graver, escalated=True)
+
+
+def _summary(breach: Breach, seen: Observation, severity: Severity) -> str:
+    told = ", ".join(f"{name} {value:.3g}" for name, value in list(breach.evidence.scores.items())[:3])
+    return f"{severity.value} {breach.kind.replace('_', ' ')} in {breach.feature} of {seen.subject} ({told})"

@@ -1,0 +1,156 @@
+"""From a fetched run of records to windows that can be judged, and dead letters for the rest."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from schemas.dead_letter import DeadLetter
+from schemas.stats_run import SetAside, StatsRun, sort_run
+from schemas.wire import Contract
+from streams.drift.engine import Judging
+from streams.drift.known import Known
+from streams.drift.partition import Stretch
+from streams.drift.policy import Rules
+from streams.drift.references import ScoredAgainst
+from streams.drift.windows import Windows
+from streams.kafka import Run
+
+__all__ = ["SOURCE", "Opened", "open_run"]
+
+SOURCE = "telemetry.feature-stats"
+# A device clock further ahead of the broker's is wrong, and its windows would push the true ones off the rings.
+MOST_AHEAD_MS = 60 * 60_000
+
+_KEPT_KEY_BYTES, _KEPT_VALUE_BYTES = 1024, 64 * 1024
+
+
+@dataclass
+class Opened:
+    """A run, opened."""
+
+    stretches: list[Stretch] = field(default_factory=list)
+    dead: list[DeadLetter] = field(default_factory=list)
+    # Why windows cannot be judged yet; once what they wait for is there, the same run opens further.
+    waiting: set[str] = field(default_factory=set)
+    unread: list[SetAside] = field(default_factory=list)
+
+
+def open_run(
+    contract: Contract,
+    run: Run,
+    known: Known,
+    rules: Rules,
+    labels: Mapping[str, Mapping[str, str]],
+    *,
+    now_ms: int,
+) -> Opened:
+    """Decode a run, find what each window is compared with, and set aside what cannot be used.
+
+    Windows that wait for a grid or a baseline are named in `waiting` and are dead letters as well: whoever can
+    wait opens the run again later, and whoever cannot sends the letters.
+    """
+    opened = Opened()
+    values = [value or b"" for value in run.values]
+    sorted_run = sort_run(contract, SOURCE, run.keys, values, known.shape_of)
+    opened.unread = sorted_run.unread
+    for bad in sorted_run.bad:
+        opened.dead.append(_letter(run, bad.position, str(bad.why), now_ms))
+    for grid_id, positions in sorted_run.unknown_grids.items():
+        why = f"grid {grid_id:.12}: found no such grid, wanted one on models.grids"
+        opened.waiting.add(why)
+        opened.dead += [_letter(run, position, why, now_ms) for position in positions]
+    for part in sorted_run.runs:
+        _judgeable(opened, run, part, known, rules, labels, now_ms)
+    opened.dead.sort(key=lambda letter: letter.source_offset)
+    return opened
+
+
+def _judgeable(
+    opened: Opened,
+    run: Run,
+    part: StatsRun,
+    known: Known,
+    rules: Rules,
+    labels: Mapping[str, Mapping[str, str]],
+    now_ms: int,
+) -> None:
+    windows = _windows(run, part)
+    against = {model: known.against(model, part.grid_id) for model in set(part.model_id)}
+    good = windows.end_ms <= windows.arrival_ms + MOST_AHEAD_MS
+    for place in np.flatnonzero(~good).tolist():
+        ahead_s = (int(windows.end_ms[place]) - int(windows.arrival_ms[place])) // 1000
+        why = f"window_end_ms: found {ahead_s} s after its arrival, wanted at most {MOST_AHEAD_MS // 1000} s"
+        opened.dead.append(_letter(run, int(part.positions[place]), why, now_ms))
+    lost = {model: why for model, why in against.items() if isinstance(why, str)}
+    if lost:
+        opened.waiting |= set(lost.values())
+        for place, model in enumerate(part.model_id):
+            if model in lost and good[place]:
+                good[place] = False
+                opened.dead.append(_letter(run, int(part.positions[place]), lost[model], now_ms))
+    if not good.all():
+        windows = windows.take(np.flatnonzero(good))
+    if len(windows):
+        opened.stretches.append(_stretch(windows, against, rules, labels))
+
+
+def _stretch(
+    windows: Windows,
+    against: Mapping[str, ScoredAgainst | str],
+    rules: Rules,
+    labels: Mapping[str, Mapping[str, str]],
+) -> Stretch:
+    judgings: list[Judging] = []
+    place_of: dict[tuple[str, tuple[tuple[str, str], ...]], int] = {}
+    which = []
+    for device, model in zip(windows.device_id, windows.model_id, strict=True):
+        mine = labels.get(device, {}) if labels else {}
+        key = (model, tuple(sorted(mine.items())) if mine else ())
+        place = place_of.get(key)
+        if place is None:
+            place = place_of[key] = len(judgings)
+            found = against[model]
+            assert isinstance(found, ScoredAgainst)  # noqa: S101  (the others were set aside)
+            judgings.append(Judging(found, rules.for_device(model, mine), mine))
+        which.append(place)
+    return Stretch(windows, judgings, np.array(which, np.int64))
+
+
+def _windows(run: Run, part: StatsRun) -> Windows:
+    offsets, arrivals = np.array(run.offsets, np.int64), np.array(run.timestamps_ms, np.int64)
+    columns = part.columns
+    return Windows(
+        offset=offsets[part.positions],
+        arrival_ms=arrivals[part.positions],
+        device_id=part.device_id,
+        model_id=part.model_id,
+        pipeline=part.pipeline,
+        boot_id=part.boot_id,
+        seq=part.seq,
+        start_ms=part.window_start_ms,
+        end_ms=part.window_end_ms,
+        samples=part.samples,
+        counts=columns.counts,
+        missing=columns.missing,
+        out_of_range=columns.out_of_range,
+        mean=columns.mean,
+        m2=columns.m2,
+        min=columns.min,
+        max=columns.max,
+    )
+
+
+def _letter(run: Run, position: int, why: str, now_ms: int) -> DeadLetter:
+    key, value = run.keys[position], run.values[position]
+    return DeadLetter(
+        source_topic=SOURCE,
+        source_partition=run.partition,
+        source_offset=run.offsets[position],
+        reason=why,
+        found_by="drift worker",
+        at_ms=now_ms,
+        record_key=None if key is None else key[:_KEPT_KEY_BYTES],
+        record_value=None if value is None else value[:_KEPT_VALUE_BYTES],
+        record_bytes=len(value or b""),
+    )

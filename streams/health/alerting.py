@@ -1,0 +1,72 @@
+"""From findings to alerts, which live as drift alerts do."""
+
+from collections.abc import Sequence
+
+from schemas.drift_alert import DriftAlert, Evidence, Severity
+from schemas.operators import AuditEntry
+from streams.drift.alerts import AlertBook, Breach, Observation
+from streams.drift.policy import Life
+from streams.health.limit import LIMITED
+from streams.health.panel import Finding
+from streams.health.series import SERIES
+from streams.health.watch import Shift
+
+__all__ = ["Alerting", "audited"]
+
+_REFERENCE = "the model's first windows on the device"
+_EVERY_SERIES = frozenset({*SERIES, *LIMITED})
+# A shift of so many standard deviations is grave.
+_GRAVE = 3.0
+
+
+class Alerting:
+    """The alerts of one partition's devices."""
+
+    def __init__(self, life: Life, *, policy_id: str, policy_revision: int) -> None:
+        self._life = life
+        self._book = AlertBook(policy_id=policy_id, policy_revision=policy_revision)
+
+    def changes(self, findings: Sequence[Finding]) -> list[DriftAlert]:
+        """Take the findings of one window of one model, and return the alerts that they change."""
+        if not findings:
+            return []
+        first = findings[0]
+        breaches = tuple(_breach(finding, finding.shift) for finding in findings if finding.shift is not None)
+        if not breaches and first.device_id not in self._book:
+            return []
+        seen = Observation(
+            subject=first.device_id,
+            model_id=first.model_id,
+            at_ms=first.at_ms,
+            breaches=breaches,
+            unknown=_EVERY_SERIES - {finding.series for finding in findings},
+        )
+        return self._book.observe(seen, self._life)
+
+
+def audited(alert: DriftAlert, *, who: str) -> AuditEntry:
+    """Return what the audit log says of a change of an alert."""
+    return AuditEntry(
+        subject=f"alert/{alert.alert_id}",
+        action=alert.state.value,
+        who=alert.by or who,
+        why=alert.summary,
+        at_ms=alert.changed_ms,
+        evidence={"severity": alert.severity.value, "policy": f"{alert.policy_id}/{alert.policy_revision}"},
+    )
+
+
+def _breach(finding: Finding, shift: Shift) -> Breach:
+    limit = finding.by == "limit"
+    return Breach(
+        feature=finding.series,
+        kind="limit" if limit else "shift",
+        family="limit" if limit else "shift",
+        severity=Severity.HIGH if limit or abs(shift.by) >= _GRAVE else Severity.MEDIUM,
+        evidence=Evidence(
+            scores={"usual": shift.usual, "now": shift.now, "shift": shift.by},
+            samples=0,
+            reference=_REFERENCE,
+            horizon_ms=0,
+        ),
+    )

@@ -1,0 +1,70 @@
+"""What tests of workers ask for: a fleet's topics on the real cluster, a way to write them, and a way to read them."""
+
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import faust
+import pytest
+from confluent_kafka import Producer
+
+from schemas import feeds
+from schemas.cluster import Cluster
+from schemas.feeds import Changed
+from schemas.topics import create_missing
+from schemas.wire import Contract
+
+
+@pytest.fixture
+def cluster(bootstrap: str, registry_url: str, prefix: str) -> Cluster:
+    """A fleet of the test's own, with all its topics."""
+    cluster = Cluster(bootstrap=bootstrap, registry_url=registry_url, prefix=prefix)
+    create_missing(cluster)
+    return cluster
+
+
+@pytest.fixture
+def publish(cluster: Cluster) -> Callable[[str, Sequence[Any]], None]:
+    """Write records to a topic; returns when the broker has them."""
+    contract = Contract.connect(cluster)
+    producer = Producer({**cluster.client_settings(), "partitioner": "murmur2_random"})
+
+    def publish(topic: str, records: Sequence[Any]) -> None:
+        for record in records:
+            key, value = contract.encode(topic, record)
+            producer.produce(cluster.named(topic), key=key, value=value)
+        assert producer.flush(30) == 0
+
+    return publish
+
+
+@pytest.fixture
+def found_on(cluster: Cluster) -> Callable[..., list[Any]]:
+    """Read a topic from its start until there is enough; gives the records."""
+
+    def found_on(topic: str, enough: Callable[[list[Any]], bool], *, within_s: float = 40.0) -> list[Any]:
+        records: list[Any] = []
+        deadline = time.monotonic() + within_s
+        with feeds.follow(cluster, topic, from_ms=0) as feed:
+            while not enough(records):
+                assert time.monotonic() < deadline, f"{len(records)} records on {topic}: {records[-3:]}"
+                records += [event.value for event in feed.poll(0.5) if isinstance(event, Changed)]
+        return records
+
+    return found_on
+
+
+@pytest.fixture
+def running() -> Callable[[faust.App], AbstractAsyncContextManager[None]]:
+    """A worker's app, from its start to its end."""
+
+    @asynccontextmanager
+    async def running(app: faust.App) -> AsyncIterator[None]:
+        await app.start()
+        try:
+            yield
+        finally:
+            await app.stop()
+
+    return running

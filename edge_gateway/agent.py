@@ -155,6 +155,8 @@ class Gateway:
         self.spool.close()
 
     def _start(self, now_ms: int) -> None:
+        if self.slots.fresh:
+            self._write(lambda write: write.keep("said", b"0"), now_ms)
         self._happen(Booted(self.config.updates.boots))
         for aside in self.spool.set_aside:
             self._audit("spool set aside", f"{aside.name} is damaged; what waited in it is lost", now_ms)
@@ -290,17 +292,20 @@ class Gateway:
         self._put([(scorer, scored.closed, scored.kept)], now_ms)
 
     def _speak(self, now_ms: int) -> None:
+        """Put what is to be acked into the spool; the number beside it keeps a power cut from saying it twice."""
         to_say = self.slots.installation.to_say
         if not to_say:
             return
+        said_before = int(self.spool.kept("said") or 0)
 
         def build(write: Write) -> None:
             for said in to_say:
-                self._reporter.ack(write, said, boot_id=self.spool.boot_id, now_ms=now_ms)
+                if said.number > said_before:
+                    self._reporter.ack(write, said, boot_id=self.spool.boot_id, now_ms=now_ms)
+            write.keep("said", str(to_say[-1].number).encode())
 
-        # A power cut in between says it twice, which is harmless; never not at all.
         if self._write(build, now_ms):
-            self._happen(Spoken(len(to_say)))
+            self._happen(Spoken(to_say[-1].number))
 
     def _audit(self, action: str, why: str, now_ms: int) -> None:
         self._write(lambda write: self._reporter.audit(write, action, why, {}, now_ms), now_ms)

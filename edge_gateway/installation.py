@@ -87,8 +87,9 @@ class Order:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """Something to be acked: on its way until the spool has it."""
+    """Something to be acked: on its way until the spool has it; by its number it gets there once."""
 
+    number: int = 0
     revision: int
     rollout_id: str
     phase: AckPhase
@@ -114,6 +115,7 @@ class Installation:
     # Starts of the gateway with the active model of which none has lasted yet.
     boots: int = 0
     to_say: tuple[Said, ...] = ()
+    said: int = 0
 
     @property
     def model_id(self) -> str:
@@ -224,9 +226,9 @@ class RolledBackByHand:
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """The first `count` of what was to say are in the spool."""
+    """What was to say is in the spool, up to this number."""
 
-    count: int
+    number: int
 
 
 Event = (
@@ -255,8 +257,8 @@ def decide(state: Installation, event: Event) -> Installation:
     match event:
         case Accepted(order):
             return _accept(state, order)
-        case Spoken(count):
-            return replace(state, to_say=state.to_say[count:])
+        case Spoken(number):
+            return replace(state, to_say=tuple(said for said in state.to_say if said.number > number))
         case WentBad(reason) if state.active:
             return _fall_back(state, reason)
         case RolledBackByHand(reason) if state.fallback:
@@ -411,10 +413,11 @@ def _say(state: Installation, phase: AckPhase, reason: str = "") -> Installation
 
 def _mention(state: Installation, order: Order, phase: AckPhase, reason: str) -> Installation:
     said = Said(
+        number=state.said + 1,
         revision=order.revision,
         rollout_id=order.rollout_id,
         phase=phase,
         model_id=state.model_id,
         reason=reason,
     )
-    return replace(state, to_say=(*state.to_say, said))
+    return replace(state, to_say=(*state.to_say, said), said=said.number)

@@ -37,6 +37,8 @@ class Slots:
         self._state_file = folder / "slots.json"
         self._write = write
         self.damaged = ""
+        # Nothing was installed here before, or nothing is known of it.
+        self.fresh = False
         self.installation = self._read()
 
     def apply(self, event: Event) -> Installation:
@@ -98,9 +100,11 @@ class Slots:
         try:
             return _decoded(self._state_file.read_bytes())
         except FileNotFoundError:
+            self.fresh = True
             return Installation()
         except (ValueError, KeyError, TypeError) as error:
             # Never seen but on dying flash: begin anew, and let the command on the topic bring the model back.
+            self.fresh = True
             self.damaged = f"{self._state_file}: {error}"
             _log.error("slots damaged: %s", self.damaged)
             with contextlib.suppress(OSError):

@@ -175,7 +175,7 @@ class Inline(Executor):
 class Played:
     """A gateway on simulated readings, with its clock in the test's hand: a reading is a second."""
 
-    def __init__(self, folder: Path, foundry: Foundry, *, faults=(), **config: object) -> None:
+    def __init__(self, folder: Path, foundry: Foundry, *, faults=(), after_s: int = 0, **config: object) -> None:
         self.folder = folder
         self.foundry = foundry
         self.config = GatewayConfig(
@@ -191,6 +191,7 @@ class Played:
             },
         )
         self.sensor = Simulated("machine", device=9, faults=faults)
+        self.sensor.start_ms += after_s * 1000
         self.now_ms = self.sensor.start_ms
         self.gateway = self._opened()
 

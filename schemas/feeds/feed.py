@@ -33,6 +33,7 @@ T = TypeVar("T")
 _AT_MOST = 1_000
 _POLL_S = 0.5
 _RETRY_S = 0.5
+_DENIED_S = 1.5
 # So often may a state be read anew without ever becoming whole.
 _ROUNDS = 3
 _PLACE_GONE = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}
@@ -97,6 +98,7 @@ class Feed(Generic[T]):
         self._told_current = False
         self._must_rejoin = False
         self._cut = False
+        self._given_up = False
         self._outlived_in_a_row = 0
         self._check_at_s = 0.0
         self._registry_away_since_s: float | None = None
@@ -201,6 +203,7 @@ class Feed(Generic[T]):
 
     def _patiently(self) -> Facts:
         deadline_s = time.monotonic() + self._wait_s
+        denied_since_s: float | None = None
         while True:
             try:
                 return self._source.facts()
@@ -210,7 +213,12 @@ class Feed(Generic[T]):
                 # A topic that was made a moment ago is ordinary.
                 level = logging.DEBUG if isinstance(error, BrokerNotReadyError) else logging.WARNING
                 log.log(level, "waiting for a broker: topic=%s reason=%s", self._source.name, error)
-                self._stopped.wait(0.05)
+            except TopicMissingError:
+                # A broker that has just started denies topics that it is about to know.
+                denied_since_s = denied_since_s or time.monotonic()
+                if self._stopped.is_set() or time.monotonic() - denied_since_s >= min(self._wait_s, _DENIED_S):
+                    raise
+            self._stopped.wait(0.05)
 
     def _begin(self, facts: Facts) -> None:
         start = self._start(facts)
@@ -227,7 +235,7 @@ class Feed(Generic[T]):
             else:
                 self.counts.skipped += told.to_offset - told.from_offset
         self._source.read_from(self._progress)
-        self._must_rejoin = self._cut = False
+        self._must_rejoin = self._cut = self._given_up = False
         self._check_at_s = time.monotonic() + self._check_every_s
 
     def _start(self, facts: Facts) -> Start:
@@ -311,7 +319,8 @@ class Feed(Generic[T]):
         elif error.code() == KafkaError._LOG_TRUNCATION:
             self._must_rejoin = self._cut = True
         elif error.code() in _TOPIC_GONE:
-            self._check_at_s = 0.0
+            # The client has given the topic up; if it is still there, or is there again, take it up anew.
+            self._given_up, self._check_at_s = True, 0.0
         # Brokers come and go, and the group that we do not use may be closed to us: read on.
         log.info("feed met a trouble: topic=%s reason=%s", self._source.name, error.str())
 
@@ -329,7 +338,8 @@ class Feed(Generic[T]):
     def _learn(self, checked: Checked) -> None:
         if checked.topic_id is None:
             log.warning("the topic is gone, waiting for it: topic=%s", self._source.name)
-        elif checked.topic_id != self._topic_id:
+            self._check_at_s = min(self._check_at_s, time.monotonic() + _RETRY_S)
+        elif checked.topic_id != self._topic_id or self._given_up:
             self._must_rejoin = True
         for partition, end in checked.ends.items():
             # Nothing was written up to then, so we have missed nothing up to then.

@@ -40,6 +40,8 @@ _CONSUMER: Mapping[str, Any] = {
     "fetch.queue.backoff.ms": 20,
     # Back within two seconds of a broker's return.
     "reconnect.backoff.max.ms": 2_000,
+    # A broker that has just started may deny a topic that it is about to know; the default is five minutes.
+    "topic.metadata.refresh.interval.ms": 10_000,
     "log_level": 2,
 }
 

@@ -1,5 +1,6 @@
 """`driftline worker`: the stream processors, one subcommand each."""
 
+import signal
 from pathlib import Path
 
 import click
@@ -37,3 +38,36 @@ def drift(settings: Settings, policy: Path | None, instance_id: str, wait_for_ba
         cache_dir=settings.cache,
     )
     run_worker(make_drift_app(settings.cluster(), chosen))
+
+
+@worker.command(epilog="Example: driftline worker health --instance-id health-1")
+@click.option(
+    "--policy", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Its [health] table counts, TOML."
+)
+@click.option("--instance-id", default="", help="A name that outlives restarts, so that they disturb nobody.")
+@on_a_cluster
+def health(settings: Settings, policy: Path | None, instance_id: str) -> None:
+    """Watch how models fare on their devices, and raise alerts."""
+    from streams.health.policy import read_health_policy
+    from streams.health.service import HealthSettings, make_health_app
+    from streams.kafka import run_worker
+
+    chosen = HealthSettings(
+        policy=read_health_policy("" if policy is None else policy.read_text(encoding="utf-8")),
+        policy_id="default" if policy is None else policy.stem,
+        instance_id=instance_id,
+        cache_dir=settings.cache,
+    )
+    run_worker(make_health_app(settings.cluster(), chosen))
+
+
+@worker.command(epilog="Example: driftline worker views")
+@on_a_cluster
+def views(settings: Settings) -> None:
+    """Keep the fleet's current state in Redis, for reads in a millisecond."""
+    from streams.views.service import ViewsWorker
+
+    views_worker = ViewsWorker(settings.cluster(), settings.redis, cache_dir=settings.cache)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: views_worker.stop())
+    views_worker.run()

@@ -285,10 +285,19 @@ class Spool:
             raise error
         _log.warning("no room for the spool: %s", error)
         try:
+            if self._shrunk():
+                return True
             return self._make_room(max(int(self._bytes * _ROOM), 1)) > 0
         except sqlite3.DatabaseError:
             # Deleting needs room as well.
             return False
+
+    def _shrunk(self) -> bool:
+        """Give back the room of the write-ahead log; True if that was any."""
+        log = self.path.with_name(f"{self.path.name}-wal")
+        before = log.stat().st_size if log.exists() else 0
+        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        return before > 0 and (not log.exists() or log.stat().st_size < before)
 
     def _keep_bounds(self) -> None:
         if self._bytes > self.config.max_bytes:

@@ -1,4 +1,8 @@
-"""Brokers and registries that are away, at the start and in mid-stream. Its stack is its own, to be broken."""
+"""Brokers and registries that are away, at the start and in mid-stream.
+
+What is broken is a stack of this file's own. A registry that keeps its data in a broker does not outlive the broker's
+sudden end, so brokers are broken last, and readers then use the registry that all tests share.
+"""
 
 import dataclasses
 import json
@@ -16,30 +20,30 @@ from schemas.codec import codec_of
 from schemas.errors import RegistryAwayError
 from schemas.feeds import CaughtUp, Changed
 from schemas.rollouts import Command
+from schemas.wire import Contract
 
 COMMANDS = "rollouts.commands"
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory):
-    with Stack.start(data=tmp_path_factory.mktemp("stack")) as stack:
-        yield stack
+def broken(tmp_path_factory):
+    """The stack that is broken."""
+    with Stack.start(data=tmp_path_factory.mktemp("stack")) as broken:
+        yield broken
 
 
-@pytest.fixture(scope="module")
-def bootstrap(stack):
-    return stack.endpoints.bootstrap
+@pytest.fixture
+def cluster(broken, registry_url, prefix):
+    """Brokers that are broken, and a registry that is not."""
+    return Cluster(bootstrap=broken.endpoints.bootstrap, registry_url=registry_url, prefix=prefix)
 
 
-@pytest.fixture(scope="module")
-def registry_url(stack):
-    return stack.endpoints.registry_url
-
-
-def bring_back_kafka(stack):
-    stack.restart("kafka")
-    # The registry's own producer does not survive a broker that ends without a word.
-    stack.restart("registry")
+@pytest.fixture
+def whole_cluster(cluster, broken, fleet):
+    """Brokers and registry of the stack that is broken; the fleet writes with that registry's ids as well."""
+    whole = dataclasses.replace(cluster, registry_url=broken.endpoints.registry_url)
+    fleet.cluster, fleet.contract = whole, Contract.connect(whole)
+    return whole
 
 
 def read_until(feed, enough, timeout_s=60):
@@ -58,15 +62,61 @@ def revisions(told):
     return [event.value.revision for event in told if isinstance(event, Changed)]
 
 
-def test_a_broker_restart_in_mid_stream_is_survived(stack, cluster, fleet, command):
+def test_a_reader_starts_from_its_cache_while_the_registry_is_away(broken, whole_cluster, fleet, command, tmp_path):
+    fleet.make(partitions=1)
+    fleet.put(command("gw-1", 1))
+    with feeds.read(whole_cluster, COMMANDS, cache_dir=tmp_path) as feed:
+        read_until(feed, caught_up)
+
+    broken.kill("registry")
+    try:
+        with feeds.read(whole_cluster, COMMANDS, cache_dir=tmp_path, wait_s=1) as feed:
+            told = read_until(feed, caught_up)
+    finally:
+        broken.restart("registry")
+
+    assert revisions(told) == [1]
+
+
+def test_a_record_waits_for_the_registry_and_is_neither_lost_nor_bad(broken, whole_cluster, fleet, command):
+    fleet.make(partitions=1)
+    fleet.put(command("gw-1", 1))
+    stranger = stranger_id(fleet)
+
+    with feeds.read(whole_cluster, COMMANDS) as feed:
+        read_until(feed, caught_up)
+        broken.kill("registry")
+        try:
+            key, value = fleet.contract.encode(COMMANDS, command("gw-2", 2))
+            fleet.put_raw(key, value[:1] + stranger.to_bytes(4, "big") + value[5:])
+            fleet.put(command("gw-3", 3))
+            during = feed.poll(4) + feed.poll(1)
+        finally:
+            broken.restart("registry")
+        after = read_until(feed, lambda told: len(told) >= 2)
+
+    assert during == []
+    assert revisions(after) == [2, 3]
+    assert feed.counts.bad == 0
+    assert feed.counts.waits_for_registry == 1
+
+
+def stranger_id(fleet):
+    """The id of the same record in a schema that no reader has met: another text, so another id."""
+    schema = dict(codec_of(Command).schema) | {"doc": f"As {fleet.cluster.prefix} writes it."}
+    client = SchemaRegistryClient({"url": fleet.cluster.registry_url})
+    return client.register_schema(f"{fleet.cluster.prefix}stranger-value", Schema(json.dumps(schema), "AVRO"))
+
+
+def test_a_broker_restart_in_mid_stream_is_survived(broken, cluster, fleet, command):
     fleet.make(partitions=2)
     fleet.put(command("gw-1", 1))
 
     with feeds.read(cluster, COMMANDS, check_every_s=1) as feed:
         read_until(feed, caught_up)
-        stack.kill("kafka")
+        broken.kill("kafka")
         assert feed.poll(3) == []
-        bring_back_kafka(stack)
+        broken.restart("kafka")
         fleet.put(command("gw-1", 2), command("gw-2", 3))
         told = read_until(feed, lambda told: len(told) >= 2)
         more = feed.poll(1)
@@ -75,15 +125,15 @@ def test_a_broker_restart_in_mid_stream_is_survived(stack, cluster, fleet, comma
     assert feed.counts.restarts == 0
 
 
-def test_a_table_stays_usable_while_the_broker_is_away(stack, cluster, fleet, command):
+def test_a_table_stays_usable_while_the_broker_is_away(broken, cluster, fleet, command):
     fleet.make(partitions=2)
     fleet.put(command("gw-1", 1))
 
     with feeds.table(cluster, COMMANDS) as table:
         table.wait_until_current(30)
-        stack.kill("kafka")
+        broken.kill("kafka")
         during = table["gw-1"].revision
-        bring_back_kafka(stack)
+        broken.restart("kafka")
         fleet.put(command("gw-1", 2))
 
         assert during == 1
@@ -101,11 +151,11 @@ def test_a_broker_that_is_away_at_the_start_is_a_clear_error_in_time():
     assert time.monotonic() - began < 6
 
 
-def test_a_broker_that_is_away_at_the_start_can_be_waited_for(stack, cluster, fleet, command):
+def test_a_broker_that_is_away_at_the_start_can_be_waited_for(broken, cluster, fleet, command):
     fleet.make(partitions=2)
     fleet.put(command("gw-1", 1))
-    stack.kill("kafka")
-    back = threading.Timer(4, bring_back_kafka, [stack])
+    broken.kill("kafka")
+    back = threading.Timer(4, broken.restart, ["kafka"])
     back.start()
 
     try:
@@ -127,49 +177,3 @@ def test_a_registry_that_is_away_at_the_start_is_a_clear_error_in_time(cluster, 
         read_until(feed, caught_up)
 
     assert time.monotonic() - began < 15
-
-
-def test_a_reader_starts_from_its_cache_while_the_registry_is_away(stack, cluster, fleet, command, tmp_path):
-    fleet.make(partitions=1)
-    fleet.put(command("gw-1", 1))
-    with feeds.read(cluster, COMMANDS, cache_dir=tmp_path) as feed:
-        read_until(feed, caught_up)
-
-    stack.kill("registry")
-    try:
-        with feeds.read(cluster, COMMANDS, cache_dir=tmp_path, wait_s=1) as feed:
-            told = read_until(feed, caught_up)
-    finally:
-        stack.restart("registry")
-
-    assert revisions(told) == [1]
-
-
-def test_a_record_waits_for_the_registry_and_is_neither_lost_nor_bad(stack, cluster, fleet, command):
-    fleet.make(partitions=1)
-    fleet.put(command("gw-1", 1))
-    stranger = stranger_id(fleet)
-
-    with feeds.read(cluster, COMMANDS) as feed:
-        read_until(feed, caught_up)
-        stack.kill("registry")
-        try:
-            key, value = fleet.contract.encode(COMMANDS, command("gw-2", 2))
-            fleet.put_raw(key, value[:1] + stranger.to_bytes(4, "big") + value[5:])
-            fleet.put(command("gw-3", 3))
-            during = feed.poll(4) + feed.poll(1)
-        finally:
-            stack.restart("registry")
-        after = read_until(feed, lambda told: len(told) >= 2)
-
-    assert during == []
-    assert revisions(after) == [2, 3]
-    assert feed.counts.bad == 0
-    assert feed.counts.waits_for_registry == 1
-
-
-def stranger_id(fleet):
-    """The id of the same record in a schema that no reader has met: another text, so another id."""
-    schema = dict(codec_of(Command).schema) | {"doc": f"As {fleet.cluster.prefix} writes it."}
-    client = SchemaRegistryClient({"url": fleet.cluster.registry_url})
-    return client.register_schema(f"{fleet.cluster.prefix}stranger-value", Schema(json.dumps(schema), "AVRO"))

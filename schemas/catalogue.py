@@ -15,7 +15,7 @@ from schemas.model_health import ModelHealth
 from schemas.operators import AuditCheckpoint, AuditEntry, OperatorRequest
 from schemas.policy import Policy, PolicyApplied
 from schemas.release import ModelRelease
-from schemas.rollouts import Ack, Command, RolloutDevice, RolloutPlan, RolloutStatus
+from schemas.rollouts import Ack, Command, RolloutDevice, RolloutLeader, RolloutPlan, RolloutStatus
 from schemas.sample import Label, Sample
 from schemas.training import TrainingRequest
 
@@ -159,7 +159,7 @@ _TOPICS = (
     _state("models.releases", ModelRelease, "model/version", "trainer", "Models, and how far each may go.", _FEW),
     _log("drift.scores", DriftScores, "device_id", 7, "drift worker", "How far devices are from their reference.", _BY_DEVICE),
     _log("drift.cohort-panes", CohortPane, "cohort", 1, "drift worker", "Shares of cohorts, to be summed.", _FEW),
-    _state("drift.alerts", DriftAlert, "alert_id", "drift, health and cohort workers, each its own ids", "Alerts as they stand.", _BY_DEVICE, Placement.SOURCE),
+    _state("drift.alerts", DriftAlert, "alert_id", "drift, health and cohort workers and the controller, each its own ids", "Alerts as they stand.", _BY_DEVICE, Placement.SOURCE),
     _state("drift.policies", Policy, "policy_id", "controller", "How drift is judged.", _FEW),
     _log("drift.policy-applied", PolicyApplied, "partition", 400, "workers", "Which policy counted from which offset.", 1),
     _log("operators.requests", OperatorRequest, "subject", 400, "console, command", "What people ask for.", _FEW),
@@ -168,6 +168,7 @@ _TOPICS = (
     _state("rollouts.plans", RolloutPlan, "rollout_id", "controller", "What should be brought where.", _FEW),
     _state("rollouts.status", RolloutStatus, "rollout_id", "controller", "Rollouts as they stand.", _FEW),
     _state("rollouts.devices", RolloutDevice, "rollout_id/device_id", "controller", "What each device did in each rollout.", _BY_DEVICE),
+    _state("rollouts.leader", RolloutLeader, "role", "controller", "Who is active; its one partition elects.", 1),
     _state("rollouts.commands", Command, "device_id", "controller", "What each device should run.", _BY_DEVICE),
     _log("rollouts.acks", Ack, "device_id", 30, "gateways", "What devices did about commands.", _BY_DEVICE),
     _log("training.requests", TrainingRequest, "request_id", 90, "trainer's desk", "Models to be retrained.", _FEW),

@@ -83,3 +83,4 @@ class Device:
     operator_labels: Annotated[Mapping[str, str], "The part of `labels` that operators set."] = field(
         default_factory=dict
     )
+    proven_model_id: Annotated[str, "The model that it last ran soundly; where a roll-back leads."] = ""

@@ -16,6 +16,7 @@ __all__ = [
     "GateResult",
     "GateVerdict",
     "RolloutDevice",
+    "RolloutLeader",
     "RolloutPhase",
     "RolloutPlan",
     "RolloutStatus",
@@ -149,6 +150,7 @@ class RolloutDevice:
     previous_model_id: Annotated[str, "What it ran before; where a rollback leads."]
     reason: Annotated[str, "What it said last, for a person."]
     changed_ms: Annotated[Millis, "When the state last changed."]
+    awaited_ms: Annotated[Millis, "From when its timeout counts; while it backs off, when it is tried again."] = 0
 
 
 @record(namespace="rollouts")
@@ -182,3 +184,12 @@ class Ack:
     at_ms: Annotated[Millis, "Device clock."]
     boot_id: Annotated[Uuid, "One life of the gateway's counter `seq`."]
     seq: Annotated[Total, "Counts a device's acks within a boot_id; a late one is known by it."]
+
+
+@record(namespace="rollouts")
+class RolloutLeader:
+    """Which controller is active; several stand by."""
+
+    role: Annotated[str, "What it leads; equals the record's key."]
+    who: Annotated[str, "The controller, as host/process."]
+    since_ms: Annotated[Millis, "When it took over."]

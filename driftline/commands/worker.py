@@ -71,3 +71,33 @@ def views(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: views_worker.stop())
     views_worker.run()
+
+
+@worker.command(epilog="Example: driftline worker rollouts --key file:controller.pem")
+@click.option("--key", required=True, help="What commands are signed with: file:PATH, env:NAME or hsm:ID?label=TOKEN.")
+@click.option(
+    "--admit", type=click.Choice(["anyone", "registered"]), default="anyone", show_default=True,
+    help="Whether devices that nobody registered are taken in.",
+)  # fmt: skip
+@click.option(
+    "--auto-updates/--no-auto-updates", default=True, help="Whether models without a plan start by themselves."
+)
+@on_a_cluster
+def rollouts(settings: Settings, key: str, admit: str, auto_updates: bool) -> None:
+    """Bring releases to the fleet, watched; one controller leads, others stand by."""
+    import os
+    import signal
+    from dataclasses import replace
+
+    from streams.rollouts.controller import ControllerOptions
+    from streams.rollouts.service import RolloutService, ServiceOptions
+    from trust import load_signer
+
+    controller = ControllerOptions(admit_unknown=admit == "anyone")
+    if not auto_updates:
+        controller = replace(controller, default_plan=None)
+    options = ServiceOptions(controller=controller, cache_dir=settings.cache)
+    service = RolloutService(settings.cluster(), [load_signer(key, environ=os.environ)], options)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: service.stop())
+    service.run()

@@ -281,6 +281,11 @@ class Members:
         self._later = kept
         return due
 
+    def put_in_order(self) -> None:
+        """After rows were added in any order: queue them as the ring and the clock say."""
+        self._queue = deque(sorted(self._queue, key=self._position.__getitem__))
+        self._flights = deque(sorted(self._flights))
+
     def rows(
         self, chosen: Callable[[npt.NDArray[np.uint8], npt.NDArray[np.uint8]], npt.NDArray[np.bool_]]
     ) -> npt.NDArray[np.int64]:

@@ -80,9 +80,9 @@ class Plan:
     freezes: tuple[Freeze, ...] = ()
     standing: bool = False
     auto_updates: bool = True
-    # What the device does with it: its own bake, and a shadow run beside the active model.
+    # What the device does with it: its own bake, and before it a shadow run beside the active model; 0 for none.
     device_bake_s: float = 60.0
-    shadow: bool = False
+    device_shadow_s: float = 0.0
     document: str = "{}"
 
 
@@ -123,7 +123,7 @@ def parse_plan(document: Mapping[str, Any]) -> Plan:
         standing=head.standing,
         auto_updates=head.auto_updates,
         device_bake_s=rollout_limits.device_bake_s,
-        shadow=head.shadow,
+        device_shadow_s=rollout_limits.device_shadow_s,
         document=canonical(document),
     )
 
@@ -139,7 +139,6 @@ class _Head:
     on_deadline: Annotated[str, OneOf(("rollback", "leave"))] = "rollback"
     standing: bool = False
     auto_updates: bool = True
-    shadow: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +146,7 @@ class _Limits:
     deadline_s: Annotated[float, AtLeast(1)] = 7 * DAY_S
     offline_share: Share = 0.1
     device_bake_s: Annotated[float, AtLeast(0)] = 60.0
+    device_shadow_s: Annotated[float, AtLeast(0)] = 0.0
 
 
 _OWN_TABLES = {"strategy", "limits", "stages", "gates", "cohort", "starts", "freeze", "quarantine"}

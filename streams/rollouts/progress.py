@@ -200,7 +200,14 @@ def _enter(rollout: Rollout, stage: int, now_ms: int) -> Rollout:
     members.open_stage(stage)
     entered = _changed(rollout, RolloutPhase.RUNNING, f"stage {rollout.plan.stages[stage].name!r}", now_ms)
     return replace(
-        entered, stage=stage, bake_ms=0, absent_ms=0, gates=(), paused_for=frozenset(), pace=Pace(tokens_ms=now_ms)
+        entered,
+        stage=stage,
+        stage_ms=now_ms,
+        bake_ms=0,
+        absent_ms=0,
+        gates=(),
+        paused_for=frozenset(),
+        pace=Pace(tokens_ms=now_ms),
     )
 
 

@@ -50,6 +50,8 @@ class Rollout:
     reason: str = "waits for its start"
     changed_ms: int = 0
     started_ms: int = 0
+    # When the present stage began.
+    stage_ms: int = 0
     # When the present stage's bake began; 0 before.
     bake_ms: int = 0
     # Since when it only waits for absent devices; 0 while it does not.

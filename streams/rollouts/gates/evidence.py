@@ -62,6 +62,9 @@ class Group:
     def __len__(self) -> int:
         return len(self._rows)
 
+    def __contains__(self, device_id: str) -> bool:
+        return device_id in self._rows
+
     def add(self, window: ModelHealth) -> None:
         row = self._rows.setdefault(window.device_id, len(self._rows))
         if row == len(self._sums):
@@ -81,11 +84,19 @@ class Group:
 
 @dataclass(slots=True)
 class Evidence:
-    """Canary beside its contemporaneous control; `earlier` is the control of the stage before, where none is left."""
+    """Canary beside its contemporaneous control."""
 
     canary: Group = field(default_factory=Group)
-    control: Group = field(default_factory=Group)
+    # Devices that do not run the release yet: those like the canary in hardware, firmware and region, and others.
+    alike: Group = field(default_factory=Group)
+    others: Group = field(default_factory=Group)
+    # The control of the stage before, for when nobody is left.
     earlier: Group = field(default_factory=Group)
+
+    @property
+    def control(self) -> Group:
+        """The devices like the canary where any of them reported, otherwise the others."""
+        return self.alike if self.alike.windows or self.alike.scored else self.others
 
     def next_stage(self) -> "Evidence":
         """Begin afresh; keep the last control that said anything."""

@@ -1,0 +1,51 @@
+"""Who leads: the owner of a one-partition topic. Kafka's group protocol elects, and notices who is gone."""
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from schemas.cluster import Cluster
+
+__all__ = ["Leadership"]
+
+TOPIC = "rollouts.leader"
+# The least that brokers allow by default; a frozen leader is replaced after so long.
+SESSION_S = 6.0
+
+
+class Leadership:
+    """Membership in the group of controllers."""
+
+    def __init__(self, cluster: Cluster, *, session_s: float = SESSION_S) -> None:
+        self._leads = False
+        self._consumer = Consumer(
+            {
+                **cluster.client_settings(),
+                "group.id": cluster.named("rollouts-leader"),
+                "enable.auto.commit": False,
+                "auto.offset.reset": "latest",
+                "session.timeout.ms": int(session_s * 1_000),
+                "heartbeat.interval.ms": int(session_s * 1_000 / 4),
+                # Leading has nothing to do with how often it polls; its writes are fenced anyway.
+                "max.poll.interval.ms": 600_000,
+                "partition.assignment.strategy": "range",
+            }
+        )
+        self._consumer.subscribe(
+            [cluster.named(TOPIC)], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
+        )
+
+    def holds(self, timeout_s: float = 0.0) -> bool:
+        """Say whether this process leads; wait for so long for news."""
+        message = self._consumer.poll(timeout_s)
+        if message is not None and (error := message.error()) is not None and error.fatal():
+            raise KafkaException(error)
+        return self._leads
+
+    def close(self) -> None:
+        """Leave at once, so that the next one need not wait for the session to end."""
+        self._consumer.close()
+
+    def _assigned(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._leads = bool(partitions)
+
+    def _revoked(self, _consumer: Consumer, _partitions: list[TopicPartition]) -> None:
+        self._leads = False

@@ -1,0 +1,95 @@
+"""Who belongs to a rollout, and to which of its stages."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.fleet import Device, DeviceState
+from schemas.release import ModelRelease
+from streams.rollouts.events import DeviceJoined
+from streams.rollouts.fleet import traits_of
+from streams.rollouts.plan import Plan
+from streams.rollouts.rings import NO_STAGE, assign_stages, ring_position
+
+__all__ = ["belongs", "joined", "kin_of", "stage_alone"]
+
+# Labels by which canary and control are matched, beside those that the plan's quarantine goes by.
+MATCHED = ("hw", "firmware", "region")
+
+
+def belongs(plan: Plan, device: Device, release: ModelRelease | None) -> bool:
+    """Say whether a device is in a plan's cohort, and could run the release."""
+    if device.state is DeviceState.REVOKED:
+        return False
+    if release is not None and device.pipelines and release.pipeline not in device.pipelines:
+        return False
+    return plan.cohort.takes(traits_of(device))
+
+
+def joined(plan: Plan, devices: Iterable[Device], release: ModelRelease | None, now_ms: int) -> list[DeviceJoined]:
+    """Return the devices of a plan, with their stages, in the order of the ring."""
+    members = [device for device in devices if belongs(plan, device, release)]
+    positions = np.array([ring_position(plan.salt, device.device_id) for device in members])
+    stages = assign_stages(
+        positions,
+        [stage.share for stage in plan.stages],
+        [_mask(plan, number, members) for number in range(len(plan.stages))],
+        min_devices=[stage.min_devices for stage in plan.stages],
+        strata=_strata(plan, members),
+    )
+    return [
+        _event(plan, members[place], int(stages[place]), float(positions[place]), now_ms)
+        for place in np.argsort(positions, kind="stable").tolist()
+    ]
+
+
+def stage_alone(plan: Plan, device: Device, now_ms: int) -> DeviceJoined:
+    """Return a late joiner with the stage that its hash and its labels give it."""
+    position = ring_position(plan.salt, device.device_id)
+    for number, stage in enumerate(plan.stages):
+        ring = plan.rings[number]
+        if ring.takes(traits_of(device)) if ring is not None else position < (stage.share or 0.0):
+            return _event(plan, device, number, position, now_ms)
+    return _event(plan, device, NO_STAGE, position, now_ms)
+
+
+def kin_of(plan: Plan, device: Device) -> str:
+    """Return what a device has in common with others.
+
+    >>> from schemas.fleet import DeviceState
+    >>> from streams.rollouts.plan import parse_plan
+    >>> device = Device(device_id="d1", state=DeviceState.ONLINE, labels={"hw": "rev2", "site": "x"}, model_id="",
+    ...     revision=0, registered_ms=0, last_seen_ms=0)
+    >>> kin_of(parse_plan({"rollout": "r1", "model": "m/1"}), device)
+    'hw=rev2'
+    """
+    names = dict.fromkeys((*MATCHED, *(plan.quarantine.by if plan.quarantine else ())))
+    return "|".join(f"{name}={device.labels[name]}" for name in names if name in device.labels)
+
+
+def _event(plan: Plan, device: Device, stage: int, position: float, now_ms: int) -> DeviceJoined:
+    return DeviceJoined(
+        device_id=device.device_id,
+        now_ms=now_ms,
+        stage=stage,
+        position=position,
+        previous=device.proven_model_id or device.model_id,
+        kin=kin_of(plan, device),
+        online=device.state is not DeviceState.OFFLINE,
+    )
+
+
+def _mask(plan: Plan, number: int, members: list[Device]) -> npt.NDArray[np.bool_] | None:
+    ring = plan.rings[number]
+    if ring is None:
+        return None
+    return np.array([ring.takes(traits_of(device)) for device in members], dtype=np.bool_)
+
+
+def _strata(plan: Plan, members: list[Device]) -> npt.NDArray[np.int64] | None:
+    if not plan.stratify:
+        return None
+    numbers: dict[tuple[str, ...], int] = {}
+    strata = [tuple(device.labels.get(name, "") for name in plan.stratify) for device in members]
+    return np.array([numbers.setdefault(stratum, len(numbers)) for stratum in strata], dtype=np.int64)

@@ -1,0 +1,106 @@
+"""A rollout as records on topics, and back: what a successor restores is what was published."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from schemas.rollouts import DeviceInRollout, RolloutDevice, RolloutPhase, RolloutStatus
+from streams.rollouts.members import Member, State
+from streams.rollouts.plan import Plan
+from streams.rollouts.rollout import Pace, Rollout
+
+__all__ = ["device_of", "restored_head", "restored_member", "status_of"]
+
+
+def status_of(rollout: Rollout, digested: Mapping[str, int]) -> RolloutStatus:
+    return RolloutStatus(
+        rollout_id=rollout.plan.rollout_id,
+        model_id=rollout.plan.model,
+        phase=rollout.phase,
+        stage=rollout.stage,
+        stages=len(rollout.plan.stages),
+        reason=rollout.reason,
+        changed_ms=rollout.changed_ms,
+        devices=rollout.members.totals(),
+        gates=rollout.gates,
+        digested=dict(digested),
+        state=json.dumps(_head(rollout), sort_keys=True),
+    )
+
+
+def restored_head(plan: Plan, status: RolloutStatus) -> Rollout:
+    """Return the rollout as its status has it, still without its devices."""
+    head: dict[str, Any] = json.loads(status.state)
+    return Rollout(
+        plan=plan,
+        phase=status.phase,
+        stage=status.stage,
+        reason=status.reason,
+        changed_ms=status.changed_ms,
+        gates=status.gates,
+        started_ms=head["started_ms"],
+        stage_ms=head["stage_ms"],
+        bake_ms=head["bake_ms"],
+        absent_ms=head["absent_ms"],
+        accepted=frozenset(head["accepted"]),
+        paused_for=frozenset(head["paused_for"]),
+        resume_to=RolloutPhase(head["resume_to"]),
+        ending=RolloutPhase(head["ending"]),
+        full=head["full"],
+        quarantined=frozenset(head["quarantined"]),
+        pace=Pace(**head["pace"]),
+    )
+
+
+def device_of(rollout: Rollout, row: int, *, revision: int, now_ms: int) -> RolloutDevice:
+    member = rollout.members.member(row)
+    return RolloutDevice(
+        rollout_id=rollout.plan.rollout_id,
+        device_id=member.device_id,
+        state=member.state.published,
+        stage=member.stage,
+        revision=revision if member.touched else 0,
+        attempts=member.attempts,
+        previous_model_id=member.previous,
+        reason=member.reason,
+        changed_ms=now_ms,
+        awaited_ms=member.at_ms,
+    )
+
+
+def restored_member(device: RolloutDevice, known: Member) -> Member:
+    """Return a device's row as published; place, kind and presence are as the fleet now knows them."""
+    return replace(
+        known,
+        state=State[DeviceInRollout(device.state).name],
+        stage=device.stage,
+        attempts=device.attempts,
+        previous=device.previous_model_id,
+        touched=device.revision > 0,
+        at_ms=device.awaited_ms,
+        reason=device.reason,
+    )
+
+
+def _head(rollout: Rollout) -> dict[str, Any]:
+    pace = rollout.pace
+    return {
+        "started_ms": rollout.started_ms,
+        "stage_ms": rollout.stage_ms,
+        "bake_ms": rollout.bake_ms,
+        "absent_ms": rollout.absent_ms,
+        "accepted": sorted(rollout.accepted),
+        "paused_for": sorted(rollout.paused_for),
+        "resume_to": rollout.resume_to.value,
+        "ending": rollout.ending.value,
+        "full": rollout.full,
+        "quarantined": sorted(rollout.quarantined),
+        "pace": {
+            "batch_left": pace.batch_left,
+            "batches": pace.batches,
+            "next_batch_ms": pace.next_batch_ms,
+            "tokens": pace.tokens,
+            "tokens_ms": pace.tokens_ms,
+        },
+    }

@@ -1,0 +1,203 @@
+"""The controller at work: it stands by until it leads, restores, and then digests, decides and writes.
+
+One turn reads what there is, lets the pure controller digest it, and writes what follows in one transaction together
+with the offsets that were read. Whatever fails, the turn is as if it had not been: the next term restores and goes on.
+"""
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from confluent_kafka import KafkaException, Message
+from securesystemslib.signer import Signer
+
+from schemas.admin import BrokerAwayError
+from schemas.cluster import Cluster
+from schemas.dead_letter import DeadLetter
+from schemas.errors import BadRecordError, RegistryAwayError
+from schemas.rollouts import Command, RolloutLeader
+from schemas.wire import Contract
+from streams.rollouts.controller import Controller, ControllerOptions
+from streams.rollouts.inputs import LOGS, Inputs
+from streams.rollouts.leadership import Leadership
+from streams.rollouts.ledger import FencedError, Ledger, LedgerError
+from streams.rollouts.outbox import Write
+from streams.rollouts.restore import restore, watched_since_ms
+from trust import sign_record
+
+__all__ = ["RolloutService", "ServiceOptions"]
+
+log = logging.getLogger(__name__)
+
+KEPT_KEY_BYTES, KEPT_VALUE_BYTES = 1024, 64 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceOptions:
+    """How the service runs, apart from what it decides."""
+
+    controller: ControllerOptions = field(default_factory=ControllerOptions)
+    cache_dir: Path | None = None
+    # How long a turn waits for something to read, and how much it reads at most.
+    turn_s: float = 0.2
+    turn_records: int = 5_000
+    session_s: float = 6.0
+
+
+def wall_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class RolloutService:
+    """One controller process of a prefix; any number may run."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        signers: Sequence[Signer],
+        options: ServiceOptions | None = None,
+        *,
+        now_ms: Callable[[], int] = wall_ms,
+    ) -> None:
+        self.cluster = cluster
+        self.options = options or ServiceOptions()
+        self.leads = threading.Event()
+        self._signers = signers
+        self._now_ms = now_ms
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        """Lead or stand by, until `stop` is called."""
+        leadership = Leadership(self.cluster, session_s=self.options.session_s)
+        try:
+            while not self._stopping.is_set():
+                if leadership.holds(0.2):
+                    self._lead(leadership)
+        finally:
+            leadership.close()
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    def _lead(self, leadership: Leadership) -> None:
+        try:
+            with _Term(self.cluster, self._sign, self.options, self._now_ms) as term:
+                self.leads.set()
+                while not self._stopping.is_set() and leadership.holds():
+                    term.turn()
+        except FencedError as fenced:
+            log.warning("stands by: %s", fenced)
+        except (LedgerError, RegistryAwayError, BrokerAwayError, KafkaException) as failed:
+            log.warning("begins a new term, from what was written: %s", failed)
+            self._stopping.wait(0.5)
+        finally:
+            self.leads.clear()
+
+    def _sign(self, commands: Sequence[Command]) -> list[Command]:
+        return [sign_record(command, self._signers) for command in commands]
+
+
+class _Term:
+    """From taking over to losing the lead."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        sign: Callable[[Sequence[Command]], Sequence[Command]],
+        options: ServiceOptions,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._cluster = cluster
+        self._options = options
+        self._now_ms = now_ms
+        self._contract = Contract.connect(cluster, cache_dir=options.cache_dir)
+        self._ledger = Ledger(cluster, self._contract, sign)
+        self._inputs = Inputs(cluster)
+        self._controller = Controller(options.controller)
+        self._digested: dict[tuple[str, int], int] = {}
+        self._letters: list[Write] = []
+
+    def __enter__(self) -> "_Term":
+        # The order matters: what is restored before others are fenced may be stale a moment later.
+        self._ledger.open()
+        now_ms = self._now_ms()
+        self._digested = self._inputs.committed()
+        restore(self._controller, self._cluster, self._digested, now_ms=now_ms)
+        self._inputs.begin(self._digested, telemetry_from_ms=watched_since_ms(self._controller))
+        leader = RolloutLeader(role="rollouts", who=f"{socket.gethostname()}/{os.getpid()}", since_ms=now_ms)
+        self._ledger.write([Write("rollouts.leader", leader.role, leader)], {}, self._inputs.consumer)
+        log.info("leads: devices=%d rollouts=%d", len(self._controller.fleet), len(self._controller.rollouts))
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._ledger.close()
+        self._inputs.close()
+
+    def turn(self) -> None:
+        """Read, digest, decide, write."""
+        read = self._inputs.read(self._options.turn_records, self._options.turn_s)
+        fresh: dict[tuple[str, int], int] = {}
+        for name, message in read:
+            self._digest(name, message)
+            if name in LOGS:
+                fresh[name, _partition(message)] = _offset(message) + 1
+        more = True
+        while more:
+            more = self._controller.pass_time(self._now_ms())
+            self._write(fresh)
+            fresh = {}
+
+    def _digest(self, name: str, message: Message) -> None:
+        value, key = message.value(), message.key()
+        if value is None:
+            return
+        try:
+            record = self._contract.decode(name, _bytes(key), _bytes(value) or b"")
+        except BadRecordError as bad:
+            self._letters.append(self._letter(name, message, bad.reason))
+            return
+        self._controller.digest(record, message.timestamp()[1])
+
+    def _write(self, fresh: dict[tuple[str, int], int]) -> None:
+        self._digested |= fresh
+        shown = {f"{name}/{number}": offset for (name, number), offset in sorted(self._digested.items())}
+        writes = [*self._controller.take_writes(shown), *self._letters]
+        if not writes and not fresh:
+            return
+        offsets = {(self._cluster.named(name), number): offset for (name, number), offset in fresh.items()}
+        self._ledger.write(writes, offsets, self._inputs.consumer)
+        self._letters = []
+
+    def _letter(self, name: str, message: Message, reason: str) -> Write:
+        key, value = _bytes(message.key()), _bytes(message.value())
+        letter = DeadLetter(
+            source_topic=self._cluster.named(name),
+            source_partition=_partition(message),
+            source_offset=_offset(message),
+            reason=reason,
+            found_by="rollouts",
+            at_ms=self._now_ms(),
+            record_key=None if key is None else key[:KEPT_KEY_BYTES],
+            record_value=None if value is None else value[:KEPT_VALUE_BYTES],
+            record_bytes=len(value or b""),
+        )
+        return Write("dead-letters", letter.source_topic, letter)
+
+
+def _partition(message: Message) -> int:
+    number = message.partition()
+    return -1 if number is None else number
+
+
+def _offset(message: Message) -> int:
+    offset = message.offset()
+    return -1 if offset is None else offset
+
+
+def _bytes(content: str | bytes | None) -> bytes | None:
+    return content.encode() if isinstance(content, str) else content

@@ -36,7 +36,7 @@ def make_app(
     """
     throttle_aiokafka()
     brokers = [URL(f"kafka://{address.strip()}") for address in bootstrap.split(",")]
-    app = faust.App(
+    app = _App(
         name,
         broker=brokers,
         broker_credentials=credentials,
@@ -77,3 +77,8 @@ def run_worker(app: faust.App, *, loglevel: str = "warning") -> NoReturn:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+class _App(faust.App):
+    def _create_directories(self) -> None:
+        """Bulk apps keep no Tables, so they need no folder for them."""

@@ -164,6 +164,7 @@ class Gateway:
             self._audit("slots set aside", self.slots.damaged, now_ms)
         self._arrange(now_ms)
         self._thaw()
+        self._speak(now_ms)
 
     def _happen(self, event: Event) -> None:
         self.slots.apply(event)

@@ -1,0 +1,113 @@
+"""Gateway and broker are killed at random moments; afterwards every sequence number is accounted for."""
+
+import contextlib
+import json
+import random
+import sqlite3
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer
+
+from schemas import feeds
+from schemas.cluster import Cluster
+from schemas.topics import create_missing
+from schemas.wire import Contract
+from trust import write_keyring
+
+NUMBERED = {"telemetry.feature-stats": "windows", "telemetry.model-health": "health", "rollouts.acks": "acks"}
+
+
+def account_after(seconds, tmp_path, foundry, stack, cluster, *, rng, broker_kills):
+    """Kill for a while, then let the gateway end in peace; return what it numbered and what arrived."""
+    write_keyring(tmp_path / "keyring.json", foundry.keyring)
+    publish(cluster, foundry.command(foundry.bundle("1"), 1))
+    ends_s = time.monotonic() + seconds
+    broker_dies_s = sorted(time.monotonic() + rng.uniform(0.2, 0.7) * seconds for _ in range(broker_kills))
+    kills = 0
+    while time.monotonic() < ends_s:
+        victim = start(tmp_path, cluster, 3600.0)
+        time.sleep(rng.uniform(1.0, max(seconds / 8, 2.5)))
+        if broker_dies_s and time.monotonic() > broker_dies_s[0]:
+            broker_dies_s.pop(0)
+            stack.kill("kafka")
+            time.sleep(rng.uniform(0.5, 3.0))
+            if rng.random() < 0.5:
+                victim.kill()
+            stack.restart("kafka")
+        victim.kill()
+        victim.wait()
+        kills += 1
+    last = start(tmp_path, cluster, 8.0)
+    out, err = last.communicate(timeout=120)
+    summary = json.loads(out.splitlines()[-1])
+    assert (summary["waiting"], summary["lost"]) == (0, 0), err[-3000:]
+    return kills, numbered(tmp_path / "data" / "spool.db"), {topic: arrived(cluster, topic) for topic in NUMBERED}
+
+
+def check(kills, numbers, found):
+    assert kills >= 3
+    for topic, counter in NUMBERED.items():
+        records = found[topic]
+        assert len({boot_id for boot_id, _ in records}) == 1
+        missing = set(range(numbers[counter] + 1)) - {seq for _, seq in records}
+        assert missing == set(), f"{topic}: {sorted(missing)} of {numbers[counter] + 1} are missing"
+        # A repeat says what was said before.
+        assert all(len(contents) == 1 for contents in records.values()), topic
+    assert numbers["windows"] > 50
+
+
+def test_nothing_is_lost_when_gateway_and_broker_are_killed(tmp_path, foundry, stack, cluster):
+    check(*account_after(20, tmp_path, foundry, stack, cluster, rng=random.Random(5), broker_kills=1))
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("seed", [1, 2])
+def test_nothing_is_lost_in_minutes_of_killing(tmp_path, foundry, stack, cluster, seed):
+    check(*account_after(180, tmp_path, foundry, stack, cluster, rng=random.Random(seed), broker_kills=4))
+
+
+@pytest.fixture
+def cluster(bootstrap, registry_url, prefix):
+    made = Cluster(bootstrap=bootstrap, registry_url=registry_url, prefix=prefix)
+    create_missing(made)
+    return made
+
+
+def start(folder, cluster, duration_s):
+    script = Path(__file__).with_name("victim.py")
+    return subprocess.Popen(
+        [sys.executable, script, folder, str(duration_s), json.dumps(asdict(cluster))],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE if duration_s < 60 else subprocess.DEVNULL,
+        text=True,
+    )
+
+
+def publish(cluster, command):
+    key, value = Contract.connect(cluster).encode("rollouts.commands", command)
+    producer = Producer({**cluster.client_settings(), "partitioner": "murmur2_random"})
+    producer.produce(cluster.named("rollouts.commands"), key=key, value=value)
+    assert producer.flush(10) == 0
+
+
+def numbered(database):
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        return dict(connection.execute("SELECT name, value FROM counters"))
+
+
+def arrived(cluster, topic):
+    """Return what each (boot_id, seq) said, in all its repeats."""
+    found = {}
+    quiet_since_s = time.monotonic()
+    with feeds.follow(cluster, topic, from_ms=0) as feed:
+        while time.monotonic() - quiet_since_s < 3:
+            for event in feed.poll(0.5):
+                if isinstance(event, feeds.Changed):
+                    quiet_since_s = time.monotonic()
+                    found.setdefault((event.value.boot_id, event.value.seq), set()).add(repr(event.value))
+    return found

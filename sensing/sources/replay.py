@@ -1,0 +1,141 @@
+"""Replay of recorded readings from CSV or Parquet files, in real or stretched time."""
+
+import csv
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sensing.errors import ReadingError, SensingError
+from sensing.sources.base import Readings
+from sensing.sources.parsing import Parsed, Refusals, gather, parse_reading
+
+__all__ = ["ReplaySource"]
+
+_BATCH = 1024
+
+
+class ReplaySource:
+    """Plays a file back; `speed` 1 is real time, 60 a minute a second, 0 as fast as readings are taken.
+
+    A row that cannot be used is refused and counted; the next one goes on. A file that is no table stops at once.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        channels: Sequence[str],
+        *,
+        speed: float = 1.0,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.channels = tuple(channels)
+        self.done = False
+        self._path = path
+        self._speed = speed
+        self._clock_s = clock_s
+        self._refusals = Refusals(str(path))
+        self._rows = _rows(path, self.channels)
+        self._next: Parsed | None = None
+        # (clock, event time) of the first reading.
+        self._begun: tuple[float, int] | None = None
+
+    @property
+    def refused(self) -> int:
+        return self._refusals.count
+
+    def poll(self, timeout_s: float) -> list[Readings]:
+        deadline_s = self._clock_s() + timeout_s
+        taken: list[Parsed] = []
+        while len(taken) < _BATCH and (reading := self._peek()) is not None:
+            wait_s = self._due_in_s(reading[1])
+            if wait_s > 0:
+                left_s = deadline_s - self._clock_s()
+                if taken or left_s <= 0:
+                    break
+                time.sleep(min(wait_s, left_s))
+                continue
+            taken.append(reading)
+            self._next = None
+        return gather(taken)
+
+    def close(self) -> None:
+        self._rows = iter(())
+        self.done = True
+
+    def _peek(self) -> Parsed | None:
+        while self._next is None:
+            row = next(self._rows, None)
+            if row is None:
+                self.done = True
+                return None
+            try:
+                self._next = parse_reading(row, self.channels)
+            except ReadingError as error:
+                self._refusals.add(error)
+        return self._next
+
+    def _due_in_s(self, at_ms: int) -> float:
+        if self._speed <= 0:
+            return 0.0
+        if self._begun is None:
+            self._begun = (self._clock_s(), at_ms)
+        clock_s, first_ms = self._begun
+        return clock_s + (at_ms - first_ms) / 1000 / self._speed - self._clock_s()
+
+
+def _rows(path: Path, channels: Sequence[str]) -> Iterator[Mapping[str, Any]]:
+    if path.suffix.lower() == ".parquet":
+        return _parquet_rows(path, channels)
+    return _csv_rows(path, channels)
+
+
+def _csv_rows(path: Path, channels: Sequence[str]) -> Iterator[Mapping[str, Any]]:
+    try:
+        # What is no UTF-8 is no number either, and is refused where it stands.
+        file = path.open(newline="", encoding="utf-8-sig", errors="replace")
+    except OSError as error:
+        raise SensingError(f"{path}: {error.strerror or error}") from error
+    reader = csv.DictReader(file, restkey="(more)")
+    try:
+        names = reader.fieldnames or ()
+    except csv.Error as error:
+        raise SensingError(f"{path} is no CSV: {error}") from error
+    _check_columns(path, names, channels)
+    return _patiently(file, reader)
+
+
+def _patiently(file: Any, reader: "csv.DictReader[str]") -> Iterator[Mapping[str, Any]]:
+    with file:
+        while True:
+            try:
+                yield next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                # A line that breaks the form: it is refused as a reading without anything in it.
+                yield {"broken line": str(error)}
+
+
+def _parquet_rows(path: Path, channels: Sequence[str]) -> Iterator[Mapping[str, Any]]:
+    try:
+        from pyarrow import ArrowException, parquet
+    except ImportError:
+        raise SensingError(
+            f"{path}: reading Parquet needs pyarrow", hint="pip install 'driftline[gateway,parquet]'"
+        ) from None
+    try:
+        file = parquet.ParquetFile(path)
+    except (ArrowException, OSError) as error:
+        raise SensingError(f"{path} is no Parquet file: {error}") from error
+    _check_columns(path, file.schema_arrow.names, channels)
+    return (row for batch in file.iter_batches(_BATCH) for row in batch.to_pylist())
+
+
+def _check_columns(path: Path, names: Sequence[str], channels: Sequence[str]) -> None:
+    missing = [channel for channel in channels if channel not in names]
+    if missing:
+        raise SensingError(
+            f"{path} has columns {', '.join(names) or '(none)'}; missing: {', '.join(missing)}",
+            hint="name the columns like the pipeline's channels, and the time at_ms or timestamp",
+        )

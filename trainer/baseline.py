@@ -31,10 +31,17 @@ class Dispersion(NamedTuple):
         return np.full(len(self.counts), np.sqrt(2 / ((self.windows - 1) * max(bins - 1, 1))))
 
 
-def make_baseline(model_id: str, grid: Grid, reference: Dataset) -> Baseline:
-    """Count the reference on the grid, exactly as a gateway would count the same vectors."""
+def make_baseline(
+    model_id: str, grid: Grid, reference: Dataset, *, known_dispersion: Baseline | None = None
+) -> Baseline:
+    """Count the reference on the grid, exactly as a gateway would count the same vectors.
+
+    `known_dispersion` lends its dispersions where the reference has too few windows to learn them.
+    """
     tally = Binner(grid).count(reference.matrix)
     wobble = dispersion(grid, reference, window_of(reference.pipeline))
+    if not wobble.windows and known_dispersion is not None and known_dispersion.grid_id == grid.grid_id:
+        wobble = _lent(known_dispersion)
     usable = tally.usable
     return with_content_id(
         Baseline(
@@ -92,6 +99,15 @@ def dispersion(grid: Grid, reference: Dataset, window_ms: int) -> Dispersion:
         mean=_at_least_one(_of_means(means, usable, values)),
         variance=_at_least_one(_of_variances(variances, usable, values)),
         windows=len(windows),
+    )
+
+
+def _lent(known: Baseline) -> Dispersion:
+    return Dispersion(
+        counts=np.array([feature.dispersion_counts for feature in known.features]),
+        mean=np.array([feature.dispersion_mean for feature in known.features]),
+        variance=np.array([feature.dispersion_variance for feature in known.features]),
+        windows=min(feature.dispersion_windows for feature in known.features),
     )
 
 

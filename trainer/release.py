@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 
-from schemas.grid import Grid
+from schemas.grid import Baseline, Grid
 from schemas.manifest import Limits as DeviceLimits
 from schemas.manifest import Manifest
 from schemas.release import ModelRelease, ReleaseStage
@@ -18,6 +18,7 @@ from trainer.baseline import make_baseline
 from trainer.data.checks import Check, check_data, refuse_failed, silent_devices
 from trainer.data.checks import Limits as DataLimits
 from trainer.data.dataset import Dataset, Split, split_by_time
+from trainer.errors import DataRefusedError
 from trainer.export.graph import export
 from trainer.export.parity import OnnxModel, Parity, check_parity
 from trainer.export.signature import opset_of, ports_of
@@ -28,7 +29,7 @@ from trainer.quality import measure_quality
 from trainer.rules import make_rules
 from trust import Bundle, Keyring, Kind, Signer, open_bundle, pack_bundle, pin
 
-__all__ = ["Order", "Progress", "Trained", "release_of", "train_release"]
+__all__ = ["Order", "Progress", "Trained", "keyring_of", "metrics_of", "release_of", "train_release"]
 
 # Told what is being done and how much of the whole is behind, 0 to 1.
 Progress = Callable[[str, float], None]
@@ -81,12 +82,18 @@ def train_release(
     signers: Sequence[Signer],
     *,
     grid: Grid | None = None,
+    known_dispersion: Baseline | None = None,
     progress: Progress = lambda _what, _share: None,
 ) -> Trained:
-    """Check the data, train, export, compare, judge, and pack; without `grid` the pipeline gets its first one here."""
+    """Check the data, train, export, compare, judge, and pack; without `grid` the pipeline gets its first one here.
+
+    `known_dispersion` lends its dispersions where the data are too sparse to learn them, as bounded samples are.
+    """
     algorithm = algorithm_named(order.algorithm)
     progress("checking the data", 0.0)
     left_out = silent_devices(dataset)
+    if len(left_out) == len(dataset.devices):
+        raise DataRefusedError((f"no vectors to learn from: {_without(left_out)}",))
     split = split_by_time(dataset.without(left_out), holdout=order.holdout)
     checks = check_data(split, order.data_limits)
     refuse_failed(checks)
@@ -100,8 +107,8 @@ def train_release(
     quality = measure_quality(model, split.holdout)
     timing = time_model(model, runner, split.holdout.matrix)
     progress("packing", 0.9)
-    content = _pack(order, model, split, graph, runner, quality, grid, signers)
-    bundle = open_bundle(content, _keyring_of(signers))
+    content = _pack(order, model, split, graph, runner, quality, grid, known_dispersion, signers)
+    bundle = open_bundle(content, keyring_of(signers))
     progress("done", 1.0)
     return Trained(
         order=order,
@@ -117,11 +124,28 @@ def train_release(
     )
 
 
+def metrics_of(trained: Trained) -> dict[str, float]:
+    """Return what a release says of its model: quality on the held-out data, and how export and timing went."""
+    return {
+        **trained.quality,
+        "latency_p50_ms": trained.timing.onnx_p50_ms,
+        "latency_p99_ms": trained.timing.onnx_p99_ms,
+        "reference_latency_p50_ms": trained.timing.reference_p50_ms,
+        "parity_score": trained.parity.score,
+    }
+
+
 def release_of(
-    trained: Trained, *, bundle_url: str, created_ms: int, created_by: str, request_id: str = ""
+    bundle: Bundle,
+    metrics: Mapping[str, float],
+    *,
+    bundle_url: str,
+    created_ms: int,
+    created_by: str,
+    request_id: str = "",
 ) -> ModelRelease:
-    """Return the release as it begins: a candidate."""
-    manifest = trained.bundle.manifest
+    """Return the release of a bundle as it begins: a candidate."""
+    manifest = bundle.manifest
     return ModelRelease(
         model=manifest.model,
         version=manifest.version,
@@ -129,20 +153,15 @@ def release_of(
         pipeline=manifest.pipeline,
         grid_id=manifest.grid_id,
         baseline_id=manifest.baseline_id,
-        bundle_sha256=trained.bundle.sha256,
-        bundle_bytes=trained.bundle.size,
+        bundle_sha256=bundle.sha256,
+        bundle_bytes=bundle.size,
         bundle_url=bundle_url,
-        manifest=trained.bundle.envelope,
+        manifest=bundle.envelope,
         created_ms=created_ms,
         created_by=created_by,
         request_id=request_id,
         trained_on=manifest.trained_on,
-        metrics={
-            **trained.quality,
-            "latency_p50_ms": trained.timing.onnx_p50_ms,
-            "latency_p99_ms": trained.timing.onnx_p99_ms,
-            "parity_score": trained.parity.score,
-        },
+        metrics=dict(metrics),
     )
 
 
@@ -154,6 +173,7 @@ def _pack(
     runner: OnnxModel,
     quality: Mapping[str, float],
     grid: Grid | None,
+    known_dispersion: Baseline | None,
     signers: Sequence[Signer],
 ) -> bytes:
     reference = split.training.reference
@@ -184,8 +204,12 @@ def _pack(
         made_with=_made_with(order.git_revision),
         licence=order.licence,
     )
-    baseline = make_baseline(order.model_id, grid, reference)
+    baseline = make_baseline(order.model_id, grid, reference, known_dispersion=known_dispersion)
     return pack_bundle(manifest, model=graph, grid=grid, baseline=baseline, signers=signers)
+
+
+def _without(left_out: Sequence[str]) -> str:
+    return f"all sensors are dead or stuck ({', '.join(left_out)})" if left_out else "nothing was seen in the stretch"
 
 
 def _small_box(graph: bytes) -> DeviceLimits:
@@ -199,7 +223,7 @@ def _made_with(git_revision: str) -> dict[str, str]:
     return {**made_with, "git": git_revision} if git_revision else made_with
 
 
-def _keyring_of(signers: Sequence[Signer]) -> Keyring:
+def keyring_of(signers: Sequence[Signer]) -> Keyring:
     """What was packed is opened as a gateway would open it, trusting the keys at hand."""
     return Keyring(
         keys=tuple(pin(f"signer {number}", signer.public_key, Kind.MANIFEST) for number, signer in enumerate(signers))

@@ -14,7 +14,7 @@ from trainer.errors import DataRefusedError, UnknownModelKindError
 from trainer.export.parity import OnnxModel
 from trainer.export.signature import check_signature
 from trainer.golden import golden_disagreement
-from trainer.release import Order, release_of, train_release
+from trainer.release import Order, metrics_of, release_of, train_release
 from trust import open_bundle
 
 
@@ -130,7 +130,9 @@ def test_a_retrain_counts_on_the_grid_of_its_pipeline(trained, machines, keys):
 
 
 def test_a_release_begins_as_a_candidate(trained):
-    release = release_of(trained, bundle_url="http://127.0.0.1/x", created_ms=1, created_by="somebody", request_id="r1")
+    release = release_of(
+        trained.bundle, metrics_of(trained), bundle_url="http://x/", created_ms=1, created_by="ann", request_id="r1"
+    )
 
     assert release.stage is ReleaseStage.CANDIDATE
     assert (release.bundle_sha256, release.bundle_bytes) == (trained.bundle.sha256, len(trained.content))

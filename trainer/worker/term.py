@@ -1,0 +1,238 @@
+"""One worker's time as the active one: what it knows, and what it is training.
+
+A successor shuts its predecessor out before it reads what that one did (`Publisher.start`); a release, its grid and
+baseline, and the note that its request is finished are one transaction. So a request becomes one release, however
+often it is delivered and whoever is killed in between, and no half release is ever visible.
+"""
+
+import logging
+import shutil
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from schemas import feeds
+from schemas.cluster import Cluster
+from schemas.dead_letter import DeadLetter
+from schemas.grid import Grid
+from schemas.operators import AuditEntry
+from schemas.release import ModelRelease
+from schemas.training import TrainingRequest
+from schemas.wire import Contract
+from sensing import UnknownPipelineError, pipeline_named
+from trainer.errors import RegistryError
+from trainer.publishing import Publisher
+from trainer.registry.stages import in_production, next_version
+from trainer.registry.store import Store, bundle_name
+from trainer.worker.config import TrainerConfig
+from trainer.worker.facts import SERVICE, concerns_training, entry_of, fact_in
+from trainer.worker.finishing import finish
+from trainer.worker.job import BUNDLE, JobOrder, Outcome
+from trainer.worker.ledger import Idle, Ledger, Settle, Train, fold, next_step
+from trainer.worker.process import Job
+from trust import Keyring
+
+__all__ = ["Term", "Workplace"]
+
+log = logging.getLogger(__name__)
+
+_POLL_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Workplace:
+    """What every term of a worker works with."""
+
+    cluster: Cluster
+    contract: Contract
+    config: TrainerConfig
+    store: Store
+    # Trusts the worker's own key: what it packed is opened as a gateway would.
+    keyring: Keyring
+    environ: Mapping[str, str]
+    # Where trainings keep their files while they are under way.
+    folder: Path
+
+
+class Term:
+    """One worker's time as the active one: what it knows, and what it is training."""
+
+    def __init__(self, workplace: Workplace) -> None:
+        self._place, self._config = workplace, workplace.config
+        self._ledger = Ledger()
+        self._job: Job | None = None
+        self._resources = ExitStack()
+        self._publisher = Publisher(workplace.cluster, workplace.contract, name=SERVICE)
+
+    def __enter__(self) -> "Term":
+        # Shut out whoever wrote before, then read: what is read is then all that will ever have been written.
+        self._publisher.start()
+        cluster = self._place.cluster
+        with ExitStack() as opening:
+            opened = opening.enter_context
+            self._feeds = [
+                opened(feeds.follow(cluster, "training.requests", from_ms=0)),
+                opened(feeds.follow(cluster, "operators.requests", from_ms=0, where=concerns_training)),
+                opened(feeds.follow(cluster, "audit.log", from_ms=0, where=concerns_training)),
+            ]
+            self._grids = opened(feeds.table(cluster, "models.grids")).wait_until_current()
+            self._releases = opened(feeds.table(cluster, "models.releases")).wait_until_current()
+            self._resources = opening.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._abandon_job()
+        self._resources.close()
+        self._publisher.close()
+
+    def step(self, *, now_ms: int) -> None:
+        """Take in what is new, and do the next thing."""
+        for feed in self._feeds:
+            for event in feed.poll(_POLL_S):
+                self._take_in(event, live=feed.current, now_ms=now_ms)
+        if not all(feed.current for feed in self._feeds):
+            return
+        if self._job is not None:
+            self._watch(self._job, now_ms)
+            return
+        match next_step(self._ledger, self._config.policy, now_ms=now_ms):
+            case Train(request, attempt):
+                self._begin(request, attempt, now_ms)
+            case Settle(request, how, why):
+                self._note(entry_of(request, how, why=why, at_ms=now_ms))
+            case Idle():
+                pass
+
+    def _take_in(self, event: feeds.Event[Any], *, live: bool, now_ms: int) -> None:
+        match event:
+            case feeds.Changed(value=value):
+                fact = fact_in(value)
+                if fact is not None:
+                    self._ledger = fold(self._ledger, fact)
+            case feeds.Bad(topic="training.requests") if live:
+                self._publisher.publish([("dead-letters", _dead_letter(event, now_ms))])
+
+    def _begin(self, request: TrainingRequest, attempt: int, now_ms: int) -> None:
+        try:
+            pipeline = pipeline_named(request.pipeline).id
+        except UnknownPipelineError as error:
+            self._note(entry_of(request, "failed", why=str(error), at_ms=now_ms, attempt=attempt))
+            return
+        folder = self._place.folder / f"{request.request_id}-{attempt}".replace("/", "_")
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        releases = dict(self._releases)
+        champion = in_production(releases, request.model)
+        order = JobOrder(
+            request=request,
+            version=next_version(releases, request.model),
+            algorithm=self._config.algorithm_of(request.model),
+            key=self._config.key,
+            cluster=self._place.cluster,
+            folder=folder,
+            keyring=self._config.keyring,
+            offline=self._config.offline,
+            grid=self._grid_of(pipeline),
+            champion=None if champion is None else self._fetch(champion, folder),
+            min_rows=self._config.min_rows,
+            licence=self._config.licence,
+        )
+        # Noted first: an attempt that takes the worker down with it counts.
+        self._note(
+            entry_of(request, "started", why=request.reason, at_ms=now_ms, attempt=attempt, version=order.version)
+        )
+        self._job = Job(order, environ=self._place.environ, started_ms=now_ms, attempt=attempt)
+
+    def _watch(self, job: Job, now_ms: int) -> None:
+        request = job.order.request
+        for said in job.progress():
+            why = f"{said.doing}, {said.share:.0%}"
+            self._note(entry_of(request, "progressed", why=why, at_ms=now_ms, attempt=job.attempt))
+        entry = self._ledger.entries[request.request_id]
+        if entry.cancelled_by:
+            self._abandon_job()
+        elif now_ms - job.started_ms > self._config.policy.timeout_ms:
+            self._abandon_job()
+            why = f"not done after {self._config.timeout_s:g} s"
+            self._note(entry_of(request, "attempt_failed", why=why, at_ms=now_ms, attempt=job.attempt))
+        elif (outcome := job.outcome()) is not None:
+            self._job = None
+            self._end(job, outcome, now_ms)
+
+    def _end(self, job: Job, outcome: Outcome, now_ms: int) -> None:
+        request = job.order.request
+        try:
+            if outcome.refused:
+                self._note(entry_of(request, "failed", why=outcome.refused, at_ms=now_ms, attempt=job.attempt))
+            elif outcome.failed:
+                self._note(entry_of(request, "attempt_failed", why=outcome.failed, at_ms=now_ms, attempt=job.attempt))
+            else:
+                self._release(job, outcome, now_ms)
+        except RegistryError as error:
+            self._note(entry_of(request, "attempt_failed", why=str(error), at_ms=now_ms, attempt=job.attempt))
+        finally:
+            shutil.rmtree(job.order.folder, ignore_errors=True)
+
+    def _release(self, job: Job, outcome: Outcome, now_ms: int) -> None:
+        content = (job.order.folder / BUNDLE).read_bytes()
+        finished = finish(
+            job.order,
+            content,
+            outcome,
+            dict(self._releases),
+            self._config,
+            keyring=self._place.keyring,
+            attempt=job.attempt,
+            now_ms=now_ms,
+        )
+        # The bundle first: a release that can be seen can be fetched.
+        self._place.store.put(bundle_name(finished.release.bundle_sha256), content)
+        self._publish(finished.records)
+        log.info("release published: model=%s request=%s", finished.release.model, job.order.request.request_id)
+
+    def _grid_of(self, pipeline: str) -> Grid | None:
+        """Return the pipeline's grid: of several, which only a mistake could make, the first by name."""
+        grids = [grid for _, grid in sorted(self._grids.items()) if grid.pipeline == pipeline]
+        return grids[0] if grids else None
+
+    def _fetch(self, champion: ModelRelease, folder: Path) -> Path | None:
+        try:
+            content = self._place.store.get(bundle_name(champion.bundle_sha256))
+        except RegistryError as error:
+            log.warning("nothing to compare with: %s", error)
+            return None
+        path = folder / "champion.bundle"
+        path.write_bytes(content)
+        return path
+
+    def _note(self, entry: AuditEntry) -> None:
+        self._publish([("audit.log", entry)])
+
+    def _publish(self, records: list[tuple[str, Any]]) -> None:
+        self._publisher.publish(records)
+        # What was written is known at once; the feed tells it again, which changes nothing.
+        for topic, record in records:
+            if topic == "audit.log" and (fact := fact_in(record)) is not None:
+                self._ledger = fold(self._ledger, fact)
+
+    def _abandon_job(self) -> None:
+        if self._job is not None:
+            self._job.kill()
+            shutil.rmtree(self._job.order.folder, ignore_errors=True)
+            self._job = None
+
+
+def _dead_letter(bad: feeds.Bad, now_ms: int) -> DeadLetter:
+    return DeadLetter(
+        source_topic=bad.topic,
+        source_partition=bad.partition,
+        source_offset=bad.offset,
+        reason=bad.reason,
+        found_by=SERVICE,
+        at_ms=now_ms,
+        record_key=None if bad.raw_key is None else bad.raw_key[:1024],
+        record_value=None if bad.raw_value is None else bad.raw_value[: 64 * 1024],
+        record_bytes=len(bad.raw_value or b""),
+    )

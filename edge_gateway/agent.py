@@ -30,6 +30,7 @@ from edge_gateway.installation import (
     Switched,
     WentBad,
 )
+from edge_gateway.metrics import Metrics
 from edge_gateway.orders import Terms, order_of, terms_of
 from edge_gateway.reports import Reporter
 from edge_gateway.resources import CpuMeter, disk_free_bytes, machine_memory_bytes, resident_bytes
@@ -68,6 +69,7 @@ class Gateway:
         channels: tuple[str, ...] | None = None,
     ) -> None:
         self.config = config
+        self.metrics = Metrics()
         self.inbox: queue.SimpleQueue[Received] = queue.SimpleQueue()
         self.slots = Slots(config.data)
         self.spool = Spool(config.data / "spool.db", config.spool, now_ms=now_ms)
@@ -117,6 +119,8 @@ class Gateway:
         if rounds:
             self._digest(rounds, now_ms)
         decided = [by_scorer[0] for by_scorer in rounds]
+        for scored in decided:
+            self.metrics.decided(scored)
         self.decided += sum(len(scored.at_ms) for scored in decided)
         return decided
 
@@ -216,6 +220,7 @@ class Gateway:
         self._loader.keep_only({cast.serving, cast.beside})
         self._cast = cast
         self._recast(serving, beside, now_ms)
+        self.metrics.serves(serving)
         self._warden.begin(installation, now_ms)
 
     def _recast(self, serving: Loaded | None, beside: Loaded | None, now_ms: int) -> None:
@@ -306,6 +311,8 @@ class Gateway:
             write.keep("said", str(to_say[-1].number).encode())
 
         if self._write(build, now_ms):
+            for said in to_say:
+                self.metrics.acked(said.phase.value)
             self._happen(Spoken(to_say[-1].number))
 
     def _audit(self, action: str, why: str, now_ms: int) -> None:

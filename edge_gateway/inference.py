@@ -1,5 +1,6 @@
 """Models, run by ONNX Runtime on few threads: feature vectors in, decisions out."""
 
+import time
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,11 +49,13 @@ class Model:
         options.enable_cpu_mem_arena = False
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 4
+        begun = time.perf_counter()
         try:
             self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         # ONNX Runtime's errors have no common ancestor but this one.
         except Exception as error:
             raise InferenceError(f"the model cannot be loaded: {_first_line(error)}") from error
+        self.load_s = time.perf_counter() - begun
         self._features = features
         self._check_ports()
 

@@ -60,6 +60,8 @@ class Scored:
     at_ms: Ints
     matrix: NDArray[np.float32]
     decisions: Decisions
+    # Of one decision, its share of the batch.
+    latency_ms: float = 0.0
     closed: list[Closed] = field(default_factory=list)
     kept: list[Kept] = field(default_factory=list)
 
@@ -91,7 +93,7 @@ class Scorer:
         begun = time.perf_counter()
         decisions = self._decide(stream, at_ms, matrix)
         latency_ms = (time.perf_counter() - begun) * 1000 / max(len(at_ms), 1)
-        scored = Scored(stream, at_ms, matrix, decisions)
+        scored = Scored(stream, at_ms, matrix, decisions, latency_ms)
         if not len(at_ms):
             return scored
         for start, rows in self._health.pieces(at_ms):

@@ -43,9 +43,9 @@ def account_after(seconds, tmp_path, foundry, stack, cluster, *, rng, broker_kil
         victim.wait()
         kills += 1
     last = start(tmp_path, cluster, 8.0)
-    out, err = last.communicate(timeout=120)
+    out, _ = last.communicate(timeout=120)
     summary = json.loads(out.splitlines()[-1])
-    assert (summary["waiting"], summary["lost"]) == (0, 0), err[-3000:]
+    assert (summary["waiting"], summary["lost"]) == (0, 0), (tmp_path / "victim.log").read_text()[-5000:]
     return kills, numbered(tmp_path / "data" / "spool.db"), {topic: arrived(cluster, topic) for topic in NUMBERED}
 
 
@@ -80,12 +80,13 @@ def cluster(bootstrap, registry_url, prefix):
 
 def start(folder, cluster, duration_s):
     script = Path(__file__).with_name("victim.py")
-    return subprocess.Popen(
-        [sys.executable, script, folder, str(duration_s), json.dumps(asdict(cluster))],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE if duration_s < 60 else subprocess.DEVNULL,
-        text=True,
-    )
+    with (folder / "victim.log").open("a") as log:
+        return subprocess.Popen(
+            [sys.executable, script, folder, str(duration_s), json.dumps(asdict(cluster))],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
 
 
 def publish(cluster, command):

@@ -92,7 +92,6 @@ class Registry:
             self._client.clear_caches()  # type: ignore[no-untyped-call]
             try:
                 schema_id: int = self._ask(lambda: self._client.register_schema(subject, registered))
-                self._ask(lambda: self._client.set_config(subject, ServerConfig(compatibility=COMPATIBILITY)))
             except SchemaRegistryError as error:
                 if error.http_status_code != _CONFLICT:
                     raise self._away(error) from error
@@ -100,6 +99,7 @@ class Registry:
                     f"{subject}: the registry refuses the schema: {error.error_message}",
                     hint="`driftline schemas check` names the field",
                 ) from error
+            self._require_compatibility(subject)
             self._note(schema_id, schema, subject=subject)
             return schema_id
 
@@ -125,6 +125,14 @@ class Registry:
             except RegistryAwayError:
                 return False
             return self._cache.schemas.get(schema_id) is not known
+
+    def _require_compatibility(self, subject: str) -> None:
+        try:
+            self._ask(lambda: self._client.set_config(subject, ServerConfig(compatibility=COMPATIBILITY)))
+        except SchemaRegistryError as error:
+            # Who registers the same subject at the same moment makes the same rule; the registry refuses the second.
+            if error.http_status_code != _CONFLICT:
+                raise self._away(error) from error
 
     def _confirm_one(self, schema_id: int) -> None:
         known = self._cache.schemas[schema_id]

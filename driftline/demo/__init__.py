@@ -1,0 +1,5 @@
+"""The loop, closed once on real servers and told as it happens: what `driftline demo` runs."""
+
+from driftline.demo.story import Story, tell
+
+__all__ = ["Story", "tell"]

@@ -97,7 +97,7 @@ def strict(schema: dict[str, Any]) -> dict[str, Any]:
 def _fill_bytes(schema: dict[str, Any]) -> None:
     """Make the defaults of `bytes` bytes; fastavro would fill in the text that stands in the schema."""
     for holder in _holders(schema):
-        if holder.get("type") == "bytes" and isinstance(holder.get("default"), str):
+        if isinstance(holder.get("default"), str) and _kind(holder["type"]) == "bytes":
             holder["default"] = holder["default"].encode("latin-1")
 
 

@@ -41,6 +41,16 @@ def test_what_would_not_end_or_is_no_schema_is_refused(schema, message):
         parsed(schema)
 
 
+@pytest.mark.parametrize("kind", ["bytes", {"type": "bytes", "logicalType": "decimal", "precision": 4}])
+def test_the_default_of_bytes_is_bytes(kind):
+    today = record("int")
+    today["fields"].append({"name": "more", "type": kind, "default": "\u00ff\u0000a"})
+
+    reader = BodyReader(record("int"), into=today)
+
+    assert reader.read(b"\x02") == {"f0": 1, "more": b"\xff\x00a"}
+
+
 def test_a_schema_nested_too_deeply_is_refused():
     deep: object = "int"
     for _ in range(5_000):

@@ -44,3 +44,7 @@ class AuditCheckpoint:
     digest: Annotated[str, "SHA-256, in hex, over the previous digest and each record's partition, offset, bytes."]
     at_ms: Annotated[Millis, "When it was taken."]
     envelope: Annotated[str, "Signature over the other fields: a DSSE envelope, JSON."]
+    marks: Annotated[
+        Mapping[str, str],
+        "The digest behind each record since the checkpoint before, its first 16 hex digits, by the record's offset.",
+    ] = field(default_factory=dict)

@@ -182,9 +182,8 @@ class Controller:
         """Know a release that is no news."""
         self.releases[f"{release.model}/{release.version}"] = release
 
-    def forget_release(self, release: ModelRelease) -> None:
-        """Let a release be news when it is read again."""
-        self.releases.pop(f"{release.model}/{release.version}", None)
+    def restore_alert(self, alert: DriftAlert) -> None:
+        self.alerts[alert.alert_id] = alert
 
     def restore_rollout(self, rollout: Rollout) -> None:
         self.rollouts[rollout.plan.rollout_id] = rollout

@@ -138,20 +138,17 @@ def taken(rollout: Rollout, event: DeviceTaken, effects: list[Effect]) -> Rollou
     if row is None or members.state(row) in (State.LEFT, State.SUPERSEDED):
         return rollout
     if not event.for_good and members.state(row) in (State.WAITING, State.OFFLINE):
-        members.move(row, State.HELD, f"{event.by} has it")
+        _move(rollout, row, State.HELD, effects, f"{event.by} has it")
     elif event.for_good or members.state(row) in (*IN_FLIGHT, State.ABSENT, State.BACKING_OFF, *_GOING_BACK):
-        members.move(row, State.SUPERSEDED, f"{event.by} took it over")
-    else:
-        return rollout
-    if members.touched(row):
-        effects.append(NoteDevice(event.device_id))
+        _move(rollout, row, State.SUPERSEDED, effects, f"{event.by} took it over")
     return rollout
 
 
-def freed(rollout: Rollout, event: DeviceFreed, _effects: list[Effect]) -> Rollout:
+def freed(rollout: Rollout, event: DeviceFreed, effects: list[Effect]) -> Rollout:
     row = rollout.members.row(event.device_id)
     if row is not None and rollout.members.state(row) == State.HELD:
         rollout.members.wait(row)
+        effects.append(NoteDevice(event.device_id))
     return rollout
 
 

@@ -26,7 +26,8 @@ class Leadership:
                 "heartbeat.interval.ms": int(session_s * 1_000 / 4),
                 # Leading has nothing to do with how often it polls; its writes are fenced anyway.
                 "max.poll.interval.ms": 600_000,
-                "partition.assignment.strategy": "range",
+                # Who leads goes on leading when others come, or wake up.
+                "partition.assignment.strategy": "cooperative-sticky",
             }
         )
         self._consumer.subscribe(
@@ -45,7 +46,8 @@ class Leadership:
         self._consumer.close()
 
     def _assigned(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        self._leads = bool(partitions)
+        # Only what is new is told; nothing new is no loss.
+        self._leads = self._leads or bool(partitions)
 
-    def _revoked(self, _consumer: Consumer, _partitions: list[TopicPartition]) -> None:
-        self._leads = False
+    def _revoked(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._leads = self._leads and not partitions

@@ -71,9 +71,12 @@ def device_of(rollout: Rollout, row: int, *, revision: int, now_ms: int) -> Roll
 
 def restored_member(device: RolloutDevice, known: Member) -> Member:
     """Return a device's row as published; place, kind and presence are as the fleet now knows them."""
+    state = State[DeviceInRollout(device.state).name]
+    if state in (State.WAITING, State.OFFLINE):
+        state = State.WAITING if known.online else State.OFFLINE
     return replace(
         known,
-        state=State[DeviceInRollout(device.state).name],
+        state=state,
         stage=device.stage,
         attempts=device.attempts,
         previous=device.previous_model_id,

@@ -2,11 +2,13 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from schemas import feeds
 from schemas.cluster import Cluster
+from schemas.drift_alert import DriftAlert
+from schemas.fleet import Device
 from schemas.release import ModelRelease, ReleaseStage
 from schemas.rollouts import RolloutDevice, RolloutPlan, RolloutStatus
 from streams.rollouts import membership
@@ -16,21 +18,48 @@ from streams.rollouts.plan import parse_plan
 from streams.rollouts.records import restored_head, restored_member
 from streams.rollouts.rollout import LIVE
 
-__all__ = ["restore", "watched_since_ms"]
+__all__ = ["Published", "published", "restore", "watched_since_ms"]
 
 
-def restore(controller: Controller, cluster: Cluster, digested: Mapping[tuple[str, int], int], *, now_ms: int) -> None:
-    """Fill an empty controller with what was published; call it only once former controllers are fenced."""
-    for device in feeds.snapshot(cluster, "fleet.devices").values():
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """The records that stand on the controller's topics."""
+
+    devices: Iterable[Device] = ()
+    plans: Iterable[RolloutPlan] = ()
+    statuses: Mapping[str, RolloutStatus] = field(default_factory=dict)
+    rows: Iterable[RolloutDevice] = ()
+    # Releases that were digested; those that were not are still to be read as news.
+    releases: Iterable[ModelRelease] = ()
+    alerts: Iterable[DriftAlert] = ()
+
+
+def published(cluster: Cluster, digested: Mapping[tuple[str, int], int]) -> Published:
+    """Read what stands; call it only once former controllers are fenced."""
+    return Published(
+        devices=feeds.snapshot(cluster, "fleet.devices").values(),
+        plans=feeds.snapshot(cluster, "rollouts.plans").values(),
+        statuses=feeds.snapshot(cluster, "rollouts.status"),
+        rows=feeds.snapshot(cluster, "rollouts.devices").values(),
+        releases=_releases(cluster, digested),
+        alerts=feeds.snapshot(cluster, "drift.alerts").values(),
+    )
+
+
+def restore(controller: Controller, found: Published, *, now_ms: int) -> None:
+    """Fill an empty controller with what was published."""
+    for device in found.devices:
         controller.fleet.restore(device, now_ms=now_ms)
-    _releases(controller, cluster, digested)
-    plans: dict[str, RolloutPlan] = dict(feeds.snapshot(cluster, "rollouts.plans"))
-    for accepted in sorted(plans.values(), key=lambda plan: plan.created_ms):
+    for release in found.releases:
+        controller.restore_release(release)
+    for alert in found.alerts:
+        controller.restore_alert(alert)
+    rows: dict[str, list[RolloutDevice]] = defaultdict(list)
+    for row in found.rows:
+        rows[row.rollout_id].append(row)
+    for accepted in sorted(found.plans, key=lambda plan: (plan.created_ms, plan.rollout_id)):
         controller.restore_plan(accepted)
-    statuses: dict[str, RolloutStatus] = dict(feeds.snapshot(cluster, "rollouts.status"))
-    rows = _rows(cluster)
-    for accepted in sorted(plans.values(), key=lambda plan: plan.created_ms):
-        status = statuses.get(accepted.rollout_id)
+        status = found.statuses.get(accepted.rollout_id)
         if status is not None:
             _rollout(controller, accepted, status, rows[accepted.rollout_id], now_ms)
 
@@ -43,36 +72,25 @@ def watched_since_ms(controller: Controller) -> int | None:
     return min(since, default=None)
 
 
-def _rows(cluster: Cluster) -> dict[str, list[RolloutDevice]]:
-    rows: dict[str, list[RolloutDevice]] = defaultdict(list)
-    for row in feeds.snapshot(cluster, "rollouts.devices").values():
-        rows[row.rollout_id].append(row)
-    return rows
-
-
-def _releases(controller: Controller, cluster: Cluster, digested: Mapping[tuple[str, int], int]) -> None:
-    """Take the releases that were digested; later ones are read as news.
+def _releases(cluster: Cluster, digested: Mapping[tuple[str, int], int]) -> list[ModelRelease]:
+    """Return the releases that are no news.
 
     Who leads for the first time has digested none: of those in production only the newest of a model is news.
     """
-    newest: dict[str, ModelRelease] = {}
     first_time = not any(topic == "models.releases" for topic, _ in digested)
+    known: list[ModelRelease] = []
+    newest: dict[str, ModelRelease] = {}
     with feeds.read(cluster, "models.releases", until_current=True) as feed:
         for event in feed:
             if not isinstance(event, feeds.Changed):
                 continue
             release: ModelRelease = event.value
             if first_time or event.offset < digested.get(("models.releases", event.partition), 0):
-                controller.restore_release(release)
-            if release.stage is ReleaseStage.PRODUCTION and _newer(release, newest.get(release.model)):
+                known.append(release)
+            rival = newest.get(release.model)
+            if release.stage is ReleaseStage.PRODUCTION and (rival is None or release.created_ms > rival.created_ms):
                 newest[release.model] = release
-    if first_time:
-        for release in newest.values():
-            controller.forget_release(release)
-
-
-def _newer(release: ModelRelease, known: Any) -> bool:
-    return known is None or release.created_ms > known.created_ms
+    return [release for release in known if release not in newest.values()] if first_time else known
 
 
 def _rollout(
@@ -80,8 +98,8 @@ def _rollout(
 ) -> None:
     plan = parse_plan(json.loads(accepted.document))
     rollout = restored_head(plan, status)
-    fleet, known = controller.fleet, {}
-    for event in membership.joined(plan, fleet, controller.releases.get(plan.model), now_ms):
+    known = {}
+    for event in membership.joined(plan, controller.fleet, controller.releases.get(plan.model), now_ms):
         waiting = State.WAITING if event.online else State.OFFLINE
         known[event.device_id] = Member(
             device_id=event.device_id,

@@ -27,7 +27,7 @@ from streams.rollouts.inputs import LOGS, Inputs
 from streams.rollouts.leadership import Leadership
 from streams.rollouts.ledger import FencedError, Ledger, LedgerError
 from streams.rollouts.outbox import Write
-from streams.rollouts.restore import restore, watched_since_ms
+from streams.rollouts.restore import published, restore, watched_since_ms
 from trust import sign_record
 
 __all__ = ["RolloutService", "ServiceOptions"]
@@ -127,7 +127,7 @@ class _Term:
         self._ledger.open()
         now_ms = self._now_ms()
         self._digested = self._inputs.committed()
-        restore(self._controller, self._cluster, self._digested, now_ms=now_ms)
+        restore(self._controller, published(self._cluster, self._digested), now_ms=now_ms)
         self._inputs.begin(self._digested, telemetry_from_ms=watched_since_ms(self._controller))
         leader = RolloutLeader(role="rollouts", who=f"{socket.gethostname()}/{os.getpid()}", since_ms=now_ms)
         self._ledger.write([Write("rollouts.leader", leader.role, leader)], {}, self._inputs.consumer)

@@ -20,7 +20,7 @@ class Rate:
     def per_minute(self, succeeded: int) -> float:
         """Return the rate once so many devices have succeeded.
 
-        >>> Rate(base_per_minute=10, factor=2, per=5).per_minute(11)
+        >>> Rate(base_per_minute=10.0, factor=2.0, per=5).per_minute(11)
         40.0
         """
         try:

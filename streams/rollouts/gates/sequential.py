@@ -84,8 +84,8 @@ def devices_needed(
 
     def seen_by(devices: int) -> bool:
         variance = 0.0
-        for count in (devices, control_devices):
-            per_device = rate * (1 - rate) / samples_per_device + spread * spread
+        for share, count in ((min(rate + effect, 1.0), devices), (rate, control_devices)):
+            per_device = share * (1 - share) / samples_per_device + spread * spread
             variance += per_device / max(count, 1)
         return effect >= half_width(variance, effect=effect, alpha=alpha) + _POWER_Z * math.sqrt(variance)
 

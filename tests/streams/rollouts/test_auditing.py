@@ -1,0 +1,150 @@
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from schemas import feeds
+from schemas.cluster import Cluster
+from schemas.errors import DriftlineError
+from schemas.operators import AuditEntry
+from schemas.topics import create_missing
+from schemas.wire import Contract
+from streams.rollouts.auditing import Entry, Running, verify
+from streams.rollouts.auditor import Auditor, read_entries, verify_log
+from trust import Keyring, Kind, load_signer, make_key, pin
+
+# Offsets 3 and 7 are where transactions ended.
+ENTRIES = [Entry(0, offset, b"rollout/r1", f"entry {offset}".encode()) for offset in (0, 1, 2, 4, 5, 6, 8, 9)]
+
+
+def checkpoints_of(entries, every=3):
+    running, made = Running(0), []
+    for number, entry in enumerate(entries, 1):
+        running.add(entry)
+        if number % every == 0 or number == len(entries):
+            made.append(running.checkpoint(number))
+    return made
+
+
+def test_an_untouched_log_is_proved():
+    assert verify(ENTRIES, checkpoints_of(ENTRIES)) == ([], 8)
+
+
+def test_entries_after_the_last_checkpoint_are_not_yet_covered():
+    assert verify([*ENTRIES, Entry(0, 10, b"k", b"v")], checkpoints_of(ENTRIES)) == ([], 8)
+
+
+@pytest.mark.parametrize("place", range(len(ENTRIES)))
+@pytest.mark.parametrize("field", ["key", "value"])
+def test_an_altered_entry_is_named(place, field):
+    altered = list(ENTRIES)
+    altered[place] = replace(altered[place], **{field: b"forged"})
+
+    findings, _ = verify(altered, checkpoints_of(ENTRIES))
+
+    assert [(finding.offset, finding.what) for finding in findings] == [
+        (ENTRIES[place].offset, "is not what was signed")
+    ]
+
+
+@pytest.mark.parametrize("place", range(len(ENTRIES)))
+def test_a_removed_entry_is_named(place):
+    found, _ = verify(ENTRIES[:place] + ENTRIES[place + 1 :], checkpoints_of(ENTRIES))
+
+    assert [(finding.offset, finding.what) for finding in found] == [(ENTRIES[place].offset, "was signed and is gone")]
+
+
+def test_an_entry_that_was_slipped_in_is_named():
+    slipped = Entry(0, 3, b"k", b"never happened")
+
+    findings, _ = verify([*ENTRIES[:3], slipped, *ENTRIES[3:]], checkpoints_of(ENTRIES))
+
+    assert [(finding.offset, finding.what) for finding in findings] == [(3, "stands where nothing was signed")]
+
+
+def test_bytes_cannot_move_between_key_and_value():
+    moved = [replace(ENTRIES[0], key=b"rollout/r1e", value=b"ntry 0"), *ENTRIES[1:]]
+
+    assert verify(moved, checkpoints_of(ENTRIES))[0]
+
+
+def test_a_checkpoint_that_was_left_out_is_missed():
+    first, _second, third = checkpoints_of(ENTRIES)
+
+    findings, _ = verify(ENTRIES, [first, third])
+
+    assert findings[0].offset == 4
+
+
+def test_what_was_forgotten_by_age_is_not_held_against_the_log():
+    made = checkpoints_of(ENTRIES)
+
+    assert verify(ENTRIES[3:], made, begins={0: 3}) == ([], 5)
+    assert verify(ENTRIES[4:], made, begins={0: 5}) == ([], 2)
+
+
+@pytest.fixture
+def audited(bootstrap, registry_url, prefix, tmp_path):
+    cluster = Cluster(bootstrap=bootstrap, registry_url=registry_url, prefix=prefix)
+    create_missing(cluster)
+    make_key(tmp_path / "auditor.pem")
+    signer = load_signer(f"file:{tmp_path / 'auditor.pem'}", environ={})
+    return cluster, signer, Keyring(keys=(pin("auditor", signer.public_key, Kind.CHECKPOINT),))
+
+
+def write(cluster, reasons):
+    from confluent_kafka import Producer
+
+    contract = Contract.connect(cluster)
+    contract.register("audit.log")
+    producer = Producer(cluster.client_settings())
+    for why in reasons:
+        entry = AuditEntry(subject="rollout/r1", action="paused", who="eve", why=why, at_ms=1)
+        key, value = contract.encode("audit.log", entry)
+        producer.produce(cluster.named("audit.log"), key=key, value=value, partition=0)
+    producer.flush(10)
+
+
+def audit(cluster, signer, keyring):
+    auditor = Auditor(cluster, [signer], keyring, every_s=0.3)
+    thread = threading.Thread(target=auditor.run)
+    thread.start()
+    time.sleep(3)
+    auditor.stop()
+    thread.join(20)
+
+
+def test_a_log_on_kafka_is_proved_and_a_forged_one_is_not(audited):
+    cluster, signer, keyring = audited
+    write(cluster, ["lunch", "dinner"])
+    audit(cluster, signer, keyring)
+    write(cluster, ["breakfast"])
+    audit(cluster, signer, keyring)
+    assert verify_log(cluster, keyring) == ([], 3)
+
+    # Whoever may delete the topic may write another history; not one that was signed.
+    admin = AdminClient(cluster.client_settings())
+    admin.delete_topics([cluster.named("audit.log")])[cluster.named("audit.log")].result(20)
+    while cluster.named("audit.log") in admin.list_topics(timeout=10).topics:
+        time.sleep(0.2)
+    create_missing(cluster)
+    write(cluster, ["lunch", "nothing", "breakfast"])
+    findings, _ = verify_log(cluster, keyring)
+
+    assert [str(finding) for finding in findings] == ["audit.log partition 0 offset 1: is not what was signed"]
+    assert len(list(read_entries(cluster))) == 3
+
+
+def test_a_checkpoint_signed_by_somebody_else_is_refused(audited, tmp_path):
+    cluster, _signer, keyring = audited
+    make_key(tmp_path / "other.pem")
+    other = load_signer(f"file:{tmp_path / 'other.pem'}", environ={})
+    write(cluster, ["lunch"])
+    audit(cluster, other, keyring)
+
+    with pytest.raises(DriftlineError, match=r"audit\.checkpoints partition 0 offset 0"):
+        verify_log(cluster, keyring)
+
+    assert feeds.partition_of("0", 1) == 0

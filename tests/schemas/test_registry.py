@@ -4,6 +4,7 @@ import json
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -59,6 +60,20 @@ def test_registering_sets_the_compatibility_of_the_subject(cluster):
 
     config = contract.registry._client.get_config(f"{cluster.prefix}rollouts.plans-value")
     assert config.compatibility_level.value == "FULL_TRANSITIVE"
+
+
+def test_many_gateways_may_register_a_subject_at_the_same_moment(cluster):
+    contracts = [Contract.connect(cluster) for _ in range(8)]
+    starting = threading.Barrier(len(contracts))
+
+    def register(contract):
+        starting.wait()
+        return contract.register(TOPIC)
+
+    with ThreadPoolExecutor(len(contracts)) as at_once:
+        ids = set(at_once.map(register, contracts))
+
+    assert len(ids) == 1
 
 
 def test_every_topic_can_be_registered_and_stays_known(cluster, tmp_path):

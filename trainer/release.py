@@ -11,7 +11,7 @@ from importlib.metadata import version
 
 from schemas.grid import Baseline, Grid
 from schemas.manifest import Limits as DeviceLimits
-from schemas.manifest import Manifest
+from schemas.manifest import Manifest, ModelKind
 from schemas.release import ModelRelease, ReleaseStage
 from sensing import make_grid, pipeline_named
 from trainer.baseline import make_baseline
@@ -25,6 +25,7 @@ from trainer.export.signature import opset_of, ports_of
 from trainer.export.timing import Timing, time_model
 from trainer.golden import make_golden
 from trainer.models import Model, Settings, algorithm_named
+from trainer.models.forecaster import with_truth
 from trainer.quality import measure_quality
 from trainer.rules import make_rules
 from trust import Bundle, Keyring, Kind, Signer, open_bundle, pack_bundle, pin
@@ -95,6 +96,8 @@ def train_release(
     if len(left_out) == len(dataset.devices):
         raise DataRefusedError((f"no vectors to learn from: {_without(left_out)}",))
     split = split_by_time(dataset.without(left_out), holdout=order.holdout)
+    if algorithm.kind is ModelKind.FORECAST:
+        split = _with_truth(split, order.settings)
     checks = check_data(split, order.data_limits)
     refuse_failed(checks)
     progress("training", 0.1)
@@ -206,6 +209,14 @@ def _pack(
     )
     baseline = make_baseline(order.model_id, grid, reference, known_dispersion=known_dispersion)
     return pack_bundle(manifest, model=graph, grid=grid, baseline=baseline, signers=signers)
+
+
+def _with_truth(split: Split, settings: Settings) -> Split:
+    """Label both sides by what came true within each: no truth crosses the gap."""
+    return Split(
+        training=with_truth(split.training, settings.target, settings.ahead),
+        holdout=with_truth(split.holdout, settings.target, settings.ahead),
+    )
 
 
 def _without(left_out: Sequence[str]) -> str:

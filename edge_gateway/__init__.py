@@ -20,6 +20,7 @@ from edge_gateway.errors import (
     SpoolError,
 )
 from edge_gateway.runner import Network, Running, Summary, online, run
+from edge_gateway.sources import Opened, open_source
 
 __all__ = [
     "BundleRefusedError",
@@ -31,6 +32,7 @@ __all__ = [
     "InferenceConfig",
     "InferenceError",
     "Network",
+    "Opened",
     "Running",
     "SamplingConfig",
     "SlotsError",
@@ -41,5 +43,6 @@ __all__ = [
     "WatchConfig",
     "WindowConfig",
     "online",
+    "open_source",
     "run",
 ]

@@ -40,6 +40,7 @@ from edge_gateway.slots import Slots
 from edge_gateway.spool import Spool, Write
 from edge_gateway.updater import Updater
 from edge_gateway.warden import Warden
+from edge_gateway.wishes import collect
 from schemas.rollouts import AckPhase
 from sensing.pipelines.state import join, part
 from sensing.sources.base import Readings
@@ -51,6 +52,7 @@ _log = logging.getLogger(__name__)
 
 # Vectors in a row on which the model fails, after which nobody waits for its windows.
 _HOPELESS = 50
+_WISHES_EVERY_MS = 500
 _EXPIRE_EVERY_MS = 60_000
 _CLEAN_EVERY_MS = 3_600_000
 
@@ -88,7 +90,7 @@ class Gateway:
         self._scorers: list[Scorer] = []
         self._cast = Cast("", "", "")
         self._cast_of: object = None
-        self._due = {"heartbeat": 0, "checkpoint": 0, "expire": 0, "clean": 0}
+        self._due = {"wishes": 0, "heartbeat": 0, "checkpoint": 0, "expire": 0, "clean": 0}
         self._dirty = False
         self._start(now_ms)
 
@@ -128,6 +130,8 @@ class Gateway:
         """Do what is due: commands, updates, acks, heartbeats, checkpoints."""
         while not self.inbox.empty():
             self._obey(self.inbox.get(), now_ms)
+        if self._is_due("wishes", _WISHES_EVERY_MS, now_ms):
+            self._grant(now_ms)
         self._updater.tick(now_ms)
         if self._updater.installed is not None and self.slots.installation.order is not None:
             self._loader.offer(self._updater.installed, self.slots.installation.order.sha256)
@@ -205,6 +209,13 @@ class Gateway:
             self._speak(now_ms)
         if received.position:
             self._write(lambda write: write.keep("commands", received.position.encode()), now_ms)
+
+    def _grant(self, now_ms: int) -> None:
+        for wish in collect(self.config.data):
+            _log.info("wish: %s", wish.what)
+            order = self.slots.installation.order
+            self._happen(wish.event(order.revision if order else 0))
+            self._audit(wish.what, f"asked for at the device by {wish.who}", now_ms)
 
     def _arrange(self, now_ms: int) -> None:
         """Bring the loaded bundles in line with the installation, if that changed."""

@@ -5,16 +5,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge_gateway.errors import ConfigError
+from sensing.sources.mqtt import MqttSettings
 
 __all__ = [
+    "SOURCES",
+    "ApiConfig",
     "GatewayConfig",
     "InferenceConfig",
     "SamplingConfig",
+    "SourceConfig",
     "SpoolConfig",
     "UpdateConfig",
     "WatchConfig",
     "WindowConfig",
 ]
+
+
+SOURCES = ("simulator", "mqtt", "replay", "http", "openweather")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +33,8 @@ class SpoolConfig:
     # Records of an outage that are caught up, beside the live ones.
     backlog_per_s: float = 2_000.0
     batch: int = 500
+    # False: a killed process still loses nothing, a power cut may; for many simulated gateways on one disk.
+    survive_power_cut: bool = True
 
     def __post_init__(self) -> None:
         _at_least("spool.max_bytes", self.max_bytes, 1024**2)
@@ -132,6 +141,40 @@ class UpdateConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SourceConfig:
+    """Where readings come from: simulator, mqtt, replay, http or openweather."""
+
+    kind: str = "simulator"
+    # The pipeline whose channels are read; a bundle for others is refused.
+    pipeline: str = "machine/1"
+    # replay: a CSV or Parquet file.
+    path: Path | None = None
+    # simulator and replay: 60 plays a minute a second, 0 as fast as it goes.
+    speed: float = 1.0
+    # simulator: which device of the fleet it plays.
+    device: int = 0
+    seed: int = 0
+    # openweather: cities as the service names them.
+    cities: tuple[str, ...] = ()
+    mqtt: MqttSettings = field(default_factory=MqttSettings)
+
+    def __post_init__(self) -> None:
+        if self.kind not in SOURCES:
+            raise ConfigError("source.kind", self.kind, f"one of {', '.join(SOURCES)}")
+        if self.kind == "replay" and self.path is None:
+            raise ConfigError("source.path", None, "a CSV or Parquet file")
+        _at_least("source.speed", self.speed, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiConfig:
+    """The local HTTP API; port 0: none."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayConfig:
     """One gateway."""
 
@@ -141,6 +184,10 @@ class GatewayConfig:
     keyring: Path
     labels: Mapping[str, str] = field(default_factory=dict)
     heartbeat_s: float = 60.0
+    # Send only so often, in one go; 0: at once.
+    sync_interval_s: float = 0.0
+    source: SourceConfig = field(default_factory=SourceConfig)
+    api: ApiConfig = field(default_factory=ApiConfig)
     spool: SpoolConfig = field(default_factory=SpoolConfig)
     windows: WindowConfig = field(default_factory=WindowConfig)
     inference: InferenceConfig = field(default_factory=InferenceConfig)

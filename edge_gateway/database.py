@@ -36,12 +36,12 @@ CREATE TABLE kept (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 _KEPT_ASIDE = 2
 
 
-def open_database(path: Path) -> sqlite3.Connection:
+def open_database(path: Path, *, durable: bool = True) -> sqlite3.Connection:
     """Open the file, made anew where there is none; raises `sqlite3.DatabaseError` for a damaged one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10.0)
     try:
-        _prepare(connection, path)
+        _prepare(connection, path, durable=durable)
     except BaseException:
         connection.close()
         raise
@@ -72,9 +72,10 @@ def is_no_room(error: sqlite3.Error) -> bool:
     return (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 
 
-def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+def _prepare(connection: sqlite3.Connection, path: Path, *, durable: bool) -> None:
     # What is told to a broker must never be forgotten here, so each commit reaches the disk.
-    for pragma in ("auto_vacuum=INCREMENTAL", "journal_mode=WAL", "synchronous=FULL", "journal_size_limit=4194304"):
+    synchronous = "synchronous=FULL" if durable else "synchronous=OFF"
+    for pragma in ("auto_vacuum=INCREMENTAL", "journal_mode=WAL", synchronous, "journal_size_limit=4194304"):
         connection.execute(f"PRAGMA {pragma}")
     layout = connection.execute("PRAGMA user_version").fetchone()[0]
     if layout == 0:

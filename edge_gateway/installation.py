@@ -140,9 +140,13 @@ class Installation:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A command for this device came, and was verified."""
+    """A command for this device came, and was verified; or somebody at the device asks for a bundle.
+
+    What is done by hand keeps the revision of the last command: the next one from the fleet goes over it.
+    """
 
     order: Order
+    by_hand: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,8 +259,8 @@ Event = (
 def decide(state: Installation, event: Event) -> Installation:
     """Return the installation after `event`; one that does not fit the moment changes nothing."""
     match event:
-        case Accepted(order):
-            return _accept(state, order)
+        case Accepted(order, by_hand):
+            return _take_up(_leave(state, order), order) if by_hand else _accept(state, order)
         case Spoken(number):
             return replace(state, to_say=tuple(said for said in state.to_say if said.number > number))
         case WentBad(reason) if state.active:

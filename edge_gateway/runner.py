@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 import signal
 import threading
 import time
@@ -15,7 +16,9 @@ from typing import Protocol
 from edge_gateway.agent import Gateway
 from edge_gateway.commands import Follower
 from edge_gateway.config import GatewayConfig
+from edge_gateway.lock import only_one
 from edge_gateway.scorer import Scored
+from edge_gateway.sources import Opened
 from edge_gateway.uplink import KafkaLink, Uplink
 from schemas.cluster import Cluster
 from schemas.registry import Registry
@@ -54,6 +57,9 @@ class Network(Protocol):
     @property
     def sent(self) -> int: ...
 
+    @property
+    def drained(self) -> bool: ...
+
 
 class _Online:
     def __init__(self, gateway: Gateway, cluster: Cluster, rng: Random, cache_dir: Path) -> None:
@@ -72,6 +78,10 @@ class _Online:
     def sent(self) -> int:
         return self._uplink.state.sent
 
+    @property
+    def drained(self) -> bool:
+        return self._uplink.idle and self._uplink.empty
+
     def pump(self, now_ms: int) -> None:
         self._link.poll()
         self._uplink.pump(now_ms)
@@ -79,7 +89,7 @@ class _Online:
     def drain(self, timeout_s: float) -> None:
         """Send what waits, for so long as that takes and there is time."""
         deadline_s = time.monotonic() + timeout_s
-        while time.monotonic() < deadline_s and not (self._uplink.idle and self._uplink.empty):
+        while time.monotonic() < deadline_s and not self.drained:
             self._link.poll(0.05)
             self._uplink.pump(wall_ms())
 
@@ -101,6 +111,9 @@ class Running:
         self.gateway = gateway
         self._source = source
         self._network = network
+        self._sync_every_ms = int(gateway.config.sync_interval_s * 1000)
+        self._sync_at_ms = 0
+        self._syncing = True
 
     @property
     def done(self) -> bool:
@@ -109,9 +122,21 @@ class Running:
     def turn(self, timeout_s: float = _WAIT_S) -> list[Scored]:
         decided = self.gateway.take(self._source.poll(timeout_s), wall_ms())
         self.gateway.tick(wall_ms())
-        if self._network is not None:
+        if self._network is not None and self._is_time_to_send(wall_ms()):
             self._network.pump(wall_ms())
         return decided
+
+    def _is_time_to_send(self, now_ms: int) -> bool:
+        """Between two syncs nothing is sent; a sync lasts until the spool is empty."""
+        if not self._sync_every_ms or self._network is None:
+            return True
+        if self._syncing and self._network.drained:
+            self._syncing, self._sync_at_ms = False, now_ms + self._sync_every_ms
+            _log.info("buffering: next-sync-s=%g", self._sync_every_ms / 1000)
+        elif not self._syncing and now_ms >= self._sync_at_ms:
+            self._syncing = True
+            _log.info("syncing: records=%d", self.gateway.spool.depth().records)
+        return self._syncing
 
     def close(self) -> Summary:
         self._source.close()
@@ -131,33 +156,47 @@ class Running:
 
 def run(
     config: GatewayConfig,
-    source: Source,
+    opened: Opened,
     connect: Callable[[Gateway], Network] | None,
     *,
     duration_s: float | None = None,
     rng: Random | None = None,
-    on_decided: Callable[[list[Scored]], None] | None = None,
 ) -> Summary:
     """Run a gateway until its source ends, the time is up, or somebody says stop (SIGINT, SIGTERM)."""
-    deadline_s = None if duration_s is None else time.monotonic() + duration_s
-    with _executor() as executor, _stop_signal() as stopped:
+    deadline_s = math.inf if duration_s is None else time.monotonic() + duration_s
+    with only_one(config.data), _executor() as executor, _stop_signal() as stopped:
         gateway = Gateway(
             config,
             read_keyring(config.keyring),
             executor=executor,
             rng=rng or Random(),
             now_ms=wall_ms(),
-            channels=source.channels,
+            channels=opened.source.channels,
         )
-        running = Running(gateway, source, connect(gateway) if connect else None)
         _log.info("gateway started: device=%s serving=%s", config.device_id, gateway.slots.installation.model_id or "-")
-        while not stopped.is_set() and not running.done:
-            if deadline_s is not None and time.monotonic() >= deadline_s:
-                break
-            decided = running.turn()
-            if on_decided is not None and decided:
-                on_decided(decided)
-        return running.close()
+        with _api(gateway, opened):
+            running = Running(gateway, opened.source, connect(gateway) if connect else None)
+            while not stopped.is_set() and not running.done and time.monotonic() < deadline_s:
+                running.turn()
+            return running.close()
+
+
+@contextlib.contextmanager
+def _api(gateway: Gateway, opened: Opened) -> Iterator[None]:
+    settings = gateway.config.api
+    if not settings.port:
+        yield
+        return
+    # aiohttp is a tenth of the gateway's memory; who does not serve does not pay.
+    from edge_gateway.api import Api
+
+    api = Api(gateway, now_ms=wall_ms, inbox=opened.inbox, host=settings.host, port=settings.port)
+    api.start()
+    _log.info("api listens: host=%s port=%d", api.host, api.port)
+    try:
+        yield
+    finally:
+        api.stop()
 
 
 @contextlib.contextmanager

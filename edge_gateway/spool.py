@@ -9,6 +9,7 @@ It keeps five rules:
 * a damaged file is set aside and a new one begun, under a new boot_id.
 """
 
+import contextlib
 import json
 import logging
 import sqlite3
@@ -23,11 +24,12 @@ from typing import Any, Self
 
 from edge_gateway.config import SpoolConfig
 from edge_gateway.database import is_damage, is_no_room, open_database, set_aside
+from edge_gateway.errors import SpoolError
 from schemas.canonical import canonical_json
 from schemas.catalogue import topic_named
 from schemas.codec import codec_of
 
-__all__ = ["Depth", "Lane", "Spool", "Spooled", "Write"]
+__all__ = ["Depth", "Lane", "Spool", "Spooled", "Write", "look_into"]
 
 _log = logging.getLogger(__name__)
 
@@ -232,13 +234,14 @@ class Spool:
             self._connection.close()
 
     def _opened(self) -> sqlite3.Connection:
+        durable = self.config.survive_power_cut
         try:
-            connection = open_database(self.path)
+            connection = open_database(self.path, durable=durable)
         except sqlite3.DatabaseError as error:
             if not is_damage(error):
                 raise
             self.set_aside.append(set_aside(self.path, self._now_ms))
-            connection = open_database(self.path)
+            connection = open_database(self.path, durable=durable)
         self._schemas: dict[str, int] = {}
         row = connection.execute("SELECT value FROM kept WHERE name = 'boot_id'").fetchone()
         self._boot_id = bytes(row[0]).decode() if row else str(uuid.uuid4())
@@ -360,3 +363,16 @@ class Spool:
                 self._survive(error)
                 return []
         return [Spooled(row[0], Lane(row[1]), *row[2:]) for row in rows]
+
+
+def look_into(path: Path) -> tuple[Depth, dict[str, int]]:
+    """Return how full a spool is, and how many records wait for each topic, without disturbing who works on it."""
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            sums = "SELECT count(*), ifnull(sum(length(body)), 0), min(made_ms) FROM records"
+            records, size, oldest_ms = connection.execute(sums).fetchone()
+            dropped = connection.execute("SELECT value FROM counters WHERE name = 'dropped'").fetchone()
+            by_topic = dict(connection.execute("SELECT topic, count(*) FROM records GROUP BY topic ORDER BY topic"))
+    except sqlite3.Error as error:
+        raise SpoolError(f"{path}: {error}", hint="a gateway makes its spool at its first start") from error
+    return Depth(records, size + records * _ROW_BYTES, dropped[0] if dropped else 0, oldest_ms, 0), by_topic

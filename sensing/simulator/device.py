@@ -63,6 +63,16 @@ class Simulated:
         """The pipeline that the fleet's readings are for."""
         return PIPELINES[f"{self.fleet}/1"]
 
+    def suffer(self, fault: Fault) -> None:
+        """Add trouble to a sensor that runs; it shows from the next block of 1024 readings on."""
+        self._held[len(self.faults)] = 0.0
+        self.faults = (*self.faults, fault)
+
+    @property
+    def step(self) -> int:
+        """The first reading that has not been made yet, counted as faults count."""
+        return self._block * BLOCK
+
     def take(self, count: int) -> SimulatedReadings:
         """Return what the sensor sends over its next `count` steps; dropouts make that fewer readings."""
         parts: list[SimulatedReadings] = []

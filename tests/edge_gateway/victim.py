@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 
 from edge_gateway import GatewayConfig, SamplingConfig, WatchConfig, WindowConfig, online, run
+from edge_gateway.sources import Opened
 from schemas.cluster import Cluster
 from sensing.simulator import Simulated
 from sensing.sources import SimulatedSource
@@ -34,7 +35,7 @@ if __name__ == "__main__":
     )
     summary = run(
         config,
-        SimulatedSource([Simulated("machine", device=9, start_ms=start_ms)], speed=SPEED),
+        Opened(SimulatedSource([Simulated("machine", device=9, start_ms=start_ms)], speed=SPEED)),
         lambda gateway: online(gateway, cluster, rng=Random()),
         duration_s=duration_s,
     )

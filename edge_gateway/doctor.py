@@ -1,0 +1,146 @@
+"""What is wrong with a gateway, and what to do about it."""
+
+import contextlib
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from edge_gateway.config import GatewayConfig
+from edge_gateway.errors import GatewayError
+from edge_gateway.installation import SLOTS
+from edge_gateway.resources import disk_free_bytes
+from edge_gateway.selftest import check_fits, probe
+from edge_gateway.slots import Slots
+from schemas.cluster import Cluster
+from schemas.codec import codec_of
+from schemas.errors import DriftlineError
+from schemas.fleet import Heartbeat, SlotState
+from schemas.registry import Registry
+from trust import Keyring, TrustError, read_keyring
+
+__all__ = ["Finding", "examine"]
+
+_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    what: str
+    well: bool
+    said: str
+    hint: str = ""
+
+
+def examine(config: GatewayConfig, cluster: Cluster) -> Iterator[Finding]:
+    """Look at one thing after another; each finding is told as soon as it is known."""
+    yield _look("keys", lambda: _keys(config))
+    yield _look("disk", lambda: _disk(config))
+    yield _look("spool", lambda: _spool(config.data / "spool.db"))
+    slots = Slots(config.data) if config.data.exists() else None
+    if slots is not None:
+        yield from _slots(config, slots)
+    yield _look("broker", lambda: _broker(cluster))
+    yield _look("registry", lambda: _registry(cluster))
+
+
+def _look(what: str, look: Callable[[], str]) -> Finding:
+    try:
+        return Finding(what, True, look())
+    except DriftlineError as error:
+        return Finding(what, False, str(error), error.hint)
+    except OSError as error:
+        return Finding(what, False, str(error))
+
+
+def _keys(config: GatewayConfig) -> str:
+    keyring = read_keyring(config.keyring)
+    return f"version {keyring.version}: " + (", ".join(pinned.name for pinned in keyring.keys) or "no keys")
+
+
+def _disk(config: GatewayConfig) -> str:
+    config.data.mkdir(parents=True, exist_ok=True)
+    free = disk_free_bytes(config.data)
+    wanted = config.spool.max_bytes + config.updates.reserve_bytes
+    if free < wanted:
+        raise GatewayError(
+            f"{free} bytes are free below {config.data}; spool and updates may want {wanted}",
+            hint="make room, or lower gateway.spool.max_bytes",
+        )
+    return f"{free // 1024**2} MiB free below {config.data}"
+
+
+def _spool(path: Path) -> str:
+    if not path.exists():
+        return "not there yet; it is made at the first start"
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=5)) as connection:
+            (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+            if verdict != "ok":
+                raise sqlite3.DatabaseError(verdict)
+            records, oldest = connection.execute("SELECT count(*), min(made_ms) FROM records").fetchone()
+            dropped = connection.execute("SELECT value FROM counters WHERE name = 'dropped'").fetchone()
+    except sqlite3.Error as error:
+        raise GatewayError(
+            f"{path}: {error}", hint="restart the gateway: it sets the file aside and begins a new one"
+        ) from error
+    if dropped and dropped[0]:
+        raise GatewayError(
+            f"{records} records wait; {dropped[0]} were given up since the device was enrolled",
+            hint="the outage was longer than the spool is large: raise gateway.spool.max_bytes or max_age_s",
+        )
+    return f"{records} records wait" + (f", the oldest since {oldest} ms" if oldest else "")
+
+
+def _slots(config: GatewayConfig, slots: Slots) -> Iterator[Finding]:
+    try:
+        keyring = read_keyring(config.keyring)
+    except TrustError:
+        return
+    for name in SLOTS:
+        if slots.installation.slots[name].state not in (SlotState.EMPTY, SlotState.BAD):
+            yield _look(f"slot {name}", partial(_slot, config, slots, keyring, name))
+    installation = slots.installation
+    if installation.safe_mode:
+        hint = "`driftline gateway safe-mode off`" if installation.safe_mode == "operator" else "roll a model out"
+        yield Finding("serving", False, f"safe mode ({installation.safe_mode.value}): the rules decide", hint)
+    elif not installation.active:
+        yield Finding("serving", False, "no model was ever installed", "roll one out, or `driftline gateway apply`")
+    else:
+        yield Finding("serving", True, f"{installation.model_id} in slot {installation.active}")
+
+
+def _slot(config: GatewayConfig, slots: Slots, keyring: Keyring, name: str) -> str:
+    bundle = slots.bundle(name, keyring)
+    check_fits(bundle, None)
+    probed = probe(bundle, threads=config.inference.threads)
+    return f"{bundle.manifest.model_id} passes its self-test, {probed.latency_p99_ms:.3f} ms an inference (p99)"
+
+
+def _broker(cluster: Cluster) -> str:
+    try:
+        found = AdminClient({**cluster.client_settings(), "log_level": 0}).list_topics(timeout=_TIMEOUT_S)
+    except KafkaException as error:
+        raise GatewayError(
+            f"{cluster.bootstrap} does not answer: {error.args[0].str()}",
+            hint="the gateway buffers meanwhile; is the network up, are address and credentials right?",
+        ) from error
+    missing = [name for name in ("rollouts.commands", "rollouts.acks") if cluster.named(name) not in found.topics]
+    if missing:
+        raise GatewayError(
+            f"{cluster.bootstrap} has no topic {cluster.named(missing[0])}",
+            hint="`driftline topics create`, or set the right prefix",
+        )
+    return f"{len(found.brokers)} brokers at {cluster.bootstrap}"
+
+
+def _registry(cluster: Cluster) -> str:
+    schema = codec_of(Heartbeat).schema
+    Registry(cluster).register(f"{cluster.named('fleet.heartbeats')}-value", schema)
+    return f"{cluster.registry_url} answers"

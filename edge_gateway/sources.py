@@ -1,0 +1,49 @@
+"""From settings to the source of readings."""
+
+import time
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from edge_gateway.config import SourceConfig
+from sensing.pipelines import pipeline_named
+from sensing.simulator import Simulated
+from sensing.sources import InboxSource, MqttSource, OpenWeatherSource, ReplaySource, SimulatedSource, Source
+
+__all__ = ["Opened", "open_source"]
+
+_PLACES = 10
+
+
+class Opened(NamedTuple):
+    """A source, and the inbox where readings are pushed into it."""
+
+    source: Source
+    inbox: InboxSource | None = None
+
+
+def open_source(config: SourceConfig, environ: Mapping[str, str]) -> Opened:
+    """Open the source that the settings name."""
+    pipeline = pipeline_named(config.pipeline)
+    match config.kind:
+        case "mqtt":
+            return Opened(MqttSource(config.mqtt, pipeline.channel_names))
+        case "replay" if config.path is not None:
+            return Opened(ReplaySource(config.path, pipeline.channel_names, speed=config.speed))
+        case "http":
+            inbox = InboxSource(pipeline.channel_names)
+            return Opened(inbox, inbox)
+        case "openweather":
+            return Opened(OpenWeatherSource(config.cities, environ.get("OPENWEATHER_API_KEY", "")))
+        case _:
+            return Opened(_simulator(config, pipeline.name, pipeline.every_ms))
+
+
+def _simulator(config: SourceConfig, fleet: str, every_ms: int) -> SimulatedSource:
+    # A weather station knows ten places; the others one sensor each.
+    streams = _PLACES if fleet == "weather" else 1
+    start_ms = time.time_ns() // 1_000_000 // every_ms * every_ms
+    sensors = [
+        Simulated(fleet, device=config.device, stream=stream, seed=config.seed, start_ms=start_ms)
+        for stream in range(streams)
+    ]
+    return SimulatedSource(sensors, speed=config.speed)

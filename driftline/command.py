@@ -32,12 +32,21 @@ class Entry(NamedTuple):
 
 COMMANDS: Mapping[str, Entry] = MappingProxyType(
     {
+        "demo": Entry("driftline.commands.demo:demo", "Close the loop once, and tell what happens.", "all"),
         "up": Entry("driftline.commands.up:up", "Start Kafka, registry and Valkey on this machine.", "stack"),
         "down": Entry("driftline.commands.down:down", "Stop what `up` started.", "stack"),
         "status": Entry("driftline.commands.status:status", "Show how the local servers fare.", "stack"),
         "logs": Entry("driftline.commands.logs:logs", "Show what a local server has said.", "stack"),
         "topics": Entry("driftline.commands.topics:topics", "Show, make and check the topics."),
         "worker": Entry("driftline.commands.worker:worker", "Run a stream processor.", "streams"),
+        "gateway": Entry(
+            "driftline.commands.gateway:gateway", "Run a gateway, look into it, tell it what to do.", "gateway"
+        ),
+        "simulate": Entry("driftline.commands.simulate:simulate", "Play fleets of gateways, or their data.", "gateway"),
+        "keys": Entry("driftline.commands.keys:keys", "Make, pin, rotate and revoke signing keys.", "trainer"),
+        "train": Entry("driftline.commands.train:train", "Train a model by hand.", "trainer"),
+        "models": Entry("driftline.commands.models:models", "Register, compare, promote and serve models.", "trainer"),
+        "training": Entry("driftline.commands.training:training", "Ask for trainings, approve, cancel.", "trainer"),
         "schemas": Entry("driftline.commands.schemas:schemas", "Render, check and register the records' schemas."),
     }
 )

@@ -24,7 +24,7 @@ from trainer.export.parity import OnnxModel, Parity, check_parity
 from trainer.export.signature import opset_of, ports_of
 from trainer.export.timing import Timing, time_model
 from trainer.golden import make_golden
-from trainer.models import Model, Settings, algorithm_named
+from trainer.models import Algorithm, Model, Settings, algorithm_named
 from trainer.models.forecaster import with_truth
 from trainer.quality import measure_quality
 from trainer.rules import make_rules
@@ -84,13 +84,14 @@ def train_release(
     *,
     grid: Grid | None = None,
     known_dispersion: Baseline | None = None,
+    algorithm: Algorithm | None = None,
     progress: Progress = lambda _what, _share: None,
 ) -> Trained:
     """Check the data, train, export, compare, judge, and pack; without `grid` the pipeline gets its first one here.
 
     `known_dispersion` lends its dispersions where the data are too sparse to learn them, as bounded samples are.
     """
-    algorithm = algorithm_named(order.algorithm)
+    algorithm = algorithm or algorithm_named(order.algorithm)
     progress("checking the data", 0.0)
     left_out = silent_devices(dataset)
     if len(left_out) == len(dataset.devices):

@@ -1,0 +1,126 @@
+"""`driftline training`: what is asked to be trained, and a person's word about it."""
+
+import json
+import os
+import time
+import uuid
+from typing import Any
+
+import click
+
+from driftline.cluster_options import on_a_cluster
+from driftline.settings import Settings
+from schemas import feeds
+from schemas.cluster import Cluster
+from schemas.operators import OperatorRequest
+from schemas.record import as_plain
+from schemas.training import TrainingCause, TrainingRequest
+from schemas.wire import Contract
+from sensing import PIPELINES
+from trainer.errors import TrainerError
+from trainer.publishing import Publisher
+
+__all__ = ["training"]
+
+_DAY_MS = 86_400_000
+_WHO = click.option("--who", default=lambda: os.environ.get("USER", "somebody"), help="Who asks, for the audit log.")
+
+
+@click.group(epilog="Example: driftline training request bearing --pipeline machine/1 --days 7")
+def training() -> None:
+    """Ask for a training, follow it, approve or cancel it."""
+
+
+@training.command(epilog="Example: driftline training request bearing --pipeline machine/1 --days 7 --why 'new pumps'")
+@click.argument("model")
+@click.option("--pipeline", required=True, type=click.Choice(sorted(PIPELINES)))
+@click.option("--days", type=float, default=7.0, show_default=True, help="Data of so many days until now.")
+@click.option("--without", "excluded", multiple=True, metavar="DEVICE", help="A device not to learn from; repeatable.")
+@click.option("--why", required=True)
+@_WHO
+@on_a_cluster
+def request(
+    settings: Settings, model: str, pipeline: str, days: float, excluded: tuple[str, ...], why: str, who: str
+) -> None:
+    """Ask for a model to be trained on what the fleet has seen lately."""
+    now_ms = time.time_ns() // 1_000_000
+    asked = TrainingRequest(
+        request_id=f"{model}-{uuid.uuid4().hex[:12]}",
+        model=model,
+        pipeline=pipeline,
+        cause=TrainingCause.PERSON,
+        reason=why,
+        requested_ms=now_ms,
+        requested_by=who,
+        data_from_ms=now_ms - int(days * _DAY_MS),
+        data_to_ms=now_ms,
+        excluded_devices=excluded,
+    )
+    _publish(settings.cluster(), "training.requests", asked)
+    click.echo(asked.request_id)
+
+
+@training.command(name="list", epilog="Example: driftline training list --json")
+@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+@on_a_cluster
+def list_(settings: Settings, as_json: bool) -> None:
+    """Show the requests and what became of them."""
+    requests = {one.request_id: one for one in _all(settings.cluster(), "training.requests")}
+    last = {note.subject: note for note in _all(settings.cluster(), "audit.log") if note.who == "trainer"}
+    for name, asked in requests.items():
+        note = last.get(f"training/{name}")
+        if as_json:
+            state = {"state": note.action if note else "waiting", "why": note.why if note else ""}
+            click.echo(json.dumps({**as_plain(asked), **state}))
+        else:
+            state_text = f"{note.action}: {note.why}" if note else "waiting"
+            click.echo(f"{name:<28} {asked.model:<12} {asked.cause.value:<9} {state_text}")
+
+
+@training.command(epilog="Example: driftline training approve bearing-1f2e3d4c5b6a --why 'seen the data'")
+@click.argument("request_id")
+@click.option("--why", default="")
+@_WHO
+@on_a_cluster
+def approve(settings: Settings, request_id: str, why: str, who: str) -> None:
+    """Let a training begin that waits for a person."""
+    _say(settings.cluster(), request_id, "approve", who, why)
+    click.echo(f"{request_id} is approved")
+
+
+@training.command(epilog="Example: driftline training cancel bearing-1f2e3d4c5b6a --why 'wrong data'")
+@click.argument("request_id")
+@click.option("--why", default="")
+@_WHO
+@on_a_cluster
+def cancel(settings: Settings, request_id: str, why: str, who: str) -> None:
+    """Stop a training, or keep it from beginning."""
+    _say(settings.cluster(), request_id, "cancel", who, why)
+    click.echo(f"{request_id} is cancelled")
+
+
+def _say(cluster: Cluster, request_id: str, action: str, who: str, why: str) -> None:
+    if request_id not in {one.request_id for one in _all(cluster, "training.requests")}:
+        raise TrainerError(f"unknown request {request_id!r}", hint="`driftline training list` shows them")
+    asked = OperatorRequest(
+        request_id=str(uuid.uuid4()),
+        subject=f"training/{request_id}",
+        action=action,
+        who=who,
+        why=why,
+        at_ms=time.time_ns() // 1_000_000,
+    )
+    _publish(cluster, "operators.requests", asked)
+
+
+def _all(cluster: Cluster, topic: str) -> list[Any]:
+    with feeds.follow(cluster, topic, from_ms=0, until_current=True) as feed:
+        return [event.value for event in feed if isinstance(event, feeds.Changed)]
+
+
+def _publish(cluster: Cluster, topic: str, record: Any) -> None:
+    publisher = Publisher(cluster, Contract.connect(cluster), name=f"training-{uuid.uuid4().hex[:12]}").start()
+    try:
+        publisher.publish([(topic, record)])
+    finally:
+        publisher.close()

@@ -23,7 +23,8 @@ class Leadership:
                 "enable.auto.commit": False,
                 "auto.offset.reset": "latest",
                 "session.timeout.ms": int(session_s * 1_000),
-                "heartbeat.interval.ms": int(session_s * 1_000 / 4),
+                # A rebalance is heard of with the next heartbeat; a successor should not wait long for that.
+                "heartbeat.interval.ms": 500,
                 # Leading has nothing to do with how often it polls; its writes are fenced anyway.
                 "max.poll.interval.ms": 600_000,
                 # Who leads goes on leading when others come, or wake up.

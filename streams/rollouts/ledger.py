@@ -15,12 +15,13 @@ from schemas.rollouts import Command
 from schemas.wire import Contract
 from streams.rollouts.outbox import Write
 
-__all__ = ["FencedError", "Ledger", "LedgerError"]
+__all__ = ["OUTPUTS", "FencedError", "Ledger", "LedgerError"]
 
 Sign = Callable[[Sequence[Command]], Sequence[Command]]
 
 _FENCED = {KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH}
-_OUTPUTS = (
+# What it writes; whoever makes a contract for it registers these beforehand.
+OUTPUTS = (
     "rollouts.plans",
     "rollouts.status",
     "rollouts.devices",
@@ -53,8 +54,6 @@ class Ledger:
 
     def open(self) -> None:
         """Fence whoever wrote before, and end what they left unfinished. Only then may anything be restored."""
-        for topic in _OUTPUTS:
-            self.contract.register(topic)
         self._producer = Producer(
             {
                 **self.cluster.client_settings(),

@@ -3,6 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from schemas import feeds
@@ -36,14 +37,20 @@ class Published:
 
 def published(cluster: Cluster, digested: Mapping[tuple[str, int], int]) -> Published:
     """Read what stands; call it only once former controllers are fenced."""
-    return Published(
-        devices=feeds.snapshot(cluster, "fleet.devices").values(),
-        plans=feeds.snapshot(cluster, "rollouts.plans").values(),
-        statuses=feeds.snapshot(cluster, "rollouts.status"),
-        rows=feeds.snapshot(cluster, "rollouts.devices").values(),
-        releases=_releases(cluster, digested),
-        alerts=feeds.snapshot(cluster, "drift.alerts").values(),
-    )
+    topics = ("fleet.devices", "rollouts.plans", "rollouts.status", "rollouts.devices", "drift.alerts")
+    # All at once: a successor is waited for, and most of this is waiting for brokers.
+    with ThreadPoolExecutor(len(topics) + 1) as threads:
+        reading = {topic: threads.submit(feeds.snapshot, cluster, topic) for topic in topics}
+        releases = threads.submit(_releases, cluster, digested)
+        found = {topic: snapshot.result() for topic, snapshot in reading.items()}
+        return Published(
+            devices=found["fleet.devices"].values(),
+            plans=found["rollouts.plans"].values(),
+            statuses=found["rollouts.status"],
+            rows=found["rollouts.devices"].values(),
+            releases=releases.result(),
+            alerts=found["drift.alerts"].values(),
+        )
 
 
 def restore(controller: Controller, found: Published, *, now_ms: int) -> None:

@@ -25,7 +25,7 @@ from schemas.wire import Contract
 from streams.rollouts.controller import Controller, ControllerOptions
 from streams.rollouts.inputs import LOGS, Inputs
 from streams.rollouts.leadership import Leadership
-from streams.rollouts.ledger import FencedError, Ledger, LedgerError
+from streams.rollouts.ledger import OUTPUTS, FencedError, Ledger, LedgerError
 from streams.rollouts.outbox import Write
 from streams.rollouts.restore import published, restore, watched_since_ms
 from trust import sign_record
@@ -73,20 +73,28 @@ class RolloutService:
 
     def run(self) -> None:
         """Lead or stand by, until `stop` is called."""
+        contract = self._contract()
         leadership = Leadership(self.cluster, session_s=self.options.session_s)
         try:
             while not self._stopping.is_set():
                 if leadership.holds(0.2):
-                    self._lead(leadership)
+                    self._lead(leadership, contract)
         finally:
             leadership.close()
 
     def stop(self) -> None:
         self._stopping.set()
 
-    def _lead(self, leadership: Leadership) -> None:
+    def _contract(self) -> Contract:
+        """Make ready while standing by what would hold up a successor."""
+        contract = Contract.connect(self.cluster, cache_dir=self.options.cache_dir)
+        for topic in OUTPUTS:
+            contract.register(topic)
+        return contract
+
+    def _lead(self, leadership: Leadership, contract: Contract) -> None:
         try:
-            with _Term(self.cluster, self._sign, self.options, self._now_ms) as term:
+            with _Term(self.cluster, contract, self._sign, self.options, self._now_ms) as term:
                 self.leads.set()
                 while not self._stopping.is_set() and leadership.holds():
                     term.turn()
@@ -108,6 +116,7 @@ class _Term:
     def __init__(
         self,
         cluster: Cluster,
+        contract: Contract,
         sign: Callable[[Sequence[Command]], Sequence[Command]],
         options: ServiceOptions,
         now_ms: Callable[[], int],
@@ -115,7 +124,7 @@ class _Term:
         self._cluster = cluster
         self._options = options
         self._now_ms = now_ms
-        self._contract = Contract.connect(cluster, cache_dir=options.cache_dir)
+        self._contract = contract
         self._ledger = Ledger(cluster, self._contract, sign)
         self._inputs = Inputs(cluster)
         self._controller = Controller(options.controller)

@@ -1,0 +1,202 @@
+"""`driftline rollout`: plan, start, steer and watch rollouts."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from driftline.asking import ask
+from driftline.cluster_options import on_a_cluster
+from driftline.rollout_view import follow_rollout, shown_status
+from driftline.settings import Settings
+from schemas import feeds
+from schemas.rollouts import RolloutStatus
+from streams.rollouts.documents import load_document
+from streams.rollouts.plan import Plan, parse_plan
+from streams.rollouts.rehearsal import foresee, power_of, rehearse
+
+__all__ = ["rollout"]
+
+_FILE = click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+_ID = click.argument("rollout_id", metavar="ID")
+_WHY = click.option("--why", default="", help="The reason, for the audit log.")
+_JSON = click.option("--json", "as_json", is_flag=True, help="For scripts.")
+
+
+@click.group(epilog="Example: driftline rollout start bearings-14.toml && driftline rollout watch bearings-14")
+def rollout() -> None:
+    """Plan, start, steer and watch rollouts."""
+
+
+@rollout.command(epilog="Example: driftline rollout plan bearings-14.toml --dry-run --history-h 168")
+@_FILE
+@click.option("--dry-run", is_flag=True, help="Say which devices each stage would take, and when.")
+@click.option("--history-h", type=float, help="Rehearse over the health of so many hours back.")
+@click.option("--devices", "named", is_flag=True, help="Name the devices.")
+@on_a_cluster
+def plan(settings: Settings, file: Path, dry_run: bool, history_h: float | None, named: bool) -> None:
+    """Check a plan; with --dry-run against the fleet as it is now."""
+    checked = _read(file)
+    click.echo(f"{checked.rollout_id}: {checked.model}, {checked.strategy}, {len(checked.stages)} stages: in order")
+    if dry_run or history_h is not None:
+        _foresee(checked, settings, named)
+    if history_h is not None:
+        _rehearse(checked, settings, history_h)
+
+
+@rollout.command(epilog="Example: driftline rollout start bearings-14.toml --why 'fixes the false alarms'")
+@_FILE
+@_WHY
+@on_a_cluster
+def start(settings: Settings, file: Path, why: str) -> None:
+    """Hand a plan to the controller."""
+    checked = _read(file)
+    entry = ask(
+        settings.cluster(),
+        f"rollout/{checked.rollout_id}",
+        "start",
+        why=why,
+        arguments={"document": checked.document},
+    )
+    click.echo(f"{checked.rollout_id}: {entry.action}")
+
+
+@rollout.command(name="list", epilog="Example: driftline rollout list --json")
+@_JSON
+@on_a_cluster
+def list_(settings: Settings, as_json: bool) -> None:
+    """List all rollouts, the latest change first."""
+    statuses = sorted(
+        feeds.snapshot(settings.cluster(), "rollouts.status").values(), key=lambda status: -status.changed_ms
+    )
+    if as_json:
+        click.echo(json.dumps([_plain(status) for status in statuses], indent=2))
+        return
+    table = Table("ROLLOUT", "MODEL", "PHASE", "STAGE", "DEVICES", "WHY", box=None, pad_edge=False)
+    for status in statuses:
+        devices = ", ".join(f"{count} {state}" for state, count in sorted(status.devices.items()))
+        stage = f"{status.stage + 1}/{status.stages}"
+        table.add_row(status.rollout_id, status.model_id, status.phase.value, stage, devices, status.reason)
+    Console(soft_wrap=True).print(table)
+
+
+@rollout.command(epilog="Example: driftline rollout show bearings-14")
+@_ID
+@_JSON
+@on_a_cluster
+def show(settings: Settings, rollout_id: str, as_json: bool) -> None:
+    """Show one rollout with its gates."""
+    status = feeds.snapshot(settings.cluster(), "rollouts.status").get(rollout_id)
+    if status is None:
+        raise click.UsageError(f"no rollout {rollout_id!r}; `driftline rollout list` shows them")
+    if as_json:
+        click.echo(json.dumps(_plain(status), indent=2))
+    else:
+        Console().print(shown_status(status))
+
+
+@rollout.command(epilog="Example: driftline rollout watch bearings-14")
+@_ID
+@on_a_cluster
+def watch(settings: Settings, rollout_id: str) -> None:
+    """Show live how a rollout goes, until it is settled; exits 1 unless it succeeded."""
+    status = follow_rollout(settings.cluster(), rollout_id, Console())
+    raise SystemExit(0 if status.phase.value == "succeeded" else 1)
+
+
+@rollout.command(epilog="Example: driftline rollout promote bearings-14 --full --why 'the fix is urgent'")
+@_ID
+@click.option("--full", is_flag=True, help="To everybody, unwatched.")
+@_WHY
+@on_a_cluster
+def promote(settings: Settings, rollout_id: str, full: bool, why: str) -> None:
+    """Send a rollout to its next stage without waiting for the gates."""
+    _ask(settings, rollout_id, "promote", why, {"full": str(full).lower()})
+
+
+@rollout.command(epilog="Example: driftline rollout abort bearings-14 --leave --why 'superseded by hand'")
+@_ID
+@click.option("--leave", is_flag=True, help="Leave devices with what they have.")
+@_WHY
+@on_a_cluster
+def abort(settings: Settings, rollout_id: str, leave: bool, why: str) -> None:
+    """Stop a rollout; devices that were reached go back."""
+    _ask(settings, rollout_id, "abort", why, {"rollback": str(not leave).lower()})
+
+
+def _control(action: str, about: str) -> None:
+    @rollout.command(name=action, help=about, epilog=f"Example: driftline rollout {action} bearings-14 --why reason")
+    @_ID
+    @_WHY
+    @on_a_cluster
+    def control(settings: Settings, rollout_id: str, why: str) -> None:
+        _ask(settings, rollout_id, action, why, {})
+
+
+_control("pause", "Command nobody new until it is resumed.")
+_control("resume", "Go on; gates that it paused for as inconclusive are accepted for this stage.")
+_control("skip-bake", "End the present bake; gates still count.")
+_control("approve", "Let a stage that waits for approval go on.")
+_control("cancel", "Give up a rollout that has not begun.")
+_control("retry", "Try failed devices again, or begin an aborted rollout anew.")
+
+
+def _ask(settings: Settings, rollout_id: str, action: str, why: str, arguments: dict[str, str]) -> None:
+    entry = ask(settings.cluster(), f"rollout/{rollout_id}", action, why=why, arguments=arguments)
+    click.echo(f"{rollout_id}: {entry.action}")
+
+
+def _read(file: Path) -> Plan:
+    return parse_plan(load_document(file.read_text(encoding="utf-8"), kind=file.suffix.lstrip(".").lower()))
+
+
+def _foresee(checked: Plan, settings: Settings, named: bool) -> None:
+    cluster = settings.cluster()
+    devices = list(feeds.snapshot(cluster, "fleet.devices").values())
+    release = feeds.snapshot(cluster, "models.releases").get(checked.model)
+    if release is None:
+        click.echo(f"note: no release {checked.model} is known yet")
+    table = Table("STAGE", "DEVICES", "OFFLINE", "BEGINS", "ENDS", box=None, pad_edge=False)
+    stages = foresee(checked, devices, release)
+    for stage in stages:
+        shown = ", ".join(stage.devices) if named else str(len(stage.devices))
+        table.add_row(stage.stage, shown, str(stage.offline), f"+{stage.begins_s:g} s", f"+{stage.ends_s:g} s")
+    Console(soft_wrap=True).print(table)
+    later = sum(len(stage.devices) for stage in stages[1:])
+    for name, gate in checked.gates.items():
+        if told := power_of(name, gate, control_devices=later, per_device_hour=3_600.0):
+            click.echo(told)
+
+
+def _rehearse(checked: Plan, settings: Settings, history_h: float) -> None:
+    import time
+
+    cluster = settings.cluster()
+    begin_ms = time.time_ns() // 1_000_000 - int(history_h * 3_600_000)
+    devices = list(feeds.snapshot(cluster, "fleet.devices").values())
+    with feeds.follow(cluster, "telemetry.model-health", from_ms=begin_ms, until_current=True) as log:
+        windows = sorted(
+            ((event.at_ms, event.value) for event in log if isinstance(event, feeds.Changed)), key=lambda pair: pair[0]
+        )
+    click.echo(f"rehearsed over {len(windows)} windows of the last {history_h:g} h:")
+    for step in rehearse(checked, devices, None, windows, begin_ms=begin_ms):
+        gates = "; ".join(f"{gate.gate} {gate.verdict.value}" for gate in step.gates)
+        at_s = (step.at_ms - begin_ms) / 1_000
+        click.echo(f"  +{at_s:g} s  stage {step.stage + 1} {step.phase.value}: {step.reason}  {gates}")
+
+
+def _plain(status: RolloutStatus) -> dict[str, Any]:
+    return {
+        "rollout_id": status.rollout_id,
+        "model_id": status.model_id,
+        "phase": status.phase.value,
+        "stage": status.stage,
+        "stages": status.stages,
+        "reason": status.reason,
+        "changed_ms": status.changed_ms,
+        "devices": dict(status.devices),
+        "gates": [{"gate": gate.gate, "verdict": gate.verdict.value, "reason": gate.reason} for gate in status.gates],
+    }

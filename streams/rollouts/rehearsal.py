@@ -1,0 +1,143 @@
+"""Rehearsing a plan: which devices each stage takes, how long it would last, and what its gates would have said."""
+
+import math
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from schemas.fleet import Device
+from schemas.model_health import ModelHealth
+from schemas.release import ModelRelease
+from schemas.rollouts import AckPhase, GateResult, RolloutPhase
+from streams.rollouts import membership
+from streams.rollouts.effects import CommandDevice
+from streams.rollouts.events import Acked, GatesJudged, TimePassed
+from streams.rollouts.gates.metric import Metric
+from streams.rollouts.gates.sequential import devices_needed
+from streams.rollouts.machine import decide
+from streams.rollouts.members import State
+from streams.rollouts.plan import Plan
+from streams.rollouts.rings import NO_STAGE
+from streams.rollouts.rollout import SETTLED, Rollout
+from streams.rollouts.watching import Watch
+
+__all__ = ["Foreseen", "Step", "foresee", "power_of", "rehearse"]
+
+LOOK_EVERY_MS = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """What a stage would do to the fleet as it is now."""
+
+    stage: str
+    devices: tuple[str, ...]
+    offline: int
+    # The soonest that it could begin and end, seconds after the start, if every device succeeds at once.
+    begins_s: float
+    ends_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One change of a rehearsed rollout."""
+
+    at_ms: int
+    phase: RolloutPhase
+    stage: int
+    reason: str
+    gates: tuple[GateResult, ...]
+
+
+def foresee(plan: Plan, devices: Iterable[Device], release: ModelRelease | None) -> list[Foreseen]:
+    """Say which devices each stage takes, and when at the soonest."""
+    joined = membership.joined(plan, devices, release, 0)
+    stages, at_s = [], 0.0
+    for number, stage in enumerate(plan.stages):
+        # A switch is for those who installed in the stage before.
+        taken_by = number - 1 if stage.action == "switch" else number
+        taken = [event for event in joined if event.stage == taken_by]
+        rounds = math.ceil(len(taken) / (stage.batch or stage.concurrency or max(len(taken), 1)))
+        lasts_s = max(0, rounds - 1) * stage.batch_delay_s + rounds * plan.device_bake_s * (stage.action != "install")
+        if stage.rate is not None:
+            lasts_s = max(lasts_s, 60 * len(taken) / stage.rate.max_per_minute)
+        ends_s = at_s + (lasts_s + stage.bake_s if taken else 0.0)
+        offline = sum(not event.online for event in taken)
+        stages.append(Foreseen(stage.name, tuple(event.device_id for event in taken), offline, at_s, ends_s))
+        at_s = ends_s
+    return stages
+
+
+def power_of(name: str, gate: object, *, control_devices: int, per_device_hour: float, rate: float = 0.02) -> str:
+    """Say in words what a gate on a share can see, for a usual rate and reporting rhythm; empty for other gates.
+
+    >>> from streams.rollouts.gates import GATES
+    >>> power_of("anomaly_rate", GATES["anomaly_rate"](), control_devices=40, per_device_hour=3600.0)
+    'anomaly_rate can see a doubling of 2 % after 2 devices x 2 h, beside 40 of control'
+    """
+    if not isinstance(gate, Metric) or gate.metric not in ("anomaly_rate", "error_rate"):
+        return ""
+    hours = 2.0
+    # Devices differ by themselves; a fifth of the rate is usual.
+    count = devices_needed(
+        rate,
+        rate,
+        samples_per_device=per_device_hour * hours,
+        control_devices=control_devices,
+        alpha=gate.alpha,
+        spread=rate / 5,
+    )
+    if count is None:
+        return f"{name} cannot see a doubling of {rate:.0%} beside {control_devices} of control".replace("%", " %")
+    seen = f"{name} can see a doubling of {rate:.0%} after {count} devices x {hours:g} h".replace("%", " %")
+    return f"{seen}, beside {control_devices} of control"
+
+
+def rehearse(
+    plan: Plan,
+    devices: Sequence[Device],
+    release: ModelRelease | None,
+    windows: Iterable[tuple[int, ModelHealth]],
+    *,
+    begin_ms: int,
+) -> Iterator[Step]:
+    """Run a plan over recorded health, (broker time, window) in order of time, as if every device had obeyed at once.
+
+    A device's windows speak for the canary once it would have had the model: so it is the old model's behaviour on
+    both sides, and whatever fails here would have been a false alarm.
+    """
+    rollout = Rollout(plan=replace(plan, starts_ms=begin_ms))
+    for event in membership.joined(plan, devices, release, begin_ms):
+        rollout, _ = decide(rollout, replace(event, previous="", online=True))
+    watch, seen = Watch(), None
+    now_ms = begin_ms
+    for at_ms, window in windows:
+        while now_ms <= at_ms and rollout.phase not in SETTLED:
+            rollout = _look(rollout, watch, now_ms)
+            if (rollout.phase, rollout.stage, rollout.reason) != seen:
+                seen = (rollout.phase, rollout.stage, rollout.reason)
+                yield Step(now_ms, rollout.phase, rollout.stage, rollout.reason, rollout.gates)
+            now_ms += LOOK_EVERY_MS
+        row = rollout.members.row(window.device_id)
+        if row is not None and rollout.members.stage(row) != NO_STAGE:
+            has_it = rollout.members.state(row) == State.SUCCEEDED
+            watch.health(rollout, replace(window, model_id=plan.model if has_it else ""))
+        if rollout.phase in SETTLED:
+            return
+
+
+def _look(rollout: Rollout, watch: Watch, now_ms: int) -> Rollout:
+    if rollout.plan.gates and rollout.phase is not RolloutPhase.SCHEDULED:
+        evidence = watch.look(rollout, ())
+        results = tuple(gate.judge(name, evidence) for name, gate in rollout.plan.gates.items())
+        rollout, _ = decide(rollout, GatesJudged(results, now_ms))
+    rollout, effects = decide(rollout, TimePassed(now_ms))
+    waiting = deque(effects)
+    while waiting:
+        effect = waiting.popleft()
+        if isinstance(effect, CommandDevice):
+            phase = AckPhase.INSTALLED if effect.action == "install" else AckPhase.SUCCEEDED
+            # An answer makes room for the next command.
+            rollout, effects = decide(rollout, Acked(effect.device_id, phase, now_ms))
+            waiting += effects
+    return rollout

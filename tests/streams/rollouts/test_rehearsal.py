@@ -1,0 +1,81 @@
+import numpy as np
+
+from schemas.fleet import Device, DeviceState
+from schemas.model_health import ModelHealth
+from streams.rollouts.plan import parse_plan
+from streams.rollouts.rehearsal import foresee, rehearse
+
+BOOT = "00000000-0000-4000-8000-000000000000"
+
+
+def devices(count):
+    return [
+        Device(
+            device_id=f"d{number:02d}",
+            state=DeviceState.OFFLINE if number == 0 else DeviceState.ONLINE,
+            labels={},
+            model_id="m/1",
+            revision=0,
+            registered_ms=0,
+            last_seen_ms=0,
+            proven_model_id="m/1",
+        )
+        for number in range(count)
+    ]
+
+
+def week(count, minutes, rate_of):
+    rng = np.random.default_rng(5)
+    for minute in range(minutes):
+        for number in range(count):
+            yield (
+                minute * 60_000,
+                ModelHealth(
+                    device_id=f"d{number:02d}", model_id="m/1", boot_id=BOOT, seq=minute, window_start_ms=0,
+                    window_end_ms=0, inferences=600, anomalies=int(rng.binomial(600, rate_of(number))), errors=0,
+                    score_mean=0.1, score_m2=1.0, confidence_mean=0.9, latency_p50_ms=1.0, latency_p99_ms=2.0,
+                    cpu_share=0.2, memory_bytes=1,
+                ),
+            )  # fmt: skip
+
+
+PLAN = parse_plan(
+    {
+        "rollout": "r1",
+        "model": "m/2",
+        "strategy": {"kind": "canary", "percent": [20, 100]},
+        "limits": {"bake_s": 600, "device_bake_s": 60, "concurrency": 5, "min_devices": 4},
+        "gates": {"anomaly_rate": {}},
+    }
+)
+
+
+def test_a_plan_says_whom_each_stage_takes_and_when():
+    first, second = foresee(PLAN, devices(20), None)
+
+    assert len(first.devices) + len(second.devices) == 20
+    assert len(first.devices) >= 4
+    assert first.offline + second.offline == 1
+    assert (first.begins_s, second.begins_s) == (0.0, first.ends_s)
+    assert first.ends_s == 600 + 60 * -(-len(first.devices) // 5)
+
+
+def test_a_quiet_week_would_have_let_the_rollout_through():
+    steps = list(rehearse(PLAN, devices(20), None, week(20, 60, lambda _number: 0.02), begin_ms=0))
+
+    assert steps[-1].phase.value == "succeeded"
+    assert {step.stage for step in steps} == {0, 1}
+
+
+def test_canaries_that_always_were_peculiar_would_have_been_blamed():
+    canaries = {int(device[1:]) for device in foresee(PLAN, devices(20), None)[0].devices}
+
+    steps = list(
+        rehearse(PLAN, devices(20), None, week(20, 60, lambda number: 0.2 if number in canaries else 0.02), begin_ms=0)
+    )
+
+    assert "rolled_back" in {step.phase.value for step in steps}
+
+
+def test_without_history_nothing_is_said():
+    assert list(rehearse(PLAN, devices(20), None, [], begin_ms=0)) == []

@@ -76,6 +76,8 @@ def run_(
 ) -> None:
     """Sense, decide, summarise and obey, until SIGINT or SIGTERM."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    # One line a request to the registry is more than anyone wants to read.
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
     if sync_interval is not None:
         config = replace(config, sync_interval_s=sync_interval)
     opened = open_source(config.source, os.environ)

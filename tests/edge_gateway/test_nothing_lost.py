@@ -3,6 +3,7 @@
 import contextlib
 import json
 import random
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
+from driftline.stack import Stack
 from schemas import feeds
 from schemas.cluster import Cluster
 from schemas.topics import create_missing
@@ -71,9 +73,19 @@ def test_nothing_is_lost_in_minutes_of_killing(tmp_path, foundry, stack, cluster
     check(*account_after(180, tmp_path, foundry, stack, cluster, rng=random.Random(seed), broker_kills=4))
 
 
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory):
+    """A stack of its own, where nobody else asks for the port while its broker is dead."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with Stack.start(data=tmp_path_factory.mktemp("stack"), port=port) as made:
+        yield made
+
+
 @pytest.fixture
-def cluster(bootstrap, registry_url, prefix):
-    made = Cluster(bootstrap=bootstrap, registry_url=registry_url, prefix=prefix)
+def cluster(stack, prefix):
+    made = Cluster(bootstrap=stack.endpoints.bootstrap, registry_url=stack.endpoints.registry_url, prefix=prefix)
     create_missing(made)
     return made
 

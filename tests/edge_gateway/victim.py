@@ -17,6 +17,7 @@ SPEED = 100.0
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
     folder, duration_s, cluster = Path(sys.argv[1]), float(sys.argv[2]), Cluster(**json.loads(sys.argv[3]))
     born = folder / "born"
     if not born.exists():

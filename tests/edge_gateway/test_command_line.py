@@ -1,0 +1,160 @@
+"""`driftline gateway` and `driftline simulate`, as somebody at the device types them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from trust import write_keyring
+
+DRIFTLINE = Path(sys.executable).with_name("driftline")
+
+
+class Shell:
+    def __init__(self, folder, foundry):
+        self.folder = folder
+        write_keyring(folder / "keyring.json", foundry.keyring)
+        (folder / "driftline.toml").write_text(
+            'bootstrap = "127.0.0.1:9"\nregistry = "http://127.0.0.1:9"\n'
+            f'[gateway]\ndevice_id = "press-7"\ndata = "{folder}/data"\nkeyring = "{folder}/keyring.json"\n'
+            "[gateway.windows]\nlength_s = 5.0\nlateness_s = 0.0\n"
+            "[gateway.watch]\nbake_s = 0.1\nbake_windows = 1\nbake_decisions = 3\n"
+            "[gateway.source]\nspeed = 60.0\n[gateway.updates]\nreserve_bytes = 0\n"
+        )
+
+    def __call__(self, *words, **options):
+        return subprocess.run(
+            [DRIFTLINE, *words], cwd=self.folder, env=self.env, capture_output=True, text=True, timeout=60, **options
+        )
+
+    def start(self, *words):
+        return subprocess.Popen(
+            [DRIFTLINE, *words],
+            cwd=self.folder,
+            env=self.env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    @property
+    def env(self):
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("DRIFTLINE_")}
+        return clean | {"DRIFTLINE_DATA": str(self.folder / "stack")}
+
+
+@pytest.fixture
+def shell(tmp_path, foundry):
+    return Shell(tmp_path, foundry)
+
+
+def wait_for(condition, timeout_s=20.0):
+    deadline_s = time.monotonic() + timeout_s
+    while not (found := condition()):
+        assert time.monotonic() < deadline_s
+        time.sleep(0.2)
+    return found
+
+
+def test_a_day_at_the_device(shell, foundry):
+    bundle = foundry.bundle("1")
+    other = foundry.bundle("2", threshold=6.5)
+
+    applied = shell("gateway", "apply", str(bundle.path))
+    running = shell.start("gateway", "run", "--offline")
+    wait_for(lambda: "stable" in shell("gateway", "slots").stdout)
+    second = shell("gateway", "apply", str(other.path))
+    wait_for(lambda: shell("gateway", "slots").stdout.count("stable") == 2)
+    back = shell("gateway", "rollback")
+    again = shell("gateway", "run", "--offline", "--duration", "1")
+    safe = shell("gateway", "safe-mode", "on")
+    slots = json.loads(wait_for(lambda: shell("gateway", "slots", "--json").stdout))
+    running.send_signal(signal.SIGTERM)
+    out, err = running.communicate(timeout=20)
+
+    assert applied.stdout == "the gateway does not run; it does so at its next start\n"
+    assert second.stdout == "demo/2 is being installed\n"
+    assert back.stdout == "back to demo/1\n"
+    assert again.returncode == 1
+    assert "another gateway runs in" in again.stderr
+    assert safe.stdout == "safe mode is on\n"
+    assert slots["safe_mode"] == "operator"
+    assert running.returncode == 0, err
+    assert out.endswith("lost: 0\n")
+    assert "waiting 0," not in out
+    assert "telemetry.feature-stats" in shell("gateway", "spool").stdout
+    assert json.loads(shell("gateway", "spool", "--json").stdout)["dropped"] == 0
+
+
+def test_a_bundle_is_verified_without_being_installed(shell, foundry):
+    good = shell("gateway", "verify", str(foundry.bundle("1").path))
+    strange = shell("gateway", "verify", str(foundry.bundle("1", signer=foundry.stranger).path))
+    none = shell("gateway", "verify", "nothing.bundle")
+
+    assert (good.returncode, strange.returncode, none.returncode) == (0, 1, 1)
+    assert good.stdout.startswith("demo/1 (")
+    assert "lacks 1 valid signature(s)" in strange.stderr
+    assert none.stderr.startswith("error: nothing.bundle: No such file")
+
+
+def test_there_is_nothing_to_go_back_to(shell):
+    found = shell("gateway", "rollback")
+
+    assert found.returncode == 1
+    assert found.stderr.startswith("error: there is nothing to go back to: no model serves")
+    assert "hint: `driftline gateway slots`" in found.stderr
+
+
+def test_the_doctor_says_what_is_wrong_and_what_to_do(shell):
+    found = shell("gateway", "doctor")
+
+    assert found.returncode == 1
+    assert "ok   keys" in found.stdout
+    assert "BAD  broker     127.0.0.1:9 does not answer" in found.stdout
+    assert "hint: the gateway buffers meanwhile" in found.stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('speed = "fast"', "gateway.source.speed is 'fast', wanted a number"),
+        ('kind = "carrier pigeon"', "source.kind is 'carrier pigeon'"),
+        ("sped = 1", "unknown setting 'gateway.source.sped'"),
+        ('pipeline = "machine/9"', "unknown pipeline 'machine/9'; known: machine/1"),
+        ('kind = "replay"', "source.path is None; wanted: a CSV or Parquet file"),
+    ],
+)
+def test_a_bad_setting_stops_at_once_and_is_named(shell, line, said):
+    file = shell.folder / "driftline.toml"
+    text = file.read_text().replace("speed = 60.0", line)
+    file.write_text(text)
+
+    found = shell("gateway", "run", "--offline", "--duration", "1")
+
+    assert found.returncode == 1
+    assert said in found.stderr
+
+
+def test_without_keys_nothing_starts(shell):
+    (shell.folder / "keyring.json").unlink()
+
+    found = shell("gateway", "run", "--offline", "--duration", "1")
+
+    assert found.returncode == 1
+    assert "without pinned keys nothing is trusted" in found.stderr
+
+
+def test_simulated_data_carry_their_labels(shell):
+    made = shell("simulate", "data", "--samples", "3000", "-o", "a.csv")
+    wrong = shell("simulate", "data", "-o", "a.xls")
+
+    assert made.returncode == 0, made.stderr
+    lines = (shell.folder / "a.csv").read_text().splitlines()
+    assert lines[0] == "at_ms,stream,temperature,vibration,pressure,current,label"
+    assert {line.rpartition(",")[2] for line in lines[1:]} > {"", "sudden_drift"}
+    assert "ends in '.xls'; wanted: .parquet or .csv" in wrong.stderr

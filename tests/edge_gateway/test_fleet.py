@@ -1,0 +1,64 @@
+"""Many gateways in one process over real Kafka."""
+
+import time
+
+import pytest
+from confluent_kafka import Producer
+
+from edge_gateway import GatewayConfig, WatchConfig, WindowConfig
+from edge_gateway.config import UpdateConfig
+from edge_gateway.fleet import PlayedFleet, members
+from schemas import feeds
+from schemas.cluster import Cluster
+from schemas.topics import create_missing
+from schemas.wire import Contract
+
+
+@pytest.fixture
+def cluster(bootstrap, registry_url, prefix):
+    made = Cluster(bootstrap=bootstrap, registry_url=registry_url, prefix=prefix)
+    create_missing(made)
+    return made
+
+
+def test_each_of_many_obeys_its_own_command_and_loses_nothing(tmp_path, foundry, cluster):
+    devices = members(12, ["machine"])
+    made, contract = foundry.bundle("1"), Contract.connect(cluster)
+    producer = Producer({**cluster.client_settings(), "partitioner": "murmur2_random"})
+    for member in devices[:11]:
+        command = foundry.command(made, 1, device_id=member.device_id)
+        key, value = contract.encode("rollouts.commands", command)
+        producer.produce(cluster.named("rollouts.commands"), key=key, value=value)
+    producer.flush(10)
+    base = GatewayConfig(
+        device_id="x",
+        data=tmp_path,
+        keyring=tmp_path / "keyring.json",
+        windows=WindowConfig(length_s=10.0, lateness_s=0.0),
+        watch=WatchConfig(bake_s=0.5, bake_windows=1, bake_decisions=5),
+        updates=UpdateConfig(reserve_bytes=0),
+    )
+    clock = lambda: time.time_ns() // 1_000_000  # noqa: E731
+
+    with PlayedFleet(cluster, devices, tmp_path, foundry.keyring, base=base, now_ms=clock) as fleet:
+        deadline_s = time.monotonic() + 60
+        while sum(bool(each.slots.installation.active) for each in fleet.gateways.values()) < 11:
+            assert time.monotonic() < deadline_s
+            fleet.run(0.5)
+        fleet.run(3)
+        numbered = {device_id: each.spool.kept("said") for device_id, each in fleet.gateways.items()}
+
+    found = {}
+    with feeds.follow(cluster, "telemetry.feature-stats", from_ms=0) as feed:
+        quiet_s = time.monotonic()
+        while time.monotonic() - quiet_s < 3:
+            for event in feed.poll(0.5):
+                if not isinstance(event, feeds.Changed):
+                    continue
+                quiet_s = time.monotonic()
+                found.setdefault(event.value.device_id, []).append(event.value.seq)
+    assert (fleet.summary.waiting, fleet.summary.lost) == (0, 0)
+    assert set(found) == {member.device_id for member in devices[:11]}
+    for seqs in found.values():
+        assert sorted(set(seqs)) == list(range(max(seqs) + 1))
+    assert numbered[devices[11].device_id] in (b"0", None)

@@ -6,6 +6,7 @@ from typing import Any
 
 from schemas.dead_letter import DeadLetter
 from schemas.drift_alert import DriftAlert
+from schemas.drift_checkpoint import DriftCheckpoint
 from schemas.drift_scores import CohortPane, DriftScores
 from schemas.errors import DriftlineError
 from schemas.feature_stats import FeatureStats
@@ -112,7 +113,16 @@ _BY_DEVICE = 12
 _FEW = 3
 
 
-def _log(name: str, record: type[Any], key: str, days: int | None, writer: str, about: str, partitions: int) -> Topic:
+def _log(
+    name: str,
+    record: type[Any],
+    key: str,
+    days: int | None,
+    writer: str,
+    about: str,
+    partitions: int,
+    placement: Placement = Placement.KEY,
+) -> Topic:
     return Topic(
         name=name,
         record=record,
@@ -122,6 +132,7 @@ def _log(name: str, record: type[Any], key: str, days: int | None, writer: str, 
         retention_ms=None if days is None else days * DAY_MS,
         writer=writer,
         about=about,
+        placement=placement,
     )
 
 
@@ -150,7 +161,7 @@ def _state(
 # fmt: off
 _TOPICS = (
     _log("telemetry.feature-stats", FeatureStats, "device_id", 7, "gateways", "What devices see, window by window.", _BY_DEVICE),
-    _log("telemetry.feature-rollups", FeatureStats, "device_id/window_start_ms/arrival_hour_ms", 60, "drift worker", "The same, merged by the hour.", _BY_DEVICE),
+    _log("telemetry.feature-rollups", FeatureStats, "device_id/window_start_ms/arrival_hour_ms", 60, "drift worker", "The same, merged by the hour.", _BY_DEVICE, Placement.SOURCE),
     _log("telemetry.model-health", ModelHealth, "device_id", 7, "gateways", "How models fare on devices.", _BY_DEVICE),
     _log("telemetry.samples", Sample, "device_id", 30, "gateways", "Single predictions, at a bounded rate.", _BY_DEVICE),
     _log("telemetry.labels", Label, "device_id", 90, "anyone entitled", "What predictions should have been.", _BY_DEVICE),
@@ -158,6 +169,7 @@ _TOPICS = (
     _state("models.baselines", Baseline, "baseline_id", "trainer", "What models were trained on.", _FEW),
     _state("models.releases", ModelRelease, "model/version", "trainer", "Models, and how far each may go.", _FEW),
     _log("drift.scores", DriftScores, "device_id", 7, "drift worker", "How far devices are from their reference.", _BY_DEVICE),
+    _state("drift.checkpoints", DriftCheckpoint, "partition/slot/part", "drift worker", "What a drift worker goes on from.", _BY_DEVICE, Placement.SOURCE),
     _log("drift.cohort-panes", CohortPane, "cohort", 1, "drift worker", "Shares of cohorts, to be summed.", _FEW),
     _state("drift.alerts", DriftAlert, "alert_id", "drift, health and cohort workers and the controller, each its own ids", "Alerts as they stand.", _BY_DEVICE, Placement.SOURCE),
     _state("drift.policies", Policy, "policy_id", "controller", "How drift is judged.", _FEW),

@@ -113,6 +113,8 @@ class Engine:
         self.rollups = Rollups(features=features, bins=bins)
         self.looks = Looks(features=features, bins=bins)
         self.arrival_hour = -1
+        # The latest arrival so far.
+        self.arrival_ms = 0
         self.arrays = {
             "sums": GrowingArray((len(COMPONENTS), features), np.float32),
             "run": GrowingArray((len(COMPONENTS), features), np.float32),
@@ -130,7 +132,9 @@ class Engine:
         # By row: the baseline that its evidence is against, its last boot.
         self.baseline_of: list[str] = []
         self.boot_of: list[str] = []
-        self._last_arrival_ms: list[int] = []
+        self.last_arrival_ms: list[int] = []
+        # Arrival of the first window of its present life: before that, rings hold nothing of it.
+        self.awake_since_ms: list[int] = []
         self.judging_of: list[Judging | None] = []
 
     @property
@@ -157,13 +161,23 @@ class Engine:
 
     def evict(self, now_ms: int) -> int:
         """Forget devices that have been silent for longer than the rings reach; returns how many."""
-        last = self._last_arrival_ms
+        last = self.last_arrival_ms
         silent = [device for device, row in self.roster.row_of.items() if now_ms - last[row] > self.reach_ms]
         for device in silent:
             row = self.roster.leave(device)
             self.seen.forget(device)
             self._forget(np.array([row]))
         return len(silent)
+
+    def reserve(self, rows: int) -> None:
+        """Have room for so many devices."""
+        for arrays in self._all_arrays():
+            for array in arrays.values():
+                array.reserve(rows)
+
+    def is_awake(self, row: int) -> bool:
+        """Say whether the row's fast ring would survive if its device came now."""
+        return self.arrival_ms - self.last_arrival_ms[row] <= self.fast_reach_ms
 
     def _rounds(self, windows: Windows, first: int, end: int, tally: Tally) -> Iterator[Ints]:
         """Yield places such that each device comes once a round, in its own order, and repeats never."""
@@ -174,14 +188,16 @@ class Engine:
         for place in range(first, end):
             device = windows.device_id[place]
             row = self.roster.row_of.get(device)
+            self.arrival_ms = max(self.arrival_ms, arrivals[place])
             if row is None:
                 row = self._enter(device)
-            elif arrivals[place] - self._last_arrival_ms[row] > self.fast_reach_ms:
+                self.awake_since_ms[row] = arrivals[place]
+            elif arrivals[place] - self.last_arrival_ms[row] > self.fast_reach_ms:
                 # What came before the silence is done with before the device starts anew.
                 yield from _as_arrays(rounds)
                 rounds, turn = [], {}
-                self._wake(device, row, arrivals[place] - self._last_arrival_ms[row])
-            self._last_arrival_ms[row] = max(arrivals[place], self._last_arrival_ms[row])
+                self._wake(device, row, arrivals[place])
+            self.last_arrival_ms[row] = max(arrivals[place], self.last_arrival_ms[row])
             if not self.seen.admit(device, windows.boot_id[place], seqs[place]):
                 tally.repeated += 1
                 continue
@@ -192,12 +208,13 @@ class Engine:
             rounds[mine].append(place)
         yield from _as_arrays(rounds)
 
-    def _wake(self, device: str, row: int, silence_ms: int) -> None:
+    def _wake(self, device: str, row: int, arrival_ms: int) -> None:
         """Let a device that was silent for too long start anew."""
         at = np.array([row], np.intp)
-        if silence_ms > self.reach_ms:
+        if arrival_ms - self.last_arrival_ms[row] > self.reach_ms:
             self.seen.forget(device)
             self._forget(at)
+            self.awake_since_ms[row] = arrival_ms
             return
         newest = self.fast.newest(at)
         self.arrays["fast_floor"].rows[at] = newest + 1
@@ -206,14 +223,13 @@ class Engine:
     def _enter(self, device: str) -> int:
         row = self.roster.enter(device)
         if row == len(self.baseline_of):
-            self._last_arrival_ms.append(0)
+            self.last_arrival_ms.append(0)
+            self.awake_since_ms.append(0)
             self.baseline_of.append("")
             self.boot_of.append("")
             self.judging_of.append(None)
-            for arrays in self._all_arrays():
-                for array in arrays.values():
-                    array.reserve(row + 1)
-        self._last_arrival_ms[row] = 0
+            self.reserve(row + 1)
+        self.last_arrival_ms[row] = self.awake_since_ms[row] = 0
         return row
 
     def _forget(self, rows: Rows) -> None:

@@ -56,15 +56,15 @@ class Component:
 
 
 COMPONENTS = (
-    Component(Kind.MEAN_UP, 3.4, 0.25),
-    Component(Kind.MEAN_DOWN, 3.4, 0.25),
+    Component(Kind.MEAN_UP, 3.4, 0.28),
+    Component(Kind.MEAN_DOWN, 3.4, 0.28),
     Component(Kind.MEAN_UP, 1.2, 0.07),
     Component(Kind.MEAN_DOWN, 1.2, 0.07),
-    Component(Kind.SPREAD_UP, 3.0, 0.05),
-    Component(Kind.SPREAD_DOWN, 3.0, 0.05),
+    Component(Kind.SPREAD_UP, 3.0, 0.03),
+    Component(Kind.SPREAD_DOWN, 3.0, 0.03),
     Component(Kind.SPREAD_UP, 1.2, 0.03),
     Component(Kind.SPREAD_DOWN, 1.2, 0.03),
-    Component(Kind.SHAPE, 2.5, 0.08),
+    Component(Kind.SHAPE, 2.5, 0.06),
     Component(Kind.MISSING, 2.5, 0.06),
     Component(Kind.OUT_OF_RANGE, 2.5, 0.03),
     Component(Kind.UNSEEN, 2.5, 0.03),
@@ -81,7 +81,7 @@ _DIRECTED = sum(one.kind <= Kind.SPREAD_DOWN for one in COMPONENTS)
 # Level above the one needed at which sums stop rising, so that an end of the drift is soon seen.
 _HEADROOM = 3.0
 # Standard errors that a reference is taken to be off by.
-_OFF_BY = 1.5
+_OFF_BY = 1.0
 # An effect that is infinite (a dead sensor's log variance ratio) must not spoil a run's mean.
 _LARGEST_EFFECT = 30.0
 
@@ -195,7 +195,7 @@ def _tempered(z: Floats, pair: Pair) -> tuple[Floats, Floats]:
     """
     reference = pair.reference
     off = _OFF_BY * np.sqrt(pair.live.usable / np.maximum(reference.usable, 1))
-    certain = 1 + 1 / np.sqrt(2 * reference.trials)
+    certain = 1 + 0.5 / np.sqrt(2 * reference.trials)
     return _floats((z - off) / certain), _floats((-z - off) / certain)
 
 

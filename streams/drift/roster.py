@@ -9,7 +9,7 @@ class Roster:
     def __init__(self) -> None:
         self.row_of: dict[str, int] = {}
         self.names: list[str] = []
-        self._free: list[int] = []
+        self.free: list[int] = []
 
     def __len__(self) -> int:
         return len(self.row_of)
@@ -21,8 +21,8 @@ class Roster:
 
     def enter(self, device_id: str) -> int:
         """Give a device that has none a row."""
-        if self._free:
-            row = self._free.pop()
+        if self.free:
+            row = self.free.pop()
             self.names[row] = device_id
         else:
             row = len(self.names)
@@ -34,5 +34,11 @@ class Roster:
         """Take a device's row away, and return it."""
         row = self.row_of.pop(device_id)
         self.names[row] = ""
-        self._free.append(row)
+        self.free.append(row)
         return row
+
+    def thaw(self, names: list[str], free: list[int]) -> None:
+        """Be as it was when `names` and `free` were read."""
+        self.names, self.free = list(names), list(free)
+        gone = set(free)
+        self.row_of = {name: row for row, name in enumerate(names) if row not in gone}

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,11 @@ from schemas.operators import AuditEntry
 from schemas.wire import Contract
 from streams.drift.desk import SOURCE, Opened, open_run
 from streams.drift.known import Known
-from streams.drift.partition import Outcome, Partition
+from streams.drift.metrics import Metrics
+from streams.drift.partition import Outcome
 from streams.drift.policy import Rules
+from streams.drift.restoring import ROLLUPS, Held, Restorer
+from streams.drift.vault import TOPIC as CHECKPOINTS
 from streams.kafka import BatchProducer, Outgoing, Run, accepted_runs, bulk_topic, make_app
 
 __all__ = ["DriftService", "DriftSettings", "make_drift_app"]
@@ -28,7 +31,7 @@ log = logging.getLogger(__name__)
 WHO = "drift worker"
 GROUP = "driftline-drift"
 # Topics whose schemas must be known before the first run is worked on.
-_WRITTEN = ("drift.scores", "drift.alerts", "telemetry.feature-rollups", "audit.log", "dead-letters")
+_WRITTEN = ("drift.scores", "drift.alerts", ROLLUPS, CHECKPOINTS, "audit.log", "dead-letters")
 _ASK_AGAIN_S = 0.1
 
 
@@ -41,6 +44,7 @@ class DriftSettings:
     policy_revision: int = 0
     # How long a run waits for a grid or a baseline that is not known yet.
     wait_for_baseline_s: float = 30.0
+    checkpoint_every_s: float = 60.0
     instance_id: str = ""
     max_run_records: int = 2000
     cache_dir: Path | None = None
@@ -76,7 +80,8 @@ class DriftService:
 
     def __init__(self, cluster: Cluster, settings: DriftSettings) -> None:
         self.cluster, self.settings = cluster, settings
-        self.partitions: dict[int, Partition] = {}
+        self.held: dict[int, Held] = {}
+        self.metrics = Metrics()
         self._producer = BatchProducer(cluster.bootstrap, settings=dict(cluster.security))
         self._labels: Mapping[str, Mapping[str, str]] = {}
         self._waited_for: set[str] = set()
@@ -90,10 +95,22 @@ class DriftService:
 
     async def work(self, run: Run) -> None:
         """Judge a run and publish what came of it; returns when Kafka has all of it."""
-        if not run.follows:
-            self.partitions[run.partition] = await asyncio.to_thread(self._restored, run)
+        held = self.held.get(run.partition)
+        if held is None or held.next_offset < run.start:
+            held = self.held[run.partition] = await asyncio.to_thread(self._restored, run)
+        fresh = _from(run, held.next_offset)
+        if fresh.offsets:
+            await self._judge(fresh, held)
+        held.next_offset = max(run.end, held.next_offset)
+        if time.monotonic() - held.kept_s >= self.settings.checkpoint_every_s:
+            await self._keep(run, held)
+
+    async def _judge(self, run: Run, held: Held) -> None:
         opened = await self._opened(run)
-        outcome = await asyncio.to_thread(self.partitions[run.partition].work, opened.stretches)
+        started_s = time.monotonic()
+        outcome = await asyncio.to_thread(held.partition.work, opened.stretches)
+        self.metrics.judged(outcome, seconds=time.monotonic() - started_s)
+        self.metrics.read(run.partition, len(run), len(opened.dead))
         # Scores before alerts: whoever opens an alert finds its evidence already there.
         await self._producer.deliver(await asyncio.to_thread(self._evidence, run, opened, outcome))
         await self._producer.deliver(await asyncio.to_thread(self._told, run, outcome.alerts))
@@ -115,6 +132,13 @@ class DriftService:
                 return opened
             await asyncio.sleep(_ASK_AGAIN_S)
 
+    async def _keep(self, run: Run, held: Held) -> None:
+        """Write a checkpoint, and forget devices that are long silent."""
+        self.metrics.evicted(held.partition.evict(max(run.timestamps_ms, default=0)))
+        parts = await asyncio.to_thread(held.in_parts, run.partition, at_ms=_now_ms())
+        await self._producer.deliver([self._outgoing(CHECKPOINTS, part, partition=run.partition) for part in parts])
+        held.kept_s = time.monotonic()
+
     def _open(self) -> None:
         cluster, cache = self.cluster, self.settings.cache_dir
         contract = Contract.connect(cluster, cache_dir=cache)
@@ -131,15 +155,27 @@ class DriftService:
         assert self._known is not None  # noqa: S101
         return open_run(self._contract, run, self._known, self.settings.rules, self._labels, now_ms=_now_ms())
 
-    def _restored(self, run: Run) -> Partition:
-        log.info("partition taken up: partition=%d offset=%d", run.partition, run.start)
+    def _restored(self, run: Run) -> Held:
+        assert self._known is not None  # noqa: S101
         settings = self.settings
-        return Partition(settings.rules, policy_id=settings.policy_id, policy_revision=settings.policy_revision)
+        started_s = time.monotonic()
+        restorer = Restorer(
+            cluster=self.cluster, rules=settings.rules, policy_id=settings.policy_id,
+            policy_revision=settings.policy_revision, known=self._known, open_run=self._open_run,
+        )  # fmt: skip
+        held = restorer.restored(run.partition, run.start)
+        seconds = time.monotonic() - started_s
+        self.metrics.restored(seconds)
+        log.info(
+            "partition taken up: partition=%d offset=%d folded=%d seconds=%.1f",
+            run.partition, run.start, restorer.folded, seconds,
+        )  # fmt: skip
+        return held
 
     def _evidence(self, run: Run, opened: Opened, outcome: Outcome) -> list[Outgoing]:
         return [
             *(self._outgoing("drift.scores", record) for record in outcome.scores),
-            *(self._outgoing("telemetry.feature-rollups", record) for record in outcome.rollups),
+            *(self._outgoing(ROLLUPS, record, partition=run.partition) for record in outcome.rollups),
             *(self._outgoing("dead-letters", record) for record in opened.dead),
         ]
 
@@ -154,6 +190,21 @@ class DriftService:
         assert self._contract is not None  # noqa: S101
         key, value = self._contract.encode(topic, record)
         return Outgoing(self.cluster.named(topic), key, value, partition=partition)
+
+
+def _from(run: Run, offset: int) -> Run:
+    """Leave out what a state that is ahead of the group's commits has already in it."""
+    behind = sum(one < offset for one in run.offsets)
+    if not behind:
+        return run
+    return replace(
+        run,
+        offsets=run.offsets[behind:],
+        timestamps_ms=run.timestamps_ms[behind:],
+        keys=run.keys[behind:],
+        values=run.values[behind:],
+        headers=run.headers[behind:],
+    )
 
 
 def _audited(alert: DriftAlert) -> AuditEntry:

@@ -4,7 +4,7 @@ import asyncio
 import time
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 from drift_fleet import MINUTE_MS, Fleet
 
 from schemas import feeds
@@ -13,7 +13,12 @@ from schemas.drift_alert import AlertState
 from schemas.drift_scores import Verdict
 from schemas.topics import create_missing
 from schemas.wire import Contract
-from streams.drift.service import DriftSettings, make_drift_app
+from streams.drift.desk import SOURCE, open_run
+from streams.drift.known import Known
+from streams.drift.partition import Outcome, Partition
+from streams.drift.policy import read_policy
+from streams.drift.replay import replayed
+from streams.drift.service import GROUP, DriftSettings, make_drift_app
 
 
 @pytest.fixture
@@ -120,6 +125,94 @@ async def test_windows_wait_for_a_baseline_that_comes_late(cluster, publish):
         scores = await asyncio.to_thread(found_on, cluster, "drift.scores", lambda found: found)
 
     assert scores[0].baseline_id == fleet.baseline.baseline_id
+
+
+async def test_after_a_crash_all_goes_on_as_if_there_had_been_none(cluster, publish):
+    """What two workers published, the second of which took up where the first was lost, is what one would have."""
+    fleet, start_ms = Fleet(), lately(60)
+    publish("models.grids", [fleet.grid])
+    publish("models.baselines", [fleet.baseline])
+    shifted = {"d-1": 0.5}
+    log = [
+        fleet.window(
+            device, minute, values=fleet.readings(shift=shifted.get(device, 0) * (minute > 25)), start_ms=start_ms
+        )
+        for minute in range(60)
+        for device in ("d-1", "d-2", "d-3")
+    ]
+    often = DriftSettings(checkpoint_every_s=0, max_run_records=7, rules=read_policy("[reporting]\ncomplete_every = 5"))
+    ends = {}
+
+    for first, last in ((0, 50), (50, 85), (85, len(log))):
+        publish("telemetry.feature-stats", log[first:last])
+        async with running(make_drift_app(cluster, often)):
+            ends[last] = await asyncio.to_thread(committed, cluster, last)
+        if first == 0:
+            # This worker's last commit is lost, as when it is killed after it has published.
+            await asyncio.to_thread(forget_commits, cluster, ends[last])
+
+    expected = await asyncio.to_thread(unharmed, cluster, fleet, often.rules)
+    scores = await asyncio.to_thread(
+        found_on, cluster, "drift.scores", lambda found: len(found) >= len(expected.scores)
+    )
+    alerts = await asyncio.to_thread(
+        found_on, cluster, "drift.alerts", lambda found: len(found) >= len(expected.alerts)
+    )
+    assert expected.alerts
+    assert by_window(scores) == by_window(expected.scores)
+    assert {one.alert_id: one for one in alerts} == {one.alert_id: one for one in expected.alerts}
+
+
+def committed(cluster, count, *, within_s=40.0):
+    """Wait until the group has committed so many records; the offsets."""
+    deadline = time.monotonic() + within_s
+    consumer = group_of(cluster)
+    places = [TopicPartition(cluster.named("telemetry.feature-stats"), number) for number in range(12)]
+    found = []
+    while sum(max(place.offset, 0) for place in found) < count:
+        assert time.monotonic() < deadline, found
+        time.sleep(0.2)
+        found = consumer.committed(places, timeout=10)
+    consumer.close()
+    return found
+
+
+def forget_commits(cluster, places):
+    consumer = group_of(cluster)
+    back = [TopicPartition(one.topic, one.partition, max(one.offset - 3, 0)) for one in places if one.offset > 0]
+    consumer.commit(offsets=back, asynchronous=False)
+    consumer.close()
+
+
+def group_of(cluster):
+    return Consumer(
+        {"bootstrap.servers": cluster.bootstrap, "group.id": cluster.named(GROUP), "enable.auto.commit": False}
+    )
+
+
+def unharmed(cluster, fleet, rules):
+    """What one worker makes of the log that the broker has, undisturbed."""
+    contract = Contract.connect(cluster)
+    known = Known({fleet.grid.grid_id: fleet.grid}, {fleet.baseline.baseline_id: fleet.baseline})
+    whole = Outcome()
+    for number in range(12):
+        partition = Partition(rules)
+        for run in replayed(cluster, SOURCE, number, 0, end_of(cluster, number)):
+            outcome = partition.work(open_run(contract, run, known, rules, {}, now_ms=0).stretches)
+            whole.scores += outcome.scores
+            whole.alerts += outcome.alerts
+    return whole
+
+
+def end_of(cluster, number):
+    consumer = group_of(cluster)
+    _, end = consumer.get_watermark_offsets(TopicPartition(cluster.named(SOURCE), number), timeout=10)
+    consumer.close()
+    return end
+
+
+def by_window(scores):
+    return {(one.device_id, one.boot_id, one.seq, one.horizon_ms): one for one in scores}
 
 
 class running:  # noqa: N801  (it reads as a sentence)

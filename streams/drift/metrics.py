@@ -1,0 +1,77 @@
+"""What the drift worker tells Prometheus."""
+
+from collections import Counter as Tallied
+
+import numpy as np
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+
+from schemas.drift_alert import AlertState
+from streams.drift.partition import Outcome
+
+__all__ = ["Metrics"]
+
+_LIVE = (AlertState.FIRING, AlertState.ACKNOWLEDGED)
+
+
+class Metrics:
+    """One worker's figures; a registry of its own where several workers share a process."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        registry = registry or _fresh_or_shared()
+        self.score = Gauge(
+            "data_drift_score", "Highest PSI of a feature in the last run.", ["feature"], registry=registry
+        )
+        self.features = Gauge("features_with_drift", "Features with a live alert, over all devices.", registry=registry)
+        self.detected = Gauge("drift_detected", "1 while any alert is live.", registry=registry)
+        self.duration = Histogram("drift_detection_duration_seconds", "Time to judge a run.", registry=registry)
+        self.windows = Counter(
+            "driftline_drift_windows", "Windows, by what became of them.", ["outcome"], registry=registry
+        )
+        self.batch = Histogram(
+            "driftline_drift_run_records", "Records in a run.", registry=registry, buckets=(1, 10, 100, 500, 1000, 2000)
+        )
+        self.records = Counter("driftline_drift_records", "Records read.", ["partition"], registry=registry)
+        self.scores = Counter("driftline_drift_scores", "Score records published.", registry=registry)
+        self.alerts = Counter("driftline_drift_alerts", "Alerts that began to fire.", ["severity"], registry=registry)
+        self.restore = Gauge("driftline_drift_restore_seconds", "Time that the last restore took.", registry=registry)
+        self._live: dict[str, str] = {}
+
+    def read(self, partition: int, records: int, dead: int) -> None:
+        self.records.labels(str(partition)).inc(records)
+        self.batch.observe(records)
+        self.windows.labels("bad").inc(dead)
+
+    def judged(self, outcome: Outcome, *, seconds: float) -> None:
+        self.duration.observe(seconds)
+        self.scores.inc(len(outcome.scores))
+        for name, count in vars(outcome.tally).items():
+            self.windows.labels(name).inc(count)
+        for one in outcome.judged:
+            highest = np.nan_to_num(one.scores["psi"], nan=0).max(axis=0)
+            for feature, value in zip(one.judging.against.features, highest.tolist(), strict=True):
+                self.score.labels(feature).set(value)
+        self._follow(outcome)
+
+    def restored(self, seconds: float) -> None:
+        self.restore.set(seconds)
+
+    def evicted(self, devices: int) -> None:
+        self.windows.labels("evicted").inc(devices)
+
+    def _follow(self, outcome: Outcome) -> None:
+        for alert in outcome.alerts:
+            if alert.state in _LIVE:
+                if alert.alert_id not in self._live:
+                    self.alerts.labels(alert.severity.value).inc()
+                self._live[alert.alert_id] = alert.feature
+            else:
+                self._live.pop(alert.alert_id, None)
+        features = Tallied(self._live.values())
+        self.features.set(len(features))
+        self.detected.set(1 if features else 0)
+
+
+def _fresh_or_shared() -> CollectorRegistry:
+    # A second worker in one process (as in tests) would find the names taken.
+    taken = "drift_detected" in getattr(REGISTRY, "_names_to_collectors", {})
+    return CollectorRegistry() if taken else REGISTRY

@@ -1,0 +1,110 @@
+"""Fill rings again, from what the log and the roll-ups still have."""
+
+import numpy as np
+
+from schemas.columns import GridShape, columns
+from schemas.feature_stats import FeatureStats
+from streams.drift.engine import Engine
+from streams.drift.ring import Ring
+from streams.drift.rollups import HOUR_MS
+from streams.drift.seen import Seen
+from streams.drift.windows import Ints, Summary, Windows
+
+__all__ = ["FastRefill", "first_offset", "refill_slow"]
+
+
+def first_offset(engine: Engine) -> int | None:
+    """Return the first offset whose window is in a fast ring that may still be asked for; None if there is none."""
+    ring = engine.fast
+    rows = np.array([row for device, row in engine.roster.row_of.items() if engine.is_awake(row)], np.intp)
+    if not len(rows):
+        return None
+    panes = ring.arrays["pane"].rows[rows]
+    oldest = np.maximum(ring.newest(rows) - ring.slots + 1, engine.arrays["fast_floor"].rows[rows])
+    held = panes - 1 >= oldest[:, np.newaxis]
+    held &= panes > 0
+    return int(ring.arrays["first_offset"].rows[rows][held].min()) if held.any() else None
+
+
+class FastRefill:
+    """Fills an engine's fast ring with windows from before its checkpoint, in the order of their offsets.
+
+    Repeats are told by what this refill has seen: a window from before the first offset is in no pane that is
+    still held, or the first offset would be an earlier one.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine, self._seen = engine, Seen()
+        self._newest = engine.fast.arrays["newest"].rows.copy()
+        engine.fast.arrays["newest"].rows[:] = 0
+
+    def add(self, windows: Windows) -> None:
+        engine, ring = self._engine, self._engine.fast
+        row_of = engine.roster.row_of
+        rounds: list[list[int]] = []
+        turn: dict[str, int] = {}
+        for place, device in enumerate(windows.device_id):
+            if device not in row_of or not self._seen.admit(device, windows.boot_id[place], int(windows.seq[place])):
+                continue
+            mine = turn[device] = turn.get(device, -1) + 1
+            if mine == len(rounds):
+                rounds.append([])
+            rounds[mine].append(place)
+        for one in rounds:
+            places = np.array(one, np.int64)
+            rows = np.array([row_of[windows.device_id[place]] for place in one], np.intp)
+            panes = ring.pane_of(windows.end_ms[places])
+            held = ring.holds(rows, panes)
+            if held.any():
+                ring.add(rows[held], panes[held], windows.summary(places[held]), windows.offset[places[held]])
+
+    def finish(self) -> None:
+        """Drop what the engine had dropped by then."""
+        engine = self._engine
+        rows = np.arange(engine.roster.reach)
+        engine.fast.arrays["newest"].rows[:] = self._newest
+        engine.fast.drop_up_to(rows, engine.arrays["fast_floor"].rows[rows] - 1)
+
+
+def refill_slow(engine: Engine, rollups: list[FeatureStats]) -> None:
+    """Fill an engine's slow rings with roll-ups in the order in which they were closed; repeats are left out."""
+    seen: set[tuple[str, int, int]] = set()
+    rounds: list[list[FeatureStats]] = []
+    turn: dict[str, int] = {}
+    for one in rollups:
+        key = (one.device_id, one.window_start_ms, one.arrival_hour_ms)
+        closed_by_then = one.arrival_hour_ms // HOUR_MS < engine.arrival_hour
+        if one.grid_id != engine.grid_id or not closed_by_then or key in seen:
+            continue
+        row = engine.roster.row_of.get(one.device_id)
+        if row is None or one.arrival_hour_ms + HOUR_MS < engine.awake_since_ms[row]:
+            continue
+        seen.add(key)
+        mine = turn[one.device_id] = turn.get(one.device_id, -1) + 1
+        if mine == len(rounds):
+            rounds.append([])
+        rounds[mine].append(one)
+    for alike in rounds:
+        rows = np.array([engine.roster.row_of[one.device_id] for one in alike], np.intp)
+        summary = _summary(alike, engine.shape)
+        ends_ms = np.array([one.window_end_ms for one in alike], np.int64)
+        for _, ring in engine.slow:
+            _add_held(ring, rows, ring.pane_of(ends_ms), summary)
+
+
+def _add_held(ring: Ring, rows: np.ndarray, panes: Ints, summary: Summary) -> None:
+    held = ring.holds(rows, panes)
+    if held.any():
+        ring.add(rows[held], panes[held], summary[held], panes[held])
+
+
+def _summary(rollups: list[FeatureStats], shape: GridShape) -> Summary:
+    opened = [columns(one, shape) for one in rollups]
+    return Summary(
+        samples=np.array([one.samples for one in rollups], np.int64),
+        counts=np.stack([one.counts.T for one in opened]),
+        missing=np.stack([one.missing for one in opened]),
+        out_of_range=np.stack([one.out_of_range for one in opened]),
+        mean=np.stack([one.mean for one in opened]),
+        m2=np.stack([one.m2 for one in opened]),
+    )

@@ -62,6 +62,22 @@ class _Thread(driver.AIOKafkaConsumerThread):
         consumer._auto_offset_reset = "none"
         return consumer
 
+    async def call_thread(self, fun: Any, *args: Any, **kwargs: Any) -> Any:
+        """Have `fun` called in the thread; raise `ConsumerStoppedError` if the thread ends first.
+
+        In a crash the thread ends before the services that wait for its answers, and Faust would wait for ever.
+        """
+        answer = asyncio.ensure_future(super().call_thread(fun, *args, **kwargs))
+        ended = asyncio.ensure_future(self._shutdown.wait())
+        try:
+            await asyncio.wait({answer, ended}, return_when=asyncio.FIRST_COMPLETED)
+            if answer.done():
+                return answer.result()
+            raise ConsumerStoppedError
+        finally:
+            ended.cancel()
+            answer.cancel()
+
     async def take(self, partitions: Collection[TP], timeout_s: float) -> Mapping[TP, Stretch | OutOfRange]:
         return await self.call_thread(self._take, partitions, timeout_s)  # type: ignore[no-any-return]
 
@@ -244,6 +260,13 @@ class BulkConsumer(driver.Consumer):
         """No longer wait for `message` before a rebalance or the end."""
         self._unacked_messages.discard(message)
         notify(self._waiting_for_ack)
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        try:
+            return await super()._commit(offsets)
+        except ConsumerStoppedError:
+            self.log.warning("too late to commit %s; what follows is read again", dict(offsets))
+            return False
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterable[TP]:  # type: ignore[override]
         return [tp for tp in self._chains if topics is None or tp in topics or tp.topic in topics]

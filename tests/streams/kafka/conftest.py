@@ -158,6 +158,13 @@ class Workers:
             time.sleep(0.05)
             self.log.refresh()
 
+    def wait_until_working(self, number: int, *, within_s: float) -> None:
+        """Wait until the worker that was started as the `number`-th, from 0, has done something."""
+        deadline = time.monotonic() + within_s
+        while not any(path.stat().st_size for path in self.folder.glob(f"{number}-*.work")):
+            assert time.monotonic() < deadline, self.words()[-4000:]
+            time.sleep(0.05)
+
     def words(self) -> str:
         """What the workers said."""
         return "\n".join(path.read_text(errors="replace") for path in sorted(self.folder.glob("*.err")))

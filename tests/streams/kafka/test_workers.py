@@ -104,7 +104,7 @@ def test_a_partition_taken_away_while_it_is_worked_on_is_finished_and_not_done_t
     group.wait_for(1_000, within_s=20)
 
     second = group.start()
-    group.wait_for(10_000, within_s=30)
+    group.wait_until_working(1, within_s=30)
     second.send_signal(signal.SIGTERM)
     group.wait_for(len(VALUES), within_s=30)
 

@@ -1,0 +1,353 @@
+"""What a gateway takes and gives: sample to decision, throughput, memory, start, spool, catch-up, API, a thousand at once.
+
+    python -m benchmarks.gateway [--only latency] [--minutes 5] [--gateways 1000]
+
+Models are trained by our own trainer on simulated fleets and served from signed bundles, as on a device. Readings are
+simulated; every stage is the one that ships. The network parts run on an embedded stack.
+"""
+
+import asyncio
+import contextlib
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import click
+import numpy as np
+from aiohttp import ClientSession
+from confluent_kafka import Producer
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks._gateway_bundles import Made, make_bundles
+from driftline.stack import Stack
+from edge_gateway import Gateway, GatewayConfig, SpoolConfig, UpdateConfig, WatchConfig, WindowConfig
+from edge_gateway.api import Api
+from edge_gateway.fleet import PlayedFleet, members
+from edge_gateway.installation import Accepted, BakePassed, Order
+from edge_gateway.spool import Lane, Spool
+from edge_gateway.uplink import KafkaLink, Uplink
+from schemas.catalogue import topic_named
+from schemas.cluster import Cluster
+from schemas.registry import Registry
+from schemas.topics import create_missing
+from schemas.wire import Contract
+from sensing import Sketch, feature_stats, make_grid, run_batch
+from sensing.simulator import Simulated
+from sensing.sources.base import Readings
+from trust import sign_record, write_keyring
+
+PARTS = ("latency", "footprint", "spool", "catch-up", "api", "fleet")
+FLEETS = ("machine", "vibration", "weather")
+ALGORITHMS = ("isolation_forest", "autoencoder")
+# Readings that make one vector.
+PER_VECTOR = {"machine": 1, "vibration": 256, "weather": 1}
+
+
+@click.command()
+@click.option("--only", type=click.Choice(PARTS), multiple=True)
+@click.option("--minutes", default=5.0, show_default=True, help="How long the fleet is played.")
+@click.option("--gateways", default=1000, show_default=True)
+@click.option("--samples", default=5000, show_default=True, help="Single samples for each latency.")
+def main(only: tuple[str, ...], minutes: float, gateways: int, samples: int) -> None:
+    """Measure the gateway."""
+    chosen = only or PARTS
+    with tempfile.TemporaryDirectory(prefix="driftline-bench-") as name:
+        folder = Path(name)
+        made = make_bundles(folder, FLEETS, ALGORITHMS)
+        if "latency" in chosen:
+            show("Sample to decision, spool included", latency(folder, made, samples))
+        if "footprint" in chosen:
+            show("Start and memory, one model", footprint(folder, made))
+        if "spool" in chosen:
+            show("Spool, each commit on disk", spool(folder))
+        if "api" in chosen:
+            show("POST /predict on loopback, one server process", api(folder, made))
+        if {"catch-up", "fleet"} & set(chosen):
+            with Stack.start() as stack:
+                cluster = Cluster(bootstrap=stack.endpoints.bootstrap, registry_url=stack.endpoints.registry_url)
+                create_missing(cluster)
+                if "catch-up" in chosen:
+                    show("24 h offline, a window a minute", catch_up(folder, cluster))
+                if "fleet" in chosen:
+                    show(f"{gateways} gateways in one process", fleet(folder, made, cluster, gateways, minutes))
+
+
+def show(title: str, rows: list[dict[str, str]]) -> None:
+    table = Table(title=title, title_justify="left", box=None)
+    for column in rows[0]:
+        table.add_column(column, justify="left" if column in ("what", "pipeline", "model") else "right")
+    for row in rows:
+        table.add_row(*row.values())
+    Console(width=140).print(table, "")
+
+
+@contextlib.contextmanager
+def serving(folder: Path, made: Made, config: GatewayConfig | None = None) -> Iterator[Gateway]:
+    """A gateway with a model that serves, its bake taken as passed."""
+    config = config or GatewayConfig(
+        device_id="bench", data=folder, keyring=folder / "k", updates=UpdateConfig(reserve_bytes=0)
+    )
+    with ThreadPoolExecutor(1) as executor:
+        gateway = Gateway(config, made.keyring, executor=executor, rng=Random(1), now_ms=0)
+        order = Order(
+            revision=1,
+            rollout_id="bench",
+            model_id=made.model_id,
+            sha256=made.sha256,
+            size=made.path.stat().st_size,
+            url=made.path.as_uri(),
+        )
+        gateway.happen(Accepted(order), 0)
+        while gateway.serving is None:
+            gateway.tick(0)
+            time.sleep(0.01)
+        gateway.happen(BakePassed(), 0)
+        gateway.tick(0)
+        yield gateway
+        gateway.stop(0)
+
+
+def latency(folder: Path, bundles: dict[tuple[str, str], Made], samples: int) -> list[dict[str, str]]:
+    rows = []
+    for (fleet_name, algorithm), made in bundles.items():
+        with serving(folder / f"latency-{fleet_name}-{algorithm}", made) as gateway:
+            sensor, per = Simulated(fleet_name, device=77), PER_VECTOR[fleet_name]
+            warm = sensor.take(2048)
+            gateway.take([Readings("s", warm.at_ms, warm.values)], 0)
+            times = []
+            for _ in range(samples if per == 1 else samples // 10):
+                reading = sensor.take(per)
+                begun = time.perf_counter()
+                gateway.take([Readings("s", reading.at_ms, reading.values)], 0)
+                times.append((time.perf_counter() - begun) * 1000)
+            many = sensor.take(20_000 if per == 1 else 256_000)
+            begun = time.perf_counter()
+            for start in range(0, len(many.at_ms), 256):
+                chosen = slice(start, start + 256)
+                gateway.take([Readings("s", many.at_ms[chosen], many.values[chosen])], 0)
+            rate = len(many.at_ms) / (time.perf_counter() - begun)
+        rows.append(
+            {
+                "pipeline": fleet_name,
+                "model": algorithm,
+                "readings a vector": str(per),
+                "p50 ms": f"{statistics.median(times):.3f}",
+                "p99 ms": f"{np.percentile(times, 99):.3f}",
+                "readings/s in batches of 256": f"{rate:,.0f}",
+            }
+        )
+    return rows
+
+
+def footprint(folder: Path, bundles: dict[tuple[str, str], Made]) -> list[dict[str, str]]:
+    rows = []
+    for (fleet_name, algorithm), made in bundles.items():
+        home = folder / f"footprint-{fleet_name}-{algorithm}"
+        with serving(home, made):
+            pass
+        write_keyring(home / "keyring.json", made.keyring)
+        command = [sys.executable, "-m", "benchmarks._gateway_start", str(home), fleet_name]
+        begun = time.perf_counter()
+        found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        rows.append(
+            {
+                "pipeline": fleet_name,
+                "model": algorithm,
+                "start to first decision s": f"{found['first_decision_at_s'] - begun:.2f}",
+                "resident MiB": f"{found['resident_bytes'] / 2**20:.0f}",
+                "with the network MiB": f"{found['online_bytes'] / 2**20:.0f}",
+            }
+        )
+    return rows
+
+
+def spool(folder: Path) -> list[dict[str, str]]:
+    rows = []
+    for together in (1, 10, 100):
+        opened = Spool(folder / f"spool-{together}.db", SpoolConfig(max_bytes=2**30), now_ms=0)
+        windows = _windows(together)
+        rounds = max(200 // together, 20)
+        begun = time.perf_counter()
+        for _ in range(rounds):
+            opened.write(
+                lambda write: (
+                    [write.put(Lane.WINDOWS, "telemetry.feature-stats", each, 0) for each in windows] and None
+                ),
+                now_ms=0,
+            )
+        rate = rounds * together / (time.perf_counter() - begun)
+        depth = opened.depth()
+        opened.close()
+        rows.append(
+            {
+                "what": f"{together} windows a commit",
+                "windows/s": f"{rate:,.0f}",
+                "samples/s at 60 a window": f"{rate * 60:,.0f}",
+                "bytes a window": f"{depth.bytes / depth.records:,.0f}",
+            }
+        )
+    return rows
+
+
+def catch_up(folder: Path, cluster: Cluster) -> list[dict[str, str]]:
+    sent_bytes = [0]
+    link = KafkaLink(
+        cluster,
+        Registry(cluster),
+        {
+            "statistics.interval.ms": 200,
+            "stats_cb": lambda text: sent_bytes.__setitem__(0, json.loads(text)["tx_bytes"]),
+        },
+    )
+    opened = Spool(folder / "catch-up.db", SpoolConfig(), now_ms=0)
+    windows = _windows(1440)
+    opened.write(
+        lambda write: [write.put(Lane.WINDOWS, "telemetry.feature-stats", each, 0) for each in windows] and None,
+        now_ms=0,
+    )
+    uplink = Uplink(opened, link, source="bench", rng=Random(1))
+    while not link.ready:
+        time.sleep(0.01)
+    time.sleep(0.5)
+    begun = time.perf_counter()
+    while not (uplink.idle and uplink.empty):
+        link.poll(0.005)
+        uplink.pump(time.time_ns() // 1_000_000)
+    took = time.perf_counter() - begun
+    link.poll(0.5)
+    opened.close()
+    link.close(1.0)
+    return [
+        {
+            "what": "1,440 windows of 32 features",
+            "seconds": f"{took:.2f}",
+            "bytes on the wire": f"{sent_bytes[0]:,}",
+            "bytes a window": f"{sent_bytes[0] / 1440:,.0f}",
+        }
+    ]
+
+
+def api(folder: Path, bundles: dict[tuple[str, str], Made]) -> list[dict[str, str]]:
+    rows = []
+    made = bundles["machine", "isolation_forest"]
+    with serving(folder / "api", made) as gateway:
+        server = Api(gateway, now_ms=lambda: 0, port=0)
+        server.start()
+        sensor = Simulated("machine", device=5).take(64)
+        vectors = gateway.take([Readings("s", sensor.at_ms, sensor.values)], 0)[0].matrix[32:]
+        for size in (1, 16):
+            body = json.dumps({"features": vectors[0].tolist() if size == 1 else vectors[:size].tolist()})
+            # The askers take processor time as well: this is a floor.
+            times, took = asyncio.run(_ask(server.port, body, requests=2_000, at_once=16))
+            rows.append(
+                {
+                    "what": f"{size} a request, 16 connections, asked from the same process",
+                    "requests/s": f"{len(times) / took:,.0f}",
+                    "predictions/s": f"{size * len(times) / took:,.0f}",
+                    "p99 ms": f"{np.percentile(times, 99) * 1000:.2f}",
+                }
+            )
+        server.stop()
+    return rows
+
+
+async def _ask(port: int, body: str, *, requests: int, at_once: int) -> tuple[list[float], float]:
+    times: list[float] = []
+
+    async def asker(session: ClientSession) -> None:
+        for _ in range(requests // at_once):
+            begun = time.perf_counter()
+            headers = {"Content-Type": "application/json"}
+            async with session.post(f"http://127.0.0.1:{port}/predict", data=body, headers=headers) as response:
+                assert response.status == 200
+                await response.read()
+            times.append(time.perf_counter() - begun)
+
+    async with ClientSession() as session:
+        begun = time.perf_counter()
+        await asyncio.gather(*[asker(session) for _ in range(at_once)])
+        return times, time.perf_counter() - begun
+
+
+def fleet(
+    folder: Path, bundles: dict[tuple[str, str], Made], cluster: Cluster, count: int, minutes: float
+) -> list[dict[str, str]]:
+    """One window a second each: 60 readings of a second, played sixty times as fast."""
+    devices = members(count, ["machine"])
+    made = bundles["machine", "isolation_forest"]
+    contract = Contract.connect(cluster)
+    producer = Producer({**cluster.client_settings(), "partitioner": "murmur2_random"})
+    for member in devices:
+        command = sign_record(replace(made.command, device_id=member.device_id), [made.controller])
+        key, value = contract.encode("rollouts.commands", command)
+        producer.produce(cluster.named(topic_named("rollouts.commands").name), key=key, value=value)
+    producer.flush(60)
+    base = GatewayConfig(
+        device_id="x",
+        data=folder / "fleet",
+        keyring=folder / "k",
+        windows=WindowConfig(length_s=60.0, lateness_s=0.0, checkpoint_s=60.0),
+        watch=WatchConfig(bake_s=5.0),
+        updates=UpdateConfig(reserve_bytes=0),
+    )
+    before = resource.getrusage(resource.RUSAGE_SELF)
+    begun = time.perf_counter()
+    with PlayedFleet(
+        cluster, devices, folder / "fleet", made.keyring, base=base, now_ms=lambda: time.time_ns() // 1_000_000
+    ) as played:
+        played.run(minutes * 60)
+        numbered = sum(1 for each in played.gateways.values() if each.slots.installation.active)
+    took = time.perf_counter() - begun
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return [
+        {
+            "what": f"{took:.0f} s",
+            "serving": str(numbered),
+            "readings decided": f"{played.summary.readings_decided:,}",
+            "records sent": f"{played.summary.sent:,}",
+            "waiting": str(played.summary.waiting),
+            "lost": str(played.summary.lost),
+            "cores": f"{cpu / took:.2f}",
+            "peak MiB": f"{after.ru_maxrss / 1024:,.0f}",
+        }
+    ]
+
+
+def _windows(count: int) -> list[object]:
+    """Windows of the 32 features of a weather station, 60 samples each."""
+    sensor = Simulated("weather")
+    readings = sensor.take(2_000)
+    vectors = run_batch(sensor.pipeline, readings.at_ms, readings.values)
+    grid = make_grid(sensor.pipeline, vectors.matrix)
+    made: list[object] = []
+    for seq in range(count):
+        sketch = Sketch(grid)
+        first = seq % 1_900
+        sketch.add(np.arange(60) * 1000, vectors.matrix[first : first + 60])
+        made.append(
+            feature_stats(
+                sketch.flush()[0],
+                device_id="bench-device",
+                model_id="weather/1",
+                pipeline=sensor.pipeline.id,
+                grid_id=grid.grid_id,
+                boot_id="0b5d2f0e-8f2f-4a3a-9a63-0f7f9f0c8f11",
+                seq=seq,
+            )
+        )
+    return made
+
+
+if __name__ == "__main__":
+    main()

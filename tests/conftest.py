@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from driftline.stack import Stack
+from driftline.stack import Stack, cache_folder
 from driftline.stack.compose import Compose, compose_file, engine_problem, missing_images, pull_problem
 from driftline.stack.containers import Containers
+from driftline.stack.ports import reserving
 from driftline.stack.registry import require_compatibility
 from driftline.stack.state import State, save
 from driftline.stack.watchdog import guard
@@ -80,7 +81,9 @@ def planned_containers() -> Iterator[tuple[Path, State]]:
     """Where the containers are noted down, and on which ports they will be."""
     with tempfile.TemporaryDirectory(prefix="driftline-") as folder:
         data = Path(folder).resolve()
-        state = Containers(data).plan(None, port=None)
+        cache = cache_folder(os.environ)
+        with reserving(cache / "ports") as reserve:
+            state = Containers(data, cache=cache, usual_ports=False).plan(None, port=None, reserve=reserve)
         os.environ.update(Compose(data, state.ports).environment)
         yield data, state
 

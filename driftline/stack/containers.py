@@ -1,12 +1,13 @@
 """Running the stack as containers."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from driftline.stack.compose import SERVICES, Compose, engine_problem
 from driftline.stack.errors import StackError
 from driftline.stack.layout import assign_ports, endpoints
+from driftline.stack.ports import reserving
 from driftline.stack.registry import require_compatibility
 from driftline.stack.state import State, save
 
@@ -20,8 +21,10 @@ class Containers:
 
     kind = "docker"
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, *, cache: Path, usual_ports: bool = True) -> None:
         self._data = data
+        self._reservations = cache / "ports"
+        self._usual_ports = usual_ports
 
     def running(self) -> dict[str, int | None]:
         # The numbers of their processes mean nothing out here.
@@ -35,7 +38,12 @@ class Containers:
         # Containers of a stack that is not up are left over from a start that was killed.
         if self.running():
             self.stop()
-        state = self.plan(before, port=port)
+        with reserving(self._reservations) as reserve:
+            state = self.plan(before, port=port, reserve=reserve)
+            self._start_all(state)
+        return state
+
+    def _start_all(self, state: State) -> None:
         compose = self._compose(state.ports)
         try:
             compose.up()
@@ -43,11 +51,17 @@ class Containers:
         except BaseException:
             compose.down(volumes=False)
             raise
-        return state
 
-    def plan(self, before: State | None, *, port: int | None) -> State:
+    def plan(self, before: State | None, *, port: int | None, reserve: Callable[[int], bool]) -> State:
         """Choose the ports, and note them before anything starts."""
-        chosen = assign_ports(1, asked=port, before=before.ports if before else {}, rng=random.Random())
+        chosen = assign_ports(
+            1,
+            asked=port,
+            before=before.ports if before else {},
+            usual=self._usual_ports,
+            reserve=reserve,
+            rng=random.Random(),
+        )
         ports = {name: chosen[name] for name in _PUBLISHED}
         state = State(
             kind=self.kind,

@@ -11,15 +11,15 @@ from driftline.stack.errors import ServerDiedError
 from driftline.stack.layout import assign_ports, endpoints, lay_out
 from driftline.stack.lifecycle import start, wait_ready
 from driftline.stack.lock import read_lock
+from driftline.stack.ports import reserving
 from driftline.stack.processes import Process, kill, marked, terminate
 from driftline.stack.server import Server
 from driftline.stack.state import State, save
-from driftline.stack.store import provide
+from driftline.stack.store import Software, provide
 
 __all__ = ["Embedded"]
 
 _BIND_ATTEMPTS = 3
-_PORT_IN_USE = "Address already in use"
 
 
 class Embedded:
@@ -27,9 +27,10 @@ class Embedded:
 
     kind = "embedded"
 
-    def __init__(self, data: Path, *, cache: Path) -> None:
+    def __init__(self, data: Path, *, cache: Path, usual_ports: bool = True) -> None:
         self._data = data
         self._cache = cache
+        self._usual_ports = usual_ports
 
     def running(self) -> dict[str, int | None]:
         return {process.name: process.pid for process in marked(self._data)}
@@ -40,26 +41,21 @@ class Embedded:
         software = provide(read_lock(), self._cache)
         cluster_id = before.cluster_id if before else _new_cluster_id()
         for attempt in range(1, _BIND_ATTEMPTS + 1):
-            ports = assign_ports(brokers, asked=port, before=before.ports if before else {}, rng=random.Random())
-            servers = lay_out(self._data, brokers=brokers, cluster_id=cluster_id, ports=ports, software=software)
-            state = State(
-                kind=self.kind,
-                brokers=brokers,
-                cluster_id=cluster_id,
-                up=False,
-                servers=tuple(server.name for server in servers),
-                ports=ports,
-                endpoints=endpoints(brokers, ports),
-            )
-            save(self._data, state)
             try:
-                self._start_all(servers)
+                with reserving(self._cache / "ports") as reserve:
+                    ports = assign_ports(
+                        brokers,
+                        asked=port,
+                        before=before.ports if before else {},
+                        usual=self._usual_ports,
+                        reserve=reserve,
+                        rng=random.Random(),
+                    )
+                    return self._start_afresh(brokers, cluster_id, ports, software)
             except ServerDiedError as error:
                 # Another program was quicker between our look and the server's; look again.
-                if _PORT_IN_USE not in error.last_words or attempt == _BIND_ATTEMPTS:
+                if not error.port_taken or attempt == _BIND_ATTEMPTS:
                     raise
-            else:
-                return state
         raise AssertionError("the last attempt either returns or raises")
 
     def start_again(self, state: State, names: Sequence[str]) -> None:
@@ -79,6 +75,21 @@ class Embedded:
         for name in (*state.servers, "logs"):
             shutil.rmtree(self._data / name, ignore_errors=True)
 
+    def _start_afresh(self, brokers: int, cluster_id: str, ports: dict[str, int], software: Software) -> State:
+        servers = lay_out(self._data, brokers=brokers, cluster_id=cluster_id, ports=ports, software=software)
+        state = State(
+            kind=self.kind,
+            brokers=brokers,
+            cluster_id=cluster_id,
+            up=False,
+            servers=tuple(server.name for server in servers),
+            ports=ports,
+            endpoints=endpoints(brokers, ports),
+        )
+        save(self._data, state)
+        self._start_all(servers)
+        return state
+
     def _servers(self, state: State) -> list[Server]:
         software = provide(read_lock(), self._cache)
         return lay_out(
@@ -89,7 +100,7 @@ class Embedded:
         """Start `servers` and wait for all; if that fails, end those that were started."""
         names = {server.name for server in servers}
         try:
-            wait_ready(start(servers, self._data), self._data)
+            wait_ready(start(servers, self._data))
             for server in servers:
                 server.complete()
         except BaseException:

@@ -31,10 +31,10 @@ class ChecksumError(StackError):
 class ServerDiedError(StackError):
     """A server ended while it was being started; the message carries its last words."""
 
-    def __init__(self, name: str, *, log: Path, last_words: str) -> None:
-        super().__init__(f"{name} ended while starting; the last lines of {log}:\n{last_words}")
+    def __init__(self, name: str, *, log: Path, last_words: str, port_taken: bool) -> None:
+        super().__init__(f"{name} ended while starting; {log} ends with:\n{last_words}")
         self.name = name
-        self.last_words = last_words
+        self.port_taken = port_taken
 
 
 class PortTakenError(StackError):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from driftline.stack.java import java
-from driftline.stack.ports import LOOPBACK, free
+from driftline.stack.ports import LOOPBACK
 from driftline.stack.server import Server, clean_environment
 
 __all__ = ["Broker", "broker_properties", "kafka_server"]
@@ -92,9 +92,6 @@ def kafka_server(
 
 def _serves(broker: Broker) -> bool:
     """Whether `broker` answers, and the cluster counts it among its living."""
-    # Asking librdkafka is dear while nothing listens: it backs off and complains.
-    if free(broker.port):
-        return False
     from confluent_kafka import KafkaException
     from confluent_kafka.admin import AdminClient
 

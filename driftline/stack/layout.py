@@ -1,7 +1,7 @@
 """The embedded stack laid out: which servers there are, with which files, on which ports."""
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from driftline.stack.errors import StackError
@@ -21,19 +21,26 @@ _USUAL = {"registry": 8081, "valkey": 6379}
 _FIRST_BROKER = 9092
 
 
-def assign_ports(brokers: int, *, asked: int | None, before: Mapping[str, int], rng: random.Random) -> dict[str, int]:
-    """Choose a free port for every listener: where it was `before`, or its usual one, or any.
+def assign_ports(
+    brokers: int,
+    *,
+    asked: int | None,
+    before: Mapping[str, int],
+    usual: bool,
+    reserve: Callable[[int], bool],
+    rng: random.Random,
+) -> dict[str, int]:
+    """Choose a free port for every listener: where it was `before`, or its `usual` one, or any.
 
     `asked` is the first broker's, and is that or an error.
     """
     if brokers not in SIZES:
         raise StackError(f"a stack has 1 or 3 brokers, not {brokers}")
-    taken: set[int] = set()
     ports = {}
-    for name, usual in _listeners(brokers):
-        preferred = [port for port in (before.get(name), usual) if port is not None]
+    for name, usual_port in _listeners(brokers):
+        preferred = [port for port in (before.get(name), usual_port if usual else None) if port is not None]
         only = asked if name == "broker-1" else None
-        ports[name] = pick(name, asked=only, preferred=preferred, taken=taken, rng=rng)
+        ports[name] = pick(name, asked=only, preferred=preferred, reserve=reserve, rng=rng)
     return ports
 
 

@@ -1,20 +1,22 @@
 """Starting servers together, waiting until all of them serve, and saying why one does not."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
 from driftline.stack.errors import ServerDiedError, StackError
 from driftline.stack.layout import log_file
-from driftline.stack.logs import last_lines
-from driftline.stack.processes import Process, alive, run, spawn
+from driftline.stack.logs import last_words, since
+from driftline.stack.processes import Process, alive, listens, run, spawn
 from driftline.stack.server import Server
 
-__all__ = ["start", "wait_ready"]
+__all__ = ["Starting", "start", "wait_ready"]
 
 _POLL_S = 0.03
+_PORT_IN_USE = "Address already in use"
 _LOG_KEPT_BYTES = 10_000_000
 
 
@@ -26,40 +28,58 @@ class _Place(TypedDict):
     log: Path
 
 
-def start(servers: Sequence[Server], data: Path) -> dict[Server, Process]:
+@dataclass(frozen=True, slots=True)
+class Starting:
+    """A server on its way up; its log, from `log_start` on, is of this start."""
+
+    server: Server
+    process: Process
+    log: Path
+    log_start: int
+
+
+def start(servers: Sequence[Server], data: Path) -> list[Starting]:
     """Start `servers`; those that need preparing once are prepared first, while the others come up."""
     unprepared = [s for s in servers if s.prepare and s.prepared is not None and not s.prepared.exists()]
-    started = {server: _start(server, data) for server in servers if server not in unprepared}
+    started = [_start(server, data) for server in servers if server not in unprepared]
     with ThreadPoolExecutor() as pool:
         list(pool.map(lambda server: _prepare(server, data), unprepared))
-    return started | {server: _start(server, data) for server in unprepared}
+    return [*started, *(_start(server, data) for server in unprepared)]
 
 
-def wait_ready(servers: Mapping[Server, Process], data: Path, *, patience_s: float = 90) -> None:
+def wait_ready(starting: Iterable[Starting], *, patience_s: float = 150) -> None:
     """Return when every server serves; raise as soon as one has ended, or when patience has."""
-    waiting = dict(servers)
+    waiting = list(starting)
     deadline = time.monotonic() + patience_s
-    while waiting:
-        for server, process in list(waiting.items()):
-            if not alive(process):
-                log = log_file(data, server.name)
-                raise ServerDiedError(server.name, log=log, last_words=last_lines(log, 15))
-            if server.ready():
-                del waiting[server]
-        if waiting and time.monotonic() > deadline:
-            names = ", ".join(server.name for server in waiting)
-            raise StackError(f"no answer from {names} in {patience_s:.0f} s", hint=f"see the logs in {data / 'logs'}")
+    while waiting := [each for each in waiting if not _serves(each)]:
+        if time.monotonic() > deadline:
+            names = ", ".join(each.server.name for each in waiting)
+            raise StackError(
+                f"no answer from {names} in {patience_s:.0f} s", hint=f"see the logs in {waiting[0].log.parent}"
+            )
         time.sleep(_POLL_S)
 
 
-def _start(server: Server, data: Path) -> Process:
-    return spawn(server.command, **_place(server, data))
+def _serves(starting: Starting) -> bool:
+    if not alive(starting.process):
+        said = since(starting.log, starting.log_start)
+        raise ServerDiedError(
+            starting.server.name, log=starting.log, last_words=last_words(said), port_taken=_PORT_IN_USE in said
+        )
+    # Whoever answers on the port may be another, who was quicker.
+    return listens(starting.process, starting.server.ports) and starting.server.ready()
+
+
+def _start(server: Server, data: Path) -> Starting:
+    place = _place(server, data)
+    log_start = place["log"].stat().st_size if place["log"].exists() else 0
+    return Starting(server, spawn(server.command, **place), place["log"], log_start)
 
 
 def _prepare(server: Server, data: Path) -> None:
     if run(server.prepare, **_place(server, data)) != 0:
         log = log_file(data, server.name)
-        raise StackError(f"{server.name} could not prepare its data; the last lines of {log}:\n{last_lines(log, 15)}")
+        raise StackError(f"{server.name} could not prepare its data; {log} ends with:\n{last_words(since(log, 0))}")
 
 
 def _place(server: Server, data: Path) -> _Place:

@@ -1,5 +1,6 @@
 """Reading what the servers of a stack have said."""
 
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,10 +10,12 @@ from driftline.stack.errors import StackError
 from driftline.stack.layout import log_file
 from driftline.stack.state import State, load
 
-__all__ = ["follow", "last_lines", "read"]
+__all__ = ["follow", "last_lines", "last_words", "read", "since"]
 
 _TAIL_BYTES_A_LINE = 2_000
+_MUCH_BYTES = 1_000_000
 _POLL_S = 0.2
+_ERROR = re.compile(r"\b(ERROR|FATAL|Caused by:)")
 
 
 def read(data: Path, name: str, *, lines: int) -> str:
@@ -48,6 +51,24 @@ def last_lines(log: Path, count: int) -> str:
             return "\n".join(stream.read().decode(errors="replace").splitlines()[-count:])
     except FileNotFoundError:
         return ""
+
+
+def since(log: Path, start: int) -> str:
+    """What was added to `log` after its first `start` bytes, or the last of it where that is very much."""
+    with log.open("rb") as stream:
+        stream.seek(max(start, log.stat().st_size - _MUCH_BYTES))
+        return stream.read().decode(errors="replace")
+
+
+def last_words(said: str, *, lines: int = 10, errors: int = 3) -> str:
+    """What tells most about an end: the first lines that name an error, and the last lines of all.
+
+    Between the two a server often says much about how it tidies up.
+    """
+    everything = said.splitlines()
+    end = everything[-lines:]
+    named = [line for line in everything[:-lines] if _ERROR.search(line)][:errors]
+    return "\n".join([*named, "…", *end] if named else end)
 
 
 def _known(data: Path, name: str) -> State:

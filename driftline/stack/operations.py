@@ -67,16 +67,18 @@ def bring_up(
     port: int | None = None,
     cache: Path | None = None,
     docker: bool = False,
+    usual_ports: bool = True,
 ) -> Up:
     """Start whatever of the stack in `data` does not run yet, and return when all of it serves.
 
-    `brokers` is 1 or 3 and stays what it was at the first start; `port` is the first broker's.
+    `brokers` is 1 or 3 and stays what it was at the first start; `port` is the first broker's. Without
+    `usual_ports`, 9092 and the like are left to others even where they are free.
     """
     data = data.resolve()
     data.mkdir(parents=True, exist_ok=True)
     with exclusive(data / _COMMAND_LOCK, f"another command is at work on {data}; waiting for it"):
         before = load(data)
-        runner = runner_for(data, Containers.kind if docker else Embedded.kind, cache=cache)
+        runner = runner_for(data, Containers.kind if docker else Embedded.kind, cache=cache, usual_ports=usual_ports)
         _refuse_changes(data, before, runner, brokers=brokers, port=port)
         if before is not None and before.up and (running := runner.running()):
             missing = tuple(name for name in before.servers if name not in running)
@@ -105,10 +107,9 @@ def bring_down(data: Path, *, purge: bool = False) -> tuple[str, ...]:
     return ended
 
 
-def runner_for(data: Path, kind: str, *, cache: Path | None = None) -> Runner:
-    if kind == Containers.kind:
-        return Containers(data)
-    return Embedded(data, cache=cache or cache_folder(os.environ))
+def runner_for(data: Path, kind: str, *, cache: Path | None = None, usual_ports: bool = True) -> Runner:
+    runner = Containers if kind == Containers.kind else Embedded
+    return runner(data, cache=cache or cache_folder(os.environ), usual_ports=usual_ports)
 
 
 def _refuse_changes(data: Path, before: State | None, runner: Runner, *, brokers: int | None, port: int | None) -> None:

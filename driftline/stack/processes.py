@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Process", "alive", "kill", "marked", "run", "spawn", "terminate"]
+__all__ = ["Process", "alive", "kill", "listens", "marked", "run", "spawn", "terminate"]
 
 _STACK = "DRIFTLINE_STACK"
 _SERVER = "DRIFTLINE_SERVER"
@@ -68,6 +68,18 @@ def alive(process: Process) -> bool:
             return True
         del _children[process.pid]
     return _marks(process.pid) == (str(process.stack), process.name)
+
+
+def listens(process: Process, ports: Iterable[int]) -> bool:
+    """Whether it is `process`, and not some other program, that is to be reached on all of `ports`."""
+    import psutil
+
+    try:
+        connections = psutil.Process(process.pid).net_connections("tcp")
+    except psutil.Error:
+        return False
+    open_ports = {c.laddr.port for c in connections if c.status == psutil.CONN_LISTEN}
+    return open_ports.issuperset(ports)
 
 
 def marked(stack: Path) -> list[Process]:

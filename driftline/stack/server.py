@@ -11,7 +11,8 @@ __all__ = ["Server", "clean_environment"]
 class Server:
     """How one server is run, and how to tell that it serves.
 
-    `ready` may ask over the network; it returns False, and never raises, while there is no answer.
+    `ready` asks over the network, once the process listens on its `ports`; it returns False, and never raises,
+    while there is no answer.
     """
 
     name: str

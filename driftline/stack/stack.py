@@ -35,7 +35,7 @@ class Stack:
     ) -> Self:
         """Bring up a stack that ends with this process, however this process ends.
 
-        Without `data` it lives in a temporary folder, which goes with it.
+        Without `data` it lives in a temporary folder, which goes with it, on ports that nobody would look for.
         """
         temporary = data is None
         folder = Path(tempfile.mkdtemp(prefix="driftline-")) if data is None else data
@@ -43,7 +43,7 @@ class Stack:
         # Before the first server: a kill -9 while they start must not leave them behind either.
         watch = guard(folder, purge=temporary)
         try:
-            state = bring_up(folder, brokers=brokers, port=port, cache=cache).state
+            state = bring_up(folder, brokers=brokers, port=port, cache=cache, usual_ports=not temporary).state
         except BaseException:
             watch.dismiss()
             if temporary:

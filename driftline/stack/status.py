@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from driftline.stack.logs import read
+from driftline.stack.logs import last_words, read
 from driftline.stack.operations import runner_for
 from driftline.stack.state import Endpoints, State, load
 
 __all__ = ["Condition", "ServerStatus", "running", "server_statuses"]
 
-_LAST_LINES = 10
+_LOOKED_AT = 300
 
 
 class Condition(StrEnum):
@@ -53,7 +53,9 @@ def _status(data: Path, state: State, name: str, present: dict[str, int | None])
         return ServerStatus(name, Condition.RUNNING, address, present[name])
     if not state.up:
         return ServerStatus(name, Condition.STOPPED, address, None)
-    return ServerStatus(name, Condition.CRASHED, address, None, last_words=read(data, name, lines=_LAST_LINES))
+    return ServerStatus(
+        name, Condition.CRASHED, address, None, last_words=last_words(read(data, name, lines=_LOOKED_AT))
+    )
 
 
 def _address(name: str, state: State) -> str:

@@ -19,18 +19,15 @@ SCHEMA = Schema('{"type": "record", "name": "R", "fields": [{"name": "a", "type"
 
 def test_data_survives_down_and_up_and_ends_with_purge(driftline):
     assert driftline("up").returncode == 0
-    before = driftline.endpoints()
-    _write(before)
+    _write(driftline.endpoints())
 
     down = driftline("down")
 
-    assert down.stdout.endswith(", kafka\n")
+    assert down.stdout.endswith(", kafka\n"), driftline("logs", "kafka").stdout
     assert not driftline.processes()
     assert {s["condition"] for s in driftline.status().values()} == {"stopped"}
     assert driftline("up").returncode == 0
-    after = driftline.endpoints()
-    assert after == before
-    assert _read(after) == (b"a window", 1, b"value")
+    assert _read(driftline.endpoints()) == (b"a window", 1, b"value")
     purge = driftline("down", "--purge")
     assert purge.returncode == 0
     assert not driftline.processes()
@@ -115,7 +112,7 @@ def test_a_server_that_cannot_start_is_named_with_its_last_words(driftline):
     up = driftline("up")
 
     assert up.returncode == 1
-    assert "error: kafka ended while starting; the last lines of" in up.stderr
+    assert "error: kafka ended while starting; " in up.stderr
     assert "Stored node id 7 doesn't match previous node id 1" in up.stderr
     assert not driftline.processes()
 

@@ -1,12 +1,13 @@
 """Which processes are ours, and which never are."""
 
 import os
+import socket
 import subprocess
 import sys
 
 import pytest
 
-from driftline.stack.processes import Process, alive, kill, marked, spawn, terminate
+from driftline.stack.processes import Process, alive, kill, listens, marked, spawn, terminate
 
 
 @pytest.fixture
@@ -33,6 +34,14 @@ def test_a_number_that_went_to_another_program_is_left_alone(tmp_path):
 def test_a_server_is_found_by_its_own_stack_only(server, tmp_path):
     assert marked(tmp_path / "elsewhere") == []
     assert marked(tmp_path) == [server]
+
+
+def test_a_port_that_another_program_was_quicker_to_open_is_not_taken_for_the_servers(server):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+
+        assert not listens(server, [port])
+        assert listens(Process(os.getpid(), "this test", server.stack), [port])
 
 
 def test_what_a_killed_program_started_is_found_by_its_mark(tmp_path):

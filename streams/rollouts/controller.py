@@ -48,6 +48,7 @@ from streams.rollouts.outbox import Outbox, Write
 from streams.rollouts.plan import Plan, parse_plan
 from streams.rollouts.records import device_of, status_of
 from streams.rollouts.requests import RequestError, change_device, event_of
+from streams.rollouts.rings import NO_STAGE
 from streams.rollouts.rollout import LIVE, SETTLED, Rollout
 from streams.rollouts.watching import Watch
 
@@ -58,6 +59,7 @@ WHO = "rollouts"
 MOST_REQUESTS = 100_000
 
 _GATED_BY_DEFAULT: Mapping[str, Any] = {"drift": {}, "anomaly_rate": {}, "error_rate": {}, "latency": {}}
+_STRAGGLING = (State.WAITING, State.OFFLINE, State.HELD, State.BACKING_OFF)
 _AT_WORK = (*IN_FLIGHT, State.BACKING_OFF, State.RETURNING)
 
 
@@ -434,32 +436,50 @@ class Controller:
                 self._hold(second, first, now_ms)
 
     def _hold(self, rollout: Rollout, first: Rollout, now_ms: int) -> None:
-        for device_id in rollout.members.ids:
-            if first.members.row(device_id) is not None:
-                self._tell(rollout.plan.rollout_id, DeviceTaken(device_id, first.plan.rollout_id, False, now_ms))
+        members = rollout.members
+        shared = [row for row, device_id in enumerate(members.ids) if first.members.row(device_id) is not None]
+        # Those in flight come last: each makes room, which nobody that is to be held should fill.
+        for row in sorted(shared, key=lambda row: members.state(row) in _AT_WORK):
+            event = DeviceTaken(members.ids[row], first.plan.rollout_id, False, now_ms)
+            self._tell(rollout.plan.rollout_id, event)
 
     def _give_way(self, rollout: Rollout, now_ms: int) -> None:
-        """A rollout has ended: those that waited for its devices may have them."""
+        """A rollout has ended: what it brought counts now, and those that waited for its devices may have them."""
+        if rollout.phase is RolloutPhase.SUCCEEDED:
+            self._replace_older(rollout, now_ms)
         for other_id, other in list(self.rollouts.items()):
             if other.members.total_in(State.HELD) and other_id != rollout.plan.rollout_id:
                 for device_id in rollout.members.ids:
                     if other.members.row(device_id) is not None:
                         self._tell(other_id, DeviceFreed(device_id, now_ms))
 
+    def _replace_older(self, rollout: Rollout, now_ms: int) -> None:
+        """Absentees take what counts when they return: of rollouts that succeeded, only the newest."""
+        for other_id, other in list(self.rollouts.items()):
+            anybody = any(other.members.total_in(state) for state in _STRAGGLING)
+            if other.phase is not RolloutPhase.SUCCEEDED or other is rollout or not anybody:
+                continue
+            for row, device_id in enumerate(other.members.ids):
+                if other.members.state(row) in _STRAGGLING and _takes(rollout, device_id):
+                    self._tell(other_id, DeviceTaken(device_id, rollout.plan.rollout_id, True, now_ms))
+
     def _settle_membership(self, before: Device | None, after: Device, now_ms: int) -> None:
         """Let a device join or leave rollouts as its labels, groups or pipelines now have it."""
         if before is not None and _same_traits(before, after):
             return
-        for rollout_id, rollout in list(self.rollouts.items()):
-            if rollout.phase in SETTLED and rollout.phase is not RolloutPhase.SUCCEEDED:
+        served = False
+        for rollout_id, rollout in reversed(list(self.rollouts.items())):
+            over = rollout.phase in SETTLED
+            if over and (served or rollout.phase is not RolloutPhase.SUCCEEDED):
                 continue
             row = rollout.members.row(after.device_id)
             there = row is not None and rollout.members.state(row) != State.LEFT
-            if membership.belongs(rollout.plan, after, self.releases.get(rollout.plan.model)) == there:
-                continue
-            if there:
+            belongs = membership.belongs(rollout.plan, after, self.releases.get(rollout.plan.model))
+            # Of those that succeeded the newest is what counts; older ones are not caught up on.
+            served = served or (over and belongs)
+            if there and not belongs:
                 self._tell(rollout_id, DeviceLeft(after.device_id, now_ms))
-            else:
+            elif belongs and not there:
                 self._tell(rollout_id, membership.stage_alone(rollout.plan, after, now_ms))
 
     def _judge(self, rollout_id: str, now_ms: int) -> None:
@@ -515,6 +535,11 @@ class Controller:
 
 def _device_of(event: Event) -> str:
     return getattr(event, "device_id", "")
+
+
+def _takes(rollout: Rollout, device_id: str) -> bool:
+    row = rollout.members.row(device_id)
+    return row is not None and rollout.members.stage(row) != NO_STAGE
 
 
 def _same_traits(before: Device, after: Device) -> bool:

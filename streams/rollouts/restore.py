@@ -11,13 +11,13 @@ from schemas.cluster import Cluster
 from schemas.drift_alert import DriftAlert
 from schemas.fleet import Device
 from schemas.release import ModelRelease, ReleaseStage
-from schemas.rollouts import RolloutDevice, RolloutPlan, RolloutStatus
+from schemas.rollouts import RolloutDevice, RolloutPhase, RolloutPlan, RolloutStatus
 from streams.rollouts import membership
 from streams.rollouts.controller import Controller
 from streams.rollouts.members import Member, State
 from streams.rollouts.plan import parse_plan
 from streams.rollouts.records import restored_head, restored_member
-from streams.rollouts.rollout import LIVE
+from streams.rollouts.rollout import LIVE, Rollout
 
 __all__ = ["Published", "published", "restore", "watched_since_ms"]
 
@@ -64,11 +64,18 @@ def restore(controller: Controller, found: Published, *, now_ms: int) -> None:
     rows: dict[str, list[RolloutDevice]] = defaultdict(list)
     for row in found.rows:
         rows[row.rollout_id].append(row)
-    for accepted in sorted(found.plans, key=lambda plan: (plan.created_ms, plan.rollout_id)):
-        controller.restore_plan(accepted)
+    plans = sorted(found.plans, key=lambda plan: (plan.created_ms, plan.rollout_id))
+    rollouts: list[Rollout] = []
+    # Devices that a newer rollout has served: no older one that succeeded takes them up any more.
+    served: set[str] = set()
+    for accepted in reversed(plans):
         status = found.statuses.get(accepted.rollout_id)
         if status is not None:
-            _rollout(controller, accepted, status, rows[accepted.rollout_id], now_ms)
+            rollouts.append(_rollout(controller, accepted, status, rows[accepted.rollout_id], served, now_ms))
+    for accepted in plans:
+        controller.restore_plan(accepted)
+    for rollout in reversed(rollouts):
+        controller.restore_rollout(rollout)
 
 
 def watched_since_ms(controller: Controller) -> int | None:
@@ -101,12 +108,20 @@ def _releases(cluster: Cluster, digested: Mapping[tuple[str, int], int]) -> list
 
 
 def _rollout(
-    controller: Controller, accepted: RolloutPlan, status: RolloutStatus, rows: list[RolloutDevice], now_ms: int
-) -> None:
+    controller: Controller,
+    accepted: RolloutPlan,
+    status: RolloutStatus,
+    rows: list[RolloutDevice],
+    served: set[str],
+    now_ms: int,
+) -> Rollout:
     plan = parse_plan(json.loads(accepted.document))
     rollout = restored_head(plan, status)
     known = {}
+    succeeded = rollout.phase is RolloutPhase.SUCCEEDED
     for event in membership.joined(plan, controller.fleet, controller.releases.get(plan.model), now_ms):
+        if succeeded and event.device_id in served:
+            continue
         waiting = State.WAITING if event.online else State.OFFLINE
         known[event.device_id] = Member(
             device_id=event.device_id,
@@ -123,4 +138,6 @@ def _rollout(
     for member in known.values():
         rollout.members.add(member)
     rollout.members.put_in_order()
-    controller.restore_rollout(rollout)
+    if succeeded:
+        served.update(known)
+    return rollout

@@ -1,0 +1,416 @@
+"""The controller without Kafka: who is told what, across rollouts, devices and operators."""
+
+import json
+import uuid
+
+import pytest
+
+from schemas.drift_alert import AlertState
+from schemas.fleet import DeviceState, Heartbeat, Slot, SlotState
+from schemas.operators import OperatorRequest
+from schemas.release import ModelRelease, ReleaseStage
+from schemas.rollouts import Ack, AckPhase
+from streams.rollouts.controller import Controller, ControllerOptions
+from streams.rollouts.restore import Published, restore
+
+BOOT = "00000000-0000-4000-8000-000000000000"
+QUICK = {"strategy": "all-at-once", "limits": {"bake_s": 0, "retries": 0, "concurrency": 100}}
+
+
+class Desk:
+    """Plays everything around a controller, and keeps what it wrote."""
+
+    def __init__(self, **options):
+        self.controller = Controller(ControllerOptions(**{"default_plan": None, **options}))
+        self.now_ms = 1_000_000
+        self.written = {}
+        self.audit = []
+        self.commands = []
+
+    def hear(self, record):
+        self.controller.digest(record, self.now_ms)
+        return self.turn()
+
+    def turn(self):
+        while self.controller.pass_time(self.now_ms):
+            self.collect()
+        self.collect()
+        return self
+
+    def collect(self):
+        for write in self.controller.take_writes({}):
+            self.written[write.topic, write.key] = write.record
+            if write.topic == "audit.log":
+                self.audit.append(write.record)
+            if write.topic == "rollouts.commands":
+                self.commands.append((write.key, write.record and write.record.model_id))
+
+    def wait(self, seconds, *, beating=()):
+        for _ in range(seconds // 60):
+            self.now_ms += 60_000
+            for device_id in beating:
+                self.beat(device_id)
+            self.turn()
+        return self
+
+    def beat(self, device_id, model_id="bearings/1", **labels):
+        known = self.controller.fleet.get(device_id)
+        return self.hear(
+            Heartbeat(
+                device_id=device_id,
+                boot_id=BOOT,
+                at_ms=0,
+                agent_version="1",
+                uptime_s=1.0,
+                model_id=known.model_id if known is not None and known.model_id else model_id,
+                slots=(Slot(name="A", state=SlotState.STABLE, active=True),),
+                pipelines=("vibration/1",),
+                labels=labels or (dict(known.labels) if known else {}),
+                revision=0,
+                spool_records=0,
+                spool_bytes=0,
+                spool_dropped=0,
+                cpu_share=0.1,
+                memory_bytes=1,
+                disk_free_bytes=1,
+            )
+        )
+
+    def release(self, model_id, stage=ReleaseStage.STAGING, pipeline="vibration/1"):
+        model, version = model_id.split("/")
+        return self.hear(
+            ModelRelease(
+                model=model,
+                version=version,
+                stage=stage,
+                pipeline=pipeline,
+                grid_id="g",
+                baseline_id="b",
+                bundle_sha256="0" * 64,
+                bundle_bytes=1,
+                bundle_url=f"https://models.example/{model_id}",
+                manifest="{}",
+                created_ms=1,
+                created_by="test",
+            )
+        )
+
+    def ask(self, subject, action, request_id=None, **arguments):
+        return self.hear(
+            OperatorRequest(
+                request_id=request_id or str(uuid.uuid4()),
+                subject=subject,
+                action=action,
+                who="eve",
+                why="because",
+                at_ms=0,
+                arguments=arguments,
+            )
+        )
+
+    def start(self, rollout_id, model_id, **document):
+        document = {**QUICK, "rollout": rollout_id, "model": model_id, **document}
+        return self.ask(f"rollout/{rollout_id}", "start", document=json.dumps(document))
+
+    def ack(self, device_id, phase="succeeded", *, revision=None, rollout_id=None):
+        command = self.written["rollouts.commands", device_id]
+        return self.hear(
+            Ack(
+                device_id=device_id,
+                revision=command.revision if revision is None else revision,
+                rollout_id=rollout_id or command.rollout_id,
+                phase=AckPhase(phase),
+                model_id="",
+                reason="",
+                at_ms=0,
+                boot_id=BOOT,
+                seq=0,
+            )
+        )
+
+    def phase(self, rollout_id):
+        return self.written["rollouts.status", rollout_id].phase.value
+
+    def row(self, rollout_id, device_id):
+        return self.written["rollouts.devices", f"{rollout_id}/{device_id}"].state.value
+
+    def told(self, device_id):
+        return [model for device, model in self.commands if device == device_id]
+
+    def alert(self, alert_id):
+        return self.written["drift.alerts", alert_id].state
+
+
+@pytest.fixture
+def desk():
+    desk = Desk()
+    for number in (1, 2, 3):
+        desk.release(f"bearings/{number}")
+    return desk.beat("a").beat("b")
+
+
+def test_a_command_says_what_to_fetch_and_how(desk):
+    desk.start("r1", "bearings/2", limits={**QUICK["limits"], "device_bake_s": 7, "window": "02:00-04:00"})
+
+    command = desk.written["rollouts.commands", "a"]
+    assert (command.revision, command.bundle_url) == (1, "https://models.example/bearings/2")
+    assert command.settings == {"bake_s": "7", "maintenance": "02:00-04:00"}
+
+
+def test_a_newer_plan_takes_a_device_over_in_mid_download(desk):
+    desk.start("r2", "bearings/2").ack("a", "downloading")
+    old = desk.written["rollouts.commands", "a"].revision
+
+    desk.start("r3", "bearings/3")
+    desk.ack("a", "succeeded", revision=old, rollout_id="r2")
+
+    assert desk.told("a") == ["bearings/2", "bearings/3"]
+    assert (desk.phase("r2"), desk.row("r2", "a"), desk.row("r3", "a")) == ("superseded", "superseded", "commanded")
+    assert desk.controller.ignored["ack of an older command"] == 1
+    # It never ran 2 soundly: what 3 would go back to is 1.
+    desk.ack("a", "failed").ack("b", "failed")
+    assert desk.told("a")[-1] == "bearings/1"
+
+
+def test_a_broken_rollout_does_not_block_its_fix(desk):
+    desk.start("r2", "bearings/2").ack("a", "failed")
+    assert desk.phase("r2") == "rolling_back"
+
+    desk.start("r3", "bearings/3").ack("a").ack("b")
+
+    assert desk.phase("r3") == "succeeded"
+    assert desk.told("b") == ["bearings/2", "bearings/1", "bearings/3"]
+
+
+def test_devices_return_to_what_each_of_them_ran(desk):
+    desk.start("r2", "bearings/2", cohort=["a"]).ack("a")
+    assert desk.phase("r2") == "succeeded"
+
+    desk.start("r3", "bearings/3").ack("a").ack("b", "failed")
+
+    assert (desk.told("a")[-1], desk.told("b")[-1]) == ("bearings/2", "bearings/1")
+    revisions = [desk.written["rollouts.commands", device_id].revision for device_id in "ab"]
+    assert revisions == [3, 2]
+
+
+def test_an_absentee_takes_what_counts_when_it_returns(desk):
+    desk.wait(180, beating=["a"])
+    assert desk.written["fleet.devices", "b"].state is DeviceState.OFFLINE
+    desk.start("r2", "bearings/2", limits={**QUICK["limits"], "offline_share": 0.5}).ack("a")
+    assert (desk.phase("r2"), desk.told("b")) == ("succeeded", [])
+
+    desk.beat("b")
+
+    assert desk.told("b") == ["bearings/2"]
+    desk.ack("b")
+    assert (desk.phase("r2"), desk.row("r2", "b")) == ("succeeded", "succeeded")
+
+
+def test_an_absentee_of_two_rollouts_takes_only_the_newer(desk):
+    desk.wait(180, beating=["a"])
+    limits = {**QUICK["limits"], "offline_share": 0.5}
+    desk.start("r2", "bearings/2", limits=limits).ack("a")
+    desk.start("r3", "bearings/3", limits=limits).ack("a")
+    assert (desk.phase("r2"), desk.phase("r3")) == ("succeeded", "succeeded")
+
+    desk.beat("b").ack("b")
+
+    assert desk.told("b") == ["bearings/3"]
+
+
+def test_a_new_device_takes_the_model_of_the_last_rollout(desk):
+    desk.start("r2", "bearings/2").ack("a").ack("b")
+
+    desk.beat("late")
+
+    assert desk.told("late") == ["bearings/2"]
+
+
+def test_a_silent_device_raises_an_alert_that_ends_when_it_is_heard(desk):
+    desk.wait(120, beating=["a"])
+    assert ("drift.alerts", "device/b/device_offline") not in desk.written
+    desk.wait(60, beating=["a"])
+    fires = desk.alert("device/b/device_offline")
+    desk.ask("alert/device/b/device_offline", "acknowledge")
+    acknowledged = desk.alert("device/b/device_offline")
+
+    desk.beat("b")
+
+    assert (fires, acknowledged) == (AlertState.FIRING, AlertState.ACKNOWLEDGED)
+    assert desk.alert("device/b/device_offline") is AlertState.RESOLVED
+
+
+def test_a_failed_rollout_raises_an_alert(desk):
+    desk.start("r2", "bearings/2").ack("a", "failed")
+
+    assert desk.alert("rollout/r2/rollout_failed") is AlertState.FIRING
+
+
+def test_a_device_that_cannot_run_the_pipeline_is_not_in_the_rollout(desk):
+    desk.release("other/1", pipeline="weather/1").start("r9", "other/1")
+
+    assert desk.commands == []
+    assert desk.phase("r9") == "succeeded"
+
+
+def test_a_revoked_device_is_told_nothing_any_more(desk):
+    desk.ask("device/b", "revoke").start("r2", "bearings/2")
+
+    assert (desk.told("a"), desk.told("b")) == (["bearings/2"], [])
+    desk.beat("b")
+    assert desk.written["fleet.devices", "b"].state is DeviceState.REVOKED
+
+
+def test_a_device_that_is_revoked_in_mid_rollout_is_not_even_rolled_back(desk):
+    desk.start("r2", "bearings/2").ask("device/b", "revoke").ack("a", "failed")
+
+    assert desk.told("b") == ["bearings/2"]
+
+
+def test_labels_decide_at_any_time_who_belongs(desk):
+    desk.start("r2", "bearings/2", cohort="site:north")
+    assert desk.commands == []
+
+    desk.ask("device/b", "label", site="north")
+
+    assert desk.commands == [("b", "bearings/2")]
+    assert desk.written["fleet.devices", "b"].operator_labels == {"site": "north"}
+
+
+def test_what_operators_say_wins_over_what_the_device_says(desk):
+    desk.ask("device/a", "label", hw="rev9").beat("a", hw="rev2", region="eu")
+
+    assert desk.written["fleet.devices", "a"].labels == {"hw": "rev9", "region": "eu"}
+    desk.ask("device/a", "label", hw="").beat("a", hw="rev2")
+    assert desk.written["fleet.devices", "a"].labels == {"hw": "rev2"}
+
+
+def test_the_higher_priority_goes_first_and_the_other_waits(desk):
+    desk.release("other/1").start("low", "other/1", limits={**QUICK["limits"], "concurrency": 1})
+    first = desk.commands[0][0]
+    second = {"a": "b", "b": "a"}[first]
+
+    desk.start("high", "bearings/2", priority=5)
+
+    assert desk.told(second) == ["bearings/2"]
+    assert desk.row("low", first) == "superseded"
+    desk.ack(first).ack(second)
+    assert desk.phase("high") == "succeeded"
+
+
+def test_equal_priority_is_first_come(desk):
+    desk.release("other/1").start("first", "other/1").start("second", "bearings/2")
+    assert desk.told("a") == ["other/1"]
+
+    desk.ack("a").ack("b")
+
+    assert desk.phase("first") == "succeeded"
+    assert desk.told("a") == ["other/1", "bearings/2"]
+
+
+@pytest.mark.parametrize(("auto_updates", "told"), [(True, ["bearings/4"]), (False, [])])
+def test_a_standing_plan_starts_by_itself_unless_it_says_not_to(desk, auto_updates, told):
+    desk.start("always", "bearings", standing=True, auto_updates=auto_updates)
+
+    desk.release("bearings/4", ReleaseStage.STAGING).release("bearings/4", ReleaseStage.PRODUCTION)
+    desk.release("bearings/4", ReleaseStage.PRODUCTION)
+
+    assert desk.told("a") == told
+
+
+def test_without_a_standing_plan_the_default_one_counts():
+    desk = Desk(default_plan=QUICK).beat("a").release("bearings/2", ReleaseStage.PRODUCTION)
+
+    assert desk.told("a") == ["bearings/2"]
+    assert desk.phase("bearings-2") == "running"
+
+
+def test_a_repeated_request_is_done_once(desk):
+    once = str(uuid.uuid4())
+    desk.start("r2", "bearings/2").ask("rollout/r2", "pause", once).ask("rollout/r2", "resume")
+
+    desk.ask("rollout/r2", "pause", once)
+
+    assert desk.phase("r2") == "running"
+
+
+@pytest.mark.parametrize(
+    ("subject", "action", "arguments", "why"),
+    [
+        ("rollout/nobody", "pause", {}, "no rollout 'nobody' is known"),
+        ("rollout/r2", "explode", {}, "unknown action 'explode'; known: start, pause"),
+        ("rollout/r2", "promote", {"full": "maybe"}, "full is 'maybe', wanted true or false"),
+        ("rollout/r2", "resume", {}, "cannot resume a rollout that is running"),
+        ("rollout/r2", "start", {"document": "{"}, "the plan is no JSON"),
+        ("rollout/r2", "start", {"document": '{"rollout": "r7"}'}, "the plan is not that of rollout 'r2'"),
+        ("rollout/r8", "start", {"document": '{"rollout": "r8", "model": "x/1"}'}, "no release 'x/1' is known"),
+        ("rollout/r2", "start", {"document": '{"rollout": "r2", "model": "bearings/2"}'}, "is there already"),
+        ("device/nobody", "label", {"a": "b"}, "no device 'nobody' is registered"),
+        ("device/a", "explode", {}, "unknown action 'explode'; known: register"),
+        ("alert/rollout/r2/rollout_failed", "acknowledge", {}, "does not fire"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_with_its_reason(desk, subject, action, arguments, why):
+    desk.start("r2", "bearings/2")
+
+    desk.ask(subject, action, **arguments)
+
+    assert desk.audit[-1].action == f"refused to {action}"
+    assert why in desk.audit[-1].why
+    assert desk.audit[-1].evidence == {"asked_by": "eve"}
+
+
+def test_strangers_are_not_taken_in_where_registration_is_wanted():
+    desk = Desk(admit_unknown=False).beat("a")
+    assert ("fleet.devices", "a") not in desk.written
+
+    desk.ask("device/a", "register", hw="rev2").beat("a")
+
+    assert desk.written["fleet.devices", "a"].state is DeviceState.ONLINE
+
+
+def test_every_decision_is_in_the_audit_log_with_its_evidence(desk):
+    desk.start("r2", "bearings/2").ack("a").ack("b", "failed").ack("a").ack("b")
+
+    told = [(entry.action, entry.who) for entry in desk.audit if entry.subject == "rollout/r2"]
+    assert told == [
+        ("accepted", "eve"),
+        ("started", "rollouts"),
+        ("rolling back", "rollouts"),
+        ("rolled back", "rollouts"),
+    ]
+    rolling = next(entry for entry in desk.audit if entry.action == "rolling back")
+    assert rolling.evidence == {"stage": "all", "succeeded": "1", "failed": "1"}
+
+
+def test_the_same_records_give_the_same_writes():
+    def history():
+        desk = Desk().release("bearings/2").beat("a").beat("b").start("r2", "bearings/2").ack("a").ack("b", "failed")
+        return desk.written
+
+    assert history() == history()
+
+
+def test_a_successor_does_not_catch_a_new_device_up_on_an_older_rollout(desk):
+    desk.start("r2", "bearings/2").ack("a").ack("b").start("r3", "bearings/3").ack("a").ack("b")
+    desk.beat("late").ack("late")
+    assert desk.told("late") == ["bearings/3"]
+
+    heir = Desk()
+    records = {}
+    for (topic, _), record in desk.written.items():
+        records.setdefault(topic, []).append(record)
+    restore(
+        heir.controller,
+        Published(
+            devices=records["fleet.devices"],
+            plans=records["rollouts.plans"],
+            statuses={status.rollout_id: status for status in records["rollouts.status"]},
+            rows=records["rollouts.devices"],
+            releases=desk.controller.releases.values(),
+        ),
+        now_ms=desk.now_ms,
+    )
+    heir.turn()
+
+    assert heir.commands == []

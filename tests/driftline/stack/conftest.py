@@ -23,7 +23,7 @@ class Shell:
 
     def __call__(self, *arguments: str, data: Path | None = None) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
-            self._command(*arguments), env=self._environment(data), capture_output=True, text=True, timeout=150
+            self._command(*arguments), env=self._environment(data), capture_output=True, text=True, timeout=300
         )
 
     def begin(self, *arguments: str) -> "subprocess.Popen[str]":

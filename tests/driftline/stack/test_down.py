@@ -14,6 +14,8 @@ from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 
 from driftline.stack.processes import alive, marked
 
+# They start several servers, several times.
+pytestmark = pytest.mark.timeout(400)
 SCHEMA = Schema('{"type": "record", "name": "R", "fields": [{"name": "a", "type": "int"}]}', "AVRO")
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+# They start several servers, several times.
+pytestmark = pytest.mark.timeout(400)
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
 

@@ -5,7 +5,7 @@ import socket
 import psutil
 import pytest
 
-from driftline.stack import running
+from driftline.stack import bring_down, running
 
 
 def test_every_server_listens_on_loopback_only(risen):
@@ -97,3 +97,16 @@ def test_usual_ports_that_are_taken_are_left_to_others(risen, driftline):
     assert up.returncode == 0, up.stderr
     ports = {server["address"] for server in driftline.status().values()}
     assert not ports & {server["address"] for server in risen.status().values()}
+
+
+@pytest.mark.timeout(400)
+def test_two_stacks_that_start_at_once_do_not_meet(driftline, tmp_path, request):
+    other = type(driftline)(tmp_path / "other")
+    request.addfinalizer(lambda: bring_down(other.data, purge=True))
+
+    both = [driftline.begin("up"), other.begin("up")]
+
+    assert [up.wait(300) for up in both] == [0, 0]
+    assert driftline("status").returncode == other("status").returncode == 0
+    ours, theirs = driftline.status(), other.status()
+    assert not {server["address"] for server in ours.values()} & {server["address"] for server in theirs.values()}

@@ -22,8 +22,11 @@ def worker() -> None:
 )
 @click.option("--instance-id", default="", help="A name that outlives restarts, so that they disturb nobody.")
 @click.option("--wait-for-baseline-s", type=float, default=30.0, show_default=True, help="Before a dead letter.")
+@click.option("--metrics-port", type=click.IntRange(1, 65535), help="Answer Prometheus here, on loopback.")
 @on_a_cluster
-def drift(settings: Settings, policy: Path | None, instance_id: str, wait_for_baseline_s: float) -> None:
+def drift(
+    settings: Settings, policy: Path | None, instance_id: str, wait_for_baseline_s: float, metrics_port: int | None
+) -> None:
     """Score what devices see against what their models were trained on, and raise alerts."""
     from streams.drift.policy import Rules, read_policy
     from streams.drift.service import DriftSettings, make_drift_app
@@ -34,6 +37,7 @@ def drift(settings: Settings, policy: Path | None, instance_id: str, wait_for_ba
         rules=rules,
         policy_id="default" if policy is None else policy.stem,
         wait_for_baseline_s=wait_for_baseline_s,
+        metrics_port=metrics_port,
         instance_id=instance_id,
         cache_dir=settings.cache,
     )
@@ -101,3 +105,37 @@ def rollouts(settings: Settings, key: str, admit: str, auto_updates: bool) -> No
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: service.stop())
     service.run()
+
+
+@worker.command(
+    epilog="Example: driftline worker trainer --key file:trainer.pem --store /srv/bundles --url http://reg:8090"
+)
+@click.option("--key", help="What bundles are signed with: file:PATH, env:NAME or hsm:ID?label=TOKEN.")
+@click.option("--store", help="Where bundles are kept: a folder, or what fsspec opens.")
+@click.option("--url", help="Where gateways fetch them.")
+@on_a_cluster
+def trainer(settings: Settings, key: str | None, store: str | None, url: str | None) -> None:
+    """Turn training requests into releases; settings are in [trainer] of driftline.toml."""
+    import os
+    import threading
+    import time
+    from dataclasses import replace
+
+    from driftline.typed_values import Given
+    from trainer.worker import TrainerConfig, run_trainer
+
+    said = {name: value for name, value in (("key", key), ("store", store), ("public_url", url)) if value}
+    given = {name: Given(value, "the command line") for name, value in said.items()}
+    rooms = {**settings.rooms, "trainer": {**settings.rooms.get("trainer", {}), **given}}
+    config = replace(settings, rooms=rooms).section("trainer", TrainerConfig)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    run_trainer(
+        settings.cluster(),
+        config,
+        stop,
+        environ=os.environ,
+        folder=settings.data / "trainer",
+        clock_ms=lambda: time.time_ns() // 1_000_000,
+    )

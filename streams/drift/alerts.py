@@ -123,7 +123,8 @@ class AlertBook:
         """Note that somebody cares for a firing alert; None when there is no such alert."""
         for place in self._places(alert_id):
             held = self.live[place[0]][place[1]]
-            if held.alert.state is AlertState.FIRING:
+            # A request from before the alert fired (again) was about something else.
+            if held.alert.state is AlertState.FIRING and held.alert.opened_ms <= now_ms:
                 alert = replace(held.alert, state=AlertState.ACKNOWLEDGED, by=who, changed_ms=now_ms)
                 self.live[place[0]][place[1]] = replace(held, alert=alert)
                 return alert

@@ -3,7 +3,7 @@
 from collections import Counter as Tallied
 
 import numpy as np
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
 from schemas.drift_alert import AlertState
 from streams.drift.partition import Outcome
@@ -17,9 +17,9 @@ class Metrics:
     """One worker's figures; a registry of its own where several workers share a process."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
-        registry = registry or _fresh_or_shared()
+        registry = self.registry = registry or _fresh_or_shared()
         self.score = Gauge(
-            "data_drift_score", "Highest PSI of a feature in the last run.", ["feature"], registry=registry
+            "data_drift_score", "Highest PSI of a feature in the last runs.", ["feature"], registry=registry
         )
         self.features = Gauge("features_with_drift", "Features with a live alert, over all devices.", registry=registry)
         self.detected = Gauge("drift_detected", "1 while any alert is live.", registry=registry)
@@ -35,21 +35,23 @@ class Metrics:
         self.alerts = Counter("driftline_drift_alerts", "Alerts that began to fire.", ["severity"], registry=registry)
         self.restore = Gauge("driftline_drift_restore_seconds", "Time that the last restore took.", registry=registry)
         self._live: dict[str, str] = {}
+        self._highest: dict[int, dict[str, float]] = {}
+
+    def serve(self, port: int) -> None:
+        """Answer Prometheus on loopback."""
+        start_http_server(port, addr="127.0.0.1", registry=self.registry)
 
     def read(self, partition: int, records: int, dead: int) -> None:
         self.records.labels(str(partition)).inc(records)
         self.batch.observe(records)
         self.windows.labels("bad").inc(dead)
 
-    def judged(self, outcome: Outcome, *, seconds: float) -> None:
+    def judged(self, partition: int, outcome: Outcome, *, seconds: float) -> None:
         self.duration.observe(seconds)
         self.scores.inc(len(outcome.scores))
         for name, count in vars(outcome.tally).items():
             self.windows.labels(name).inc(count)
-        for one in outcome.judged:
-            highest = np.nan_to_num(one.scores["psi"], nan=0).max(axis=0)
-            for feature, value in zip(one.judging.against.features, highest.tolist(), strict=True):
-                self.score.labels(feature).set(value)
+        self._score(partition, outcome)
         self._follow(outcome)
 
     def restored(self, seconds: float) -> None:
@@ -57,6 +59,18 @@ class Metrics:
 
     def evicted(self, devices: int) -> None:
         self.windows.labels("evicted").inc(devices)
+
+    def _score(self, partition: int, outcome: Outcome) -> None:
+        """Show each feature's highest score in the last runs of all partitions."""
+        mine: dict[str, float] = {}
+        for one in outcome.judged:
+            highest = np.nan_to_num(one.scores["psi"], nan=0).max(axis=0).tolist()
+            for feature, value in zip(one.judging.against.features, highest, strict=True):
+                mine[feature] = max(value, mine.get(feature, 0.0))
+        if mine:
+            self._highest[partition] = mine
+        for feature in mine:
+            self.score.labels(feature).set(max(held.get(feature, 0.0) for held in self._highest.values()))
 
     def _follow(self, outcome: Outcome) -> None:
         for alert in outcome.alerts:

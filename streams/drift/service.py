@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -13,13 +14,14 @@ import faust
 from schemas import feeds
 from schemas.cluster import Cluster
 from schemas.drift_alert import DriftAlert
-from schemas.operators import AuditEntry
+from schemas.operators import AuditEntry, OperatorRequest
 from schemas.wire import Contract
 from streams.drift.desk import SOURCE, Opened, open_run
 from streams.drift.known import Known
 from streams.drift.metrics import Metrics
 from streams.drift.partition import Outcome
 from streams.drift.policy import Rules
+from streams.drift.requests import RequestError, heed
 from streams.drift.restoring import ROLLUPS, Held, Restorer
 from streams.drift.vault import TOPIC as CHECKPOINTS
 from streams.kafka import BatchProducer, Outgoing, Run, accepted_runs, bulk_topic, make_app
@@ -33,6 +35,8 @@ GROUP = "driftline-drift"
 # Topics whose schemas must be known before the first run is worked on.
 _WRITTEN = ("drift.scores", "drift.alerts", ROLLUPS, CHECKPOINTS, "audit.log", "dead-letters")
 _ASK_AGAIN_S = 0.1
+# Requests that came while no worker ran are heeded up to this age; doing one twice changes nothing.
+_REQUESTS_SINCE_MS = 3_600_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +51,8 @@ class DriftSettings:
     checkpoint_every_s: float = 60.0
     instance_id: str = ""
     max_run_records: int = 2000
+    # Where Prometheus finds the figures, on loopback; None for nowhere.
+    metrics_port: int | None = None
     cache_dir: Path | None = None
 
 
@@ -72,6 +78,11 @@ def make_drift_app(cluster: Cluster, settings: DriftSettings | None = None, **ap
         async for run in accepted_runs(deliveries):
             await service.work(run)
 
+    @app.task  # type: ignore[untyped-decorator]
+    async def heed_operators() -> None:
+        """Acknowledge and silence alerts as operators ask."""
+        await service.heed_operators()
+
     return app
 
 
@@ -82,6 +93,8 @@ class DriftService:
         self.cluster, self.settings = cluster, settings
         self.held: dict[int, Held] = {}
         self.metrics = Metrics()
+        # Runs and requests take turns: both change the alerts.
+        self._turn = asyncio.Lock()
         self._producer = BatchProducer(cluster.bootstrap, settings=dict(cluster.security))
         self._labels: Mapping[str, Mapping[str, str]] = {}
         self._waited_for: set[str] = set()
@@ -90,11 +103,38 @@ class DriftService:
 
     async def open(self) -> None:
         """Connect to the registry, and read grids and baselines up to now."""
-        if self._known is None:
-            await asyncio.to_thread(self._open)
+        async with self._turn:
+            if self._known is None:
+                await asyncio.to_thread(self._open)
 
     async def work(self, run: Run) -> None:
         """Judge a run and publish what came of it; returns when Kafka has all of it."""
+        async with self._turn:
+            await self._work(run)
+
+    async def heed_operators(self) -> None:
+        """Follow what operators ask, for as long as the worker runs."""
+        await self.open()
+        since_ms = _now_ms() - _REQUESTS_SINCE_MS
+        async with feeds.follow_async(self.cluster, "operators.requests", from_ms=since_ms) as feed:
+            async for event in feed:
+                if isinstance(event, feeds.Changed):
+                    async with self._turn:
+                        await self._heed(event.value)
+
+    async def _heed(self, request: OperatorRequest) -> None:
+        for number, held in self.held.items():
+            try:
+                changed = heed(held.partition.book, request)
+            except RequestError as why:
+                log.warning("request left aside: why=%s", why)
+                return
+            if changed:
+                await self._producer.deliver(await asyncio.to_thread(self._told, number, changed))
+                # The log that a restore folds knows nothing of requests; the next checkpoint must.
+                held.kept_s = -math.inf
+
+    async def _work(self, run: Run) -> None:
         held = self.held.get(run.partition)
         if held is None or held.next_offset < run.start:
             held = self.held[run.partition] = await asyncio.to_thread(self._restored, run)
@@ -109,11 +149,11 @@ class DriftService:
         opened = await self._opened(run)
         started_s = time.monotonic()
         outcome = await asyncio.to_thread(held.partition.work, opened.stretches)
-        self.metrics.judged(outcome, seconds=time.monotonic() - started_s)
+        self.metrics.judged(run.partition, outcome, seconds=time.monotonic() - started_s)
         self.metrics.read(run.partition, len(run), len(opened.dead))
         # Scores before alerts: whoever opens an alert finds its evidence already there.
         await self._producer.deliver(await asyncio.to_thread(self._evidence, run, opened, outcome))
-        await self._producer.deliver(await asyncio.to_thread(self._told, run, outcome.alerts))
+        await self._producer.deliver(await asyncio.to_thread(self._told, run.partition, outcome.alerts))
 
     async def _opened(self, run: Run) -> Opened:
         """Open a run; what it lacks is waited for, once and not for ever."""
@@ -148,6 +188,8 @@ class DriftService:
         baselines = feeds.table(cluster, "models.baselines").open()
         grids.wait_until_current()
         baselines.wait_until_current()
+        if self.settings.metrics_port is not None:
+            self.metrics.serve(self.settings.metrics_port)
         self._contract, self._known = contract, Known(grids, baselines)
 
     def _open_run(self, run: Run) -> Opened:
@@ -179,10 +221,10 @@ class DriftService:
             *(self._outgoing("dead-letters", record) for record in opened.dead),
         ]
 
-    def _told(self, run: Run, alerts: list[DriftAlert]) -> list[Outgoing]:
+    def _told(self, partition: int, alerts: list[DriftAlert]) -> list[Outgoing]:
         told = []
         for alert in alerts:
-            told.append(self._outgoing("drift.alerts", alert, partition=run.partition))
+            told.append(self._outgoing("drift.alerts", alert, partition=partition))
             told.append(self._outgoing("audit.log", _audited(alert)))
         return told
 

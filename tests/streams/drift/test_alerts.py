@@ -148,13 +148,13 @@ def test_acknowledging_says_who_and_lasts_through_more_breaches():
     story = Story()
     (opened,) = story.window(breach())
 
-    acknowledged = story.book.acknowledge(opened.alert_id, "ada", 5)
+    acknowledged = story.book.acknowledge(opened.alert_id, "ada", 2 * MINUTE_MS)
     story.window(breach())
 
     assert (acknowledged.state, acknowledged.by) == (AlertState.ACKNOWLEDGED, "ada")
     assert [one.state for one in story.book.alerts()] == [AlertState.ACKNOWLEDGED]
-    assert story.book.acknowledge(opened.alert_id, "bob", 6) is None
-    assert story.book.acknowledge("no such alert", "bob", 6) is None
+    assert story.book.acknowledge(opened.alert_id, "bob", 3 * MINUTE_MS) is None
+    assert story.book.acknowledge("no such alert", "bob", 3 * MINUTE_MS) is None
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,10 @@
 """The drift worker over real Kafka: from windows on one topic to scores, alerts and dead letters on others."""
 
 import asyncio
+import socket
 import time
+import urllib.request
+import uuid
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -11,6 +14,7 @@ from schemas import feeds
 from schemas.cluster import Cluster
 from schemas.drift_alert import AlertState
 from schemas.drift_scores import Verdict
+from schemas.operators import OperatorRequest
 from schemas.topics import create_missing
 from schemas.wire import Contract
 from streams.drift.desk import SOURCE, open_run
@@ -47,15 +51,38 @@ def publish(cluster):
     return publish
 
 
-def found_on(cluster, topic, enough, *, within_s=40.0):
-    """Read a topic from its start until `enough(records)`; the records."""
+def found_on(cluster, topic, enough, *, within_s=40.0, only=lambda _: True):
+    """Read a topic from its start until `enough(records)`; those of them that are asked for."""
     records = []
     deadline = time.monotonic() + within_s
     with feeds.follow(cluster, topic, from_ms=0) as feed:
         while not enough(records):
             assert time.monotonic() < deadline, f"{len(records)} records on {topic}: {records[-3:]}"
             records += [event.value for event in feed.poll(0.5) if hasattr(event, "value")]
-    return records
+    return [one for one in records if only(one)]
+
+
+def acknowledgement(alert):
+    return OperatorRequest(
+        request_id=str(uuid.uuid4()),
+        subject=f"alert/{alert.alert_id}",
+        action="acknowledge",
+        who="ada",
+        why="looking at it",
+        at_ms=int(time.time() * 1000),
+    )
+
+
+def free_port():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
+
+
+def scraped(port):
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        lines = [line for line in answer.read().decode().splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
 
 
 def lately(minutes):
@@ -74,13 +101,23 @@ async def test_a_shift_becomes_an_alert_with_its_evidence(cluster, publish):
     windows += [fleet.window("d-2", minute, start_ms=start_ms) for minute in range(12)]
     publish("telemetry.feature-stats", windows)
 
-    async with running(make_drift_app(cluster)):
+    port = free_port()
+    async with running(make_drift_app(cluster, DriftSettings(metrics_port=port))):
         alerts = await asyncio.to_thread(found_on, cluster, "drift.alerts", lambda found: found)
         scores = await asyncio.to_thread(
             found_on, cluster, "drift.scores", lambda found: {"d-1", "d-2"} <= {one.device_id for one in found}
         )
         audit = await asyncio.to_thread(found_on, cluster, "audit.log", lambda found: found)
+        await asyncio.to_thread(publish, "operators.requests", [acknowledgement(alerts[0])])
+        (heard,) = await asyncio.to_thread(
+            found_on, cluster, "drift.alerts", lambda found: any(one.by for one in found), only=lambda one: one.by
+        )
+        metrics = await asyncio.to_thread(scraped, port)
 
+    assert (heard.alert_id, heard.state, heard.by) == (alerts[0].alert_id, AlertState.ACKNOWLEDGED, "ada")
+    assert metrics["drift_detected"] == metrics["features_with_drift"] == 1
+    assert metrics['data_drift_score{feature="f1"}'] > metrics['data_drift_score{feature="f0"}']
+    assert metrics["drift_detection_duration_seconds_count"] >= 1
     (alert,) = {one.alert_id: one for one in alerts}.values()
     assert (alert.subject, alert.feature, alert.kind, alert.state) == ("d-1", "f1", "mean_shift", AlertState.FIRING)
     assert alert.opened_ms <= start_ms + 9 * MINUTE_MS

@@ -38,7 +38,7 @@ def make_bundles(folder: Path, fleets: Sequence[str], algorithms: Sequence[str])
 
 
 def _make(folder: Path, keyring: Keyring, trainer: Signer, controller: Signer, fleet: str, algorithm: str) -> Made:
-    dataset = simulated(fleet, devices=3, samples=_SAMPLES[fleet], seed=5)
+    dataset = simulated(fleet, devices=3, samples=_SAMPLES[fleet], seed=5, trouble=0.0)
     trained = train_release(dataset, Order(model=f"{fleet}-{algorithm}", version="1", algorithm=algorithm), [trainer])
     path = folder / f"{trained.bundle.sha256}.bundle"
     path.write_bytes(trained.content)

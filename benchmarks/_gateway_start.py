@@ -1,4 +1,4 @@
-"""A gateway that starts, decides once, connects, and tells what it took: memory and the moment of its first decision."""
+"""A gateway that starts, decides once, connects, and tells what that took."""
 
 import json
 import sys

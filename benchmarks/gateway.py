@@ -1,4 +1,4 @@
-"""What a gateway takes and gives: sample to decision, throughput, memory, start, spool, catch-up, API, a thousand at once.
+"""What a gateway takes and gives: latency, throughput, memory, start, spool, catch-up, API, a thousand at once.
 
     python -m benchmarks.gateway [--only latency] [--minutes 5] [--gateways 1000]
 
@@ -8,6 +8,7 @@ simulated; every stage is the one that ships. The network parts run on an embedd
 
 import asyncio
 import contextlib
+import functools
 import json
 import resource
 import statistics
@@ -34,7 +35,7 @@ from edge_gateway import Gateway, GatewayConfig, SpoolConfig, UpdateConfig, Watc
 from edge_gateway.api import Api
 from edge_gateway.fleet import PlayedFleet, members
 from edge_gateway.installation import Accepted, BakePassed, Order
-from edge_gateway.spool import Lane, Spool
+from edge_gateway.spool import Lane, Spool, Write
 from edge_gateway.uplink import KafkaLink, Uplink
 from schemas.catalogue import topic_named
 from schemas.cluster import Cluster
@@ -57,13 +58,22 @@ PER_VECTOR = {"machine": 1, "vibration": 256, "weather": 1}
 @click.option("--only", type=click.Choice(PARTS), multiple=True)
 @click.option("--minutes", default=5.0, show_default=True, help="How long the fleet is played.")
 @click.option("--gateways", default=1000, show_default=True)
+@click.option("--pipeline", "fleets", type=click.Choice(FLEETS), multiple=True, help="All unless said.")
+@click.option("--model", "algorithms", type=click.Choice(ALGORITHMS), multiple=True, help="All unless said.")
 @click.option("--samples", default=5000, show_default=True, help="Single samples for each latency.")
-def main(only: tuple[str, ...], minutes: float, gateways: int, samples: int) -> None:
+def main(
+    only: tuple[str, ...],
+    minutes: float,
+    gateways: int,
+    fleets: tuple[str, ...],
+    algorithms: tuple[str, ...],
+    samples: int,
+) -> None:
     """Measure the gateway."""
     chosen = only or PARTS
     with tempfile.TemporaryDirectory(prefix="driftline-bench-") as name:
         folder = Path(name)
-        made = make_bundles(folder, FLEETS, ALGORITHMS)
+        made = make_bundles(folder, fleets or FLEETS, algorithms or ALGORITHMS)
         if "latency" in chosen:
             show("Sample to decision, spool included", latency(folder, made, samples))
         if "footprint" in chosen:
@@ -178,13 +188,10 @@ def spool(folder: Path) -> list[dict[str, str]]:
         windows = _windows(together)
         rounds = max(200 // together, 20)
         begun = time.perf_counter()
+        write_all = functools.partial(_put_all, windows)
+        begun = time.perf_counter()
         for _ in range(rounds):
-            opened.write(
-                lambda write: (
-                    [write.put(Lane.WINDOWS, "telemetry.feature-stats", each, 0) for each in windows] and None
-                ),
-                now_ms=0,
-            )
+            opened.write(write_all, now_ms=0)
         rate = rounds * together / (time.perf_counter() - begun)
         depth = opened.depth()
         opened.close()
@@ -201,20 +208,13 @@ def spool(folder: Path) -> list[dict[str, str]]:
 
 def catch_up(folder: Path, cluster: Cluster) -> list[dict[str, str]]:
     sent_bytes = [0]
-    link = KafkaLink(
-        cluster,
-        Registry(cluster),
-        {
-            "statistics.interval.ms": 200,
-            "stats_cb": lambda text: sent_bytes.__setitem__(0, json.loads(text)["tx_bytes"]),
-        },
-    )
+
+    def note(text: str) -> None:
+        sent_bytes[0] = json.loads(text)["tx_bytes"]
+
+    link = KafkaLink(cluster, Registry(cluster), {"statistics.interval.ms": 200, "stats_cb": note})
     opened = Spool(folder / "catch-up.db", SpoolConfig(), now_ms=0)
-    windows = _windows(1440)
-    opened.write(
-        lambda write: [write.put(Lane.WINDOWS, "telemetry.feature-stats", each, 0) for each in windows] and None,
-        now_ms=0,
-    )
+    opened.write(functools.partial(_put_all, _windows(1440)), now_ms=0)
     uplink = Uplink(opened, link, source="bench", rng=Random(1))
     while not link.ready:
         time.sleep(0.01)
@@ -322,6 +322,11 @@ def fleet(
             "peak MiB": f"{after.ru_maxrss / 1024:,.0f}",
         }
     ]
+
+
+def _put_all(windows: list[object], write: Write) -> None:
+    for each in windows:
+        write.put(Lane.WINDOWS, "telemetry.feature-stats", each, 0)
 
 
 def _windows(count: int) -> list[object]:

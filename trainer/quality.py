@@ -40,6 +40,7 @@ def detection_quality(predictions: Predictions, holdout: Dataset) -> dict[str, f
     if not judged.any():
         return found
     hits, alarms, anomalies = (decided & true).sum(), decided.sum(), true.sum()
+    found["accuracy"] = float((decided == true).mean())
     if (~true).any():
         found["normal_kept"] = float((~decided & ~true).sum() / (~true).sum())
         found["false_alarms_per_day"] = _false_alarms_per_day(predictions.decision, holdout)

@@ -15,7 +15,7 @@ from sklearn.ensemble import IsolationForest
 
 from trainer.data.dataset import Floats, Vectors
 from trainer.export.opset import OPSET
-from trainer.models.whitening import Whitening
+from trainer.models.whitening import DISTANCES, Whitening
 
 __all__ = ["WhitenedForest", "forest_graph"]
 
@@ -66,8 +66,11 @@ def _whitened(nodes: "_Nodes", whitening: Whitening, prepared: str) -> str:
     turned = nodes.add("MatMul", centred, nodes.constant(whitening.turn))
     squares = nodes.add("Mul", turned, turned)
     squared_length = nodes.add("ReduceSum", squares, nodes.constant(np.array([1])), keepdims=1)
-    length = nodes.add("Log", nodes.add("Add", squared_length, nodes.constant(np.array(1.0))))
-    joined = nodes.add("Concat", turned, length, axis=1)
+    largest_square = nodes.add("ReduceMax", squares, axes=[1], keepdims=1)
+    one = nodes.constant(np.array(1.0))
+    length = nodes.add("Log", nodes.add("Add", squared_length, one))
+    largest = nodes.add("Log", nodes.add("Add", largest_square, one))
+    joined = nodes.add("Concat", turned, *(length, largest) * DISTANCES, axis=1)
     return nodes.add("Cast", joined, to=TensorProto.FLOAT)
 
 

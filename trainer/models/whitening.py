@@ -10,7 +10,10 @@ import numpy as np
 
 from trainer.data.dataset import Floats, Vectors
 
-__all__ = ["Whitening"]
+__all__ = ["DISTANCES", "Whitening"]
+
+# How many columns each distance gets.
+DISTANCES = 4
 
 # Rows farther out than this share are left aside when the spread is measured: they would widen it.
 _TRIM = 0.1
@@ -52,7 +55,12 @@ class Whitening:
         return turned
 
     def columns(self, prepared: Vectors) -> Vectors:
-        """Return the whitened directions and, last, the logarithm of their squared length."""
+        """Return the whitened directions and how far out the vector is: in all of them together, and in its worst.
+
+        The distances come several times, because a forest picks its column by lot.
+        """
         turned = self.apply(prepared)
-        length = np.log1p((turned * turned).sum(axis=1, keepdims=True))
-        return np.hstack((turned, length)).astype(np.float32)
+        squares = turned * turned
+        length = np.log1p(squares.sum(axis=1, keepdims=True))
+        largest = np.log1p(squares.max(axis=1, keepdims=True))
+        return np.hstack((turned, *(length, largest) * DISTANCES)).astype(np.float32)

@@ -1,10 +1,12 @@
 """What the trainer's worker is told at its start."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from schemas.release import ReleaseStage
 from schemas.training import TrainingCause
+from trainer.desk import DeskPolicy
 from trainer.errors import TrainerError
 from trainer.models import algorithm_named
 from trainer.worker.ledger import TrainingPolicy
@@ -27,7 +29,7 @@ class TrainerConfig:
     # Parquet that the sink fills; without it data are replayed from Kafka.
     offline: Path | None = None
     # Which algorithm trains which model; others are isolation forests.
-    algorithms: dict[str, str] = field(default_factory=dict)
+    algorithms: Mapping[str, str] = field(default_factory=dict)
     min_rows: int = 500
     cool_down_s: float = 6 * 3600.0
     max_attempts: int = 3
@@ -40,6 +42,13 @@ class TrainerConfig:
     # Also when nobody could compare, for want of labels: the rollout's gates are then the only judges.
     promote_uncompared: bool = False
     licence: str = ""
+    # The desk: when drift, labels and accuracy become requests; off where only people ask.
+    desk: bool = True
+    desk_cool_down_s: float = 24 * 3600.0
+    desk_sustained_s: float = 1800.0
+    desk_devices: int = 3
+    desk_labels: int = 1_000
+    desk_needs_approval: bool = False
 
     def __post_init__(self) -> None:
         for name in ("cool_down_s", "backoff_s"):
@@ -62,6 +71,16 @@ class TrainerConfig:
             backoff_ms=int(self.backoff_s * 1000),
             timeout_ms=int(self.timeout_s * 1000),
             approve=frozenset(TrainingCause(cause) for cause in self.approve),
+        )
+
+    @property
+    def desk_policy(self) -> DeskPolicy:
+        return DeskPolicy(
+            sustained_ms=int(self.desk_sustained_s * 1000),
+            devices=self.desk_devices,
+            labels=self.desk_labels,
+            cool_down_ms=int(self.desk_cool_down_s * 1000),
+            needs_approval=self.desk_needs_approval,
         )
 
     @property

@@ -41,6 +41,7 @@ def run_trainer(
         keyring=keyring_of([load_signer(config.key, environ=environ)]),
         environ=environ,
         folder=folder,
+        clock_ms=clock_ms,
     )
     election = Election(cluster)
     try:

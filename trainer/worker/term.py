@@ -7,7 +7,7 @@ often it is delivered and whoever is killed in between, and no half release is e
 
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,7 @@ from trainer.worker.finishing import finish
 from trainer.worker.job import BUNDLE, JobOrder, Outcome
 from trainer.worker.ledger import Idle, Ledger, Settle, Train, fold, next_step
 from trainer.worker.process import Job
+from trainer.worker.watching import DeskWatch
 from trust import Keyring
 
 __all__ = ["Term", "Workplace"]
@@ -54,6 +55,7 @@ class Workplace:
     environ: Mapping[str, str]
     # Where trainings keep their files while they are under way.
     folder: Path
+    clock_ms: Callable[[], int]
 
 
 class Term:
@@ -63,6 +65,7 @@ class Term:
         self._place, self._config = workplace, workplace.config
         self._ledger = Ledger()
         self._job: Job | None = None
+        self._desk: DeskWatch | None = None
         self._resources = ExitStack()
         self._publisher = Publisher(workplace.cluster, workplace.contract, name=SERVICE)
 
@@ -79,6 +82,9 @@ class Term:
             ]
             self._grids = opened(feeds.table(cluster, "models.grids")).wait_until_current()
             self._releases = opened(feeds.table(cluster, "models.releases")).wait_until_current()
+            if self._config.desk:
+                self._desk = DeskWatch(cluster, self._config.desk_policy, now_ms=self._place.clock_ms())
+                opening.callback(self._desk.close)
             self._resources = opening.pop_all()
         return self
 
@@ -94,6 +100,9 @@ class Term:
                 self._take_in(event, live=feed.current, now_ms=now_ms)
         if not all(feed.current for feed in self._feeds):
             return
+        if self._desk is not None:
+            for request in self._desk.due(dict(self._releases), now_ms=now_ms):
+                self._publish([("training.requests", request)])
         if self._job is not None:
             self._watch(self._job, now_ms)
             return

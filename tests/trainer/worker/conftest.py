@@ -70,6 +70,19 @@ class Fleet:
             entries = [event.value for event in feed if isinstance(event, feeds.Changed)]
         return [entry for entry in entries if entry.subject == f"training/{name}"]
 
+    def requests(self) -> list[TrainingRequest]:
+        with feeds.follow(self.cluster, "training.requests", from_ms=0, until_current=True) as feed:
+            return [event.value for event in feed if isinstance(event, feeds.Changed)]
+
+    def wait_for_request(self, by: str, timeout_s: float = 90) -> TrainingRequest:
+        until = time.monotonic() + timeout_s
+        while time.monotonic() < until:
+            found = [request for request in self.requests() if request.requested_by == by]
+            if found:
+                return found[0]
+            time.sleep(0.3)
+        raise AssertionError(f"{by} asked for nothing")
+
     def releases(self) -> dict[str, ModelRelease]:
         return feeds.snapshot(self.cluster, "models.releases")
 

@@ -325,7 +325,8 @@ class Histories(RuleBasedStateMachine):
 
 
 COMMON = {"deadline": None, "suppress_health_check": list(HealthCheck)}
-TestHistories = Histories.TestCase
+# Hundreds of histories take a minute of processor time, and more on a busy machine.
+TestHistories = pytest.mark.timeout(900)(Histories.TestCase)
 TestHistories.settings = settings(max_examples=500, stateful_step_count=25, **COMMON)
 
 

@@ -484,7 +484,7 @@ def _fast_plan(horizons_ms: Sequence[int]) -> dict[str, int]:
 def _slow_plan(horizon_ms: int) -> dict[str, int]:
     """As few panes as give a smooth horizon, each of whole hours: 8 of 3 h for a day, 7 of a day for a week."""
     hours = max(horizon_ms // HOUR_MS, 1)
-    slots = next((slots for slots in (8, 7, 6, 5, 4, 3, 2) if hours % slots == 0), 1)
+    slots = next((slots for slots in (7, 8, 6, 5, 4, 3, 2) if hours % slots == 0), 1)
     return {"pane_ms": hours // slots * HOUR_MS, "slots": slots}
 
 

@@ -87,7 +87,8 @@ class Machines:
                 labels=machine.labels,
                 heartbeat_s=1.0,
                 windows=WindowConfig(length_s=60.0, lateness_s=0.0),
-                watch=WatchConfig(bake_windows=2),
+                # The world has just changed: what the model before makes of it is no yardstick for the new one.
+                watch=WatchConfig(bake_windows=2, degradation=1.0),
                 updates=UpdateConfig(reserve_bytes=0),
             )
             work = self._work_of(config, self._worlds[machine.device_id], cluster)

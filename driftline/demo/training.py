@@ -10,6 +10,7 @@ from securesystemslib.signer import Signer
 from driftline.demo.machines import FLEET, Machine
 from schemas.cluster import Cluster
 from schemas.grid import Grid
+from schemas.manifest import Limits
 from schemas.release import ModelRelease, ReleaseStage
 from schemas.wire import Contract
 from sensing import run_batch
@@ -24,6 +25,8 @@ __all__ = ["MODEL", "REFERENCE_READINGS", "publish", "train"]
 MODEL = "press-health"
 # Two hours, a reading a second.
 REFERENCE_READINGS = 7_200
+# The demo shares its processor with Kafka and all workers; a gateway's own default is far stricter.
+_LIMITS = Limits(latency_ms=500.0, memory_bytes=1024**3)
 
 
 def train(
@@ -37,8 +40,8 @@ def train(
 ) -> Trained:
     """Train the model on what the machines saw while all was well."""
     parts = [_seen(machine, begin_ms, warmer_by) for machine in machines]
-    dataset = Dataset.of(f"{FLEET}/1", parts)
-    return train_release(dataset, Order(model=MODEL, version=version, licence="Apache-2.0"), [signer], grid=grid)
+    order = Order(model=MODEL, version=version, licence="Apache-2.0", device_limits=_LIMITS)
+    return train_release(Dataset.of(f"{FLEET}/1", parts), order, [signer], grid=grid)
 
 
 def publish(trained: Trained, cluster: Cluster, store: Path, *, created_by: str) -> ModelRelease:

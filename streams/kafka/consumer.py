@@ -246,6 +246,10 @@ class BulkConsumer(driver.Consumer):
 
     # ---- what is done, and committed
 
+    def unfinished_runs(self) -> int:
+        """How many runs are with the agents or wait for them."""
+        return sum(chain.unfinished for chain in self._chains.values() if not chain.over)
+
     def ack(self, message: RunMessage) -> bool:  # type: ignore[override]
         """Take note that all agents are done with a run (from `RunMessage.finish`)."""
         message.acked = True

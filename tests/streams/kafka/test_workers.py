@@ -98,15 +98,15 @@ def test_after_kill_9_every_record_is_done_at_least_once(broker, workers, seed):
 
 def test_a_partition_taken_away_while_it_is_worked_on_is_finished_and_not_done_twice(broker, workers):
     topic = broker.topic(partitions=4)
-    broker.produce(topic, VALUES)
-    group = workers(topic, records_per_s="4000")
+    broker.produce(topic, VALUES * 3)
+    group = workers(topic, records_per_s="2500")
     group.start()
-    group.wait_for(1_000, within_s=20)
+    group.wait_for(1_000, within_s=30)
 
     second = group.start()
     group.wait_until_working(1, within_s=30)
     second.send_signal(signal.SIGTERM)
-    group.wait_for(len(VALUES), within_s=30)
+    group.wait_for(3 * len(VALUES), within_s=60)
 
     assert second.wait(20) == 0
     assert group.log.repeated() == 0

@@ -8,7 +8,7 @@ UV := $(BIN)/uv pip
 .PHONY: help demo test test-nightly lint bench pins clean
 
 help:  ## show what can be made
-	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | column -t -s "$$(printf '\t')"
+	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 demo: .venv/.ready-all  ## close the loop once on a real stack, and tell what happens
 	@$(BIN)/driftline demo
@@ -49,7 +49,7 @@ clean:  ## stop the stack, and remove what was made here
 
 .venv/.tools: requirements/tools.txt
 	@echo "making .venv with $$($(PYTHON) --version)"
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
 		|| { echo "error: Driftline needs Python 3.11 to 3.13; hint: make PYTHON=python3.11 …" >&2; exit 1; }
 	@$(PYTHON) -m venv .venv \
 		|| { echo "error: no virtual environment could be made; hint: on Debian, apt-get install python3-venv" >&2; exit 1; }

@@ -44,6 +44,16 @@ _READERS: Mapping[str, Callable[[str], str]] = {
     "data": str,
     "cache": str,
 }
+# Ours as well, but no settings: which file is read, what a token wants to hear, where containers are published.
+_NO_SETTINGS = frozenset(
+    {
+        "DRIFTLINE_CONFIG",
+        "DRIFTLINE_HSM_PIN",
+        "DRIFTLINE_COMPOSE_KAFKA_PORT",
+        "DRIFTLINE_COMPOSE_REGISTRY_PORT",
+        "DRIFTLINE_COMPOSE_VALKEY_PORT",
+    }
+)
 _DEFAULTS = {
     "bootstrap": "127.0.0.1:9092",
     "registry": "http://127.0.0.1:8081",
@@ -189,7 +199,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Given]:
     """Return our variables by the rest of their name, in small letters; an empty one counts as not set."""
     found = {}
     for variable, value in environ.items():
-        if not variable.startswith("DRIFTLINE_") or variable == "DRIFTLINE_CONFIG" or not value:
+        if not variable.startswith("DRIFTLINE_") or variable in _NO_SETTINGS or not value:
             continue
         name = variable.removeprefix("DRIFTLINE_").lower()
         head, _, rest = name.partition("_")

@@ -1,5 +1,6 @@
 """Settings: what counts, and what stops the program at once."""
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -7,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from driftline.settings import load
+from driftline.stack.compose import compose_file
 from driftline.typed_values import SettingError, UnknownSettingError
 from schemas.errors import DriftlineError
+from trust.keys import PIN_VARIABLE
 
 SSL = "[kafka]\nsecurity.protocol = 'SSL'\n"
 HOME = {"HOME": "/home/ada"}
@@ -121,6 +124,11 @@ def test_a_bad_value_is_named_with_what_was_found_and_wanted(tmp_path, toml, env
         settings(tmp_path, toml=toml, environ=environ)
 
     assert message in str(refused.value)
+
+
+@pytest.mark.parametrize("variable", [PIN_VARIABLE, *re.findall(r"DRIFTLINE_\w+", compose_file().read_text())])
+def test_a_variable_for_the_signer_or_for_compose_is_no_slip_of_the_pen(tmp_path, variable):
+    assert settings(tmp_path, environ={variable: "1234"}) == settings(tmp_path)
 
 
 def test_an_error_says_where_the_value_was_set(tmp_path):

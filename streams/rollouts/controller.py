@@ -338,7 +338,9 @@ class Controller:
         self._watches[plan.rollout_id] = Watch()
         self._moved[plan.rollout_id] = None
         for event in membership.joined(plan, self.fleet, self.releases.get(plan.model), now_ms):
-            rollout, _ = decide(rollout, event)
+            rollout, effects = decide(rollout, event)
+            if effects:
+                self._noted[plan.rollout_id, event.device_id] = None
         self.rollouts[plan.rollout_id] = rollout
         self._tell(plan.rollout_id, TimePassed(now_ms))
 

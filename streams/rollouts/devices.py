@@ -91,7 +91,7 @@ def joined(rollout: Rollout, event: DeviceJoined, effects: list[Effect]) -> Roll
             touched=bool(known and known.touched),
         )
     )
-    if known is not None:
+    if known is not None or at_once:
         effects.append(NoteDevice(event.device_id))
     return rollout
 
@@ -125,10 +125,15 @@ def seen(rollout: Rollout, event: DeviceSeen, effects: list[Effect]) -> Rollout:
     return rollout
 
 
-def proved(rollout: Rollout, event: DeviceProved, _effects: list[Effect]) -> Rollout:
-    row = rollout.members.row(event.device_id)
-    if row is not None and not rollout.members.touched(row):
-        rollout.members.set_previous(row, event.model)
+def proved(rollout: Rollout, event: DeviceProved, effects: list[Effect]) -> Rollout:
+    members = rollout.members
+    row = members.row(event.device_id)
+    if row is None or members.touched(row):
+        return rollout
+    members.set_previous(row, event.model)
+    if event.model == rollout.plan.model and members.state(row) in (State.WAITING, State.OFFLINE, State.HELD):
+        # It came by the model in another way, and needs no command for it.
+        _move(rollout, row, State.SUCCEEDED, effects)
     return rollout
 
 

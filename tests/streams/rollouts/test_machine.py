@@ -880,3 +880,13 @@ def test_a_row_is_noted_whenever_it_moves(story):
     effects = rollout.tell(told.Acked("a", AckPhase.TRIAL, rollout.now_ms))
 
     assert effects == (NoteDevice("a"),)
+
+
+def test_a_device_that_comes_by_the_model_in_another_way_needs_no_command(story):
+    rollout = story({**ONE, "limits": {"concurrency": 1, "bake_s": 60}}, a=0, b=0).begin()
+
+    rollout.tell(told.DeviceProved("b", NEW, rollout.now_ms))
+    rollout.ack("a", "succeeded")
+
+    assert rollout.commands() == [("a", NEW)]
+    assert (rollout.phase, rollout.state("b")) == ("baking", "succeeded")

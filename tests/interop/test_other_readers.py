@@ -15,11 +15,11 @@ from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 from hypothesis import HealthCheck, Phase, given, seed, settings
+from record_strategies import records
 
 from schemas.catalogue import CATALOGUE
 from schemas.cluster import Cluster
 from schemas.record import as_plain
-from schemas.strategies import records
 from schemas.topics import create_missing
 from schemas.wire import Contract
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from record_strategies import records
 
 from schemas.codec import MAX_BODY_BYTES, codec_of
 from schemas.dead_letter import DeadLetter
@@ -18,7 +19,6 @@ from schemas.fleet import Slot, SlotState
 from schemas.history import records as every_record
 from schemas.operators import OperatorRequest
 from schemas.rollouts import Ack, AckPhase, RolloutPlan
-from schemas.strategies import records
 
 PLAN = RolloutPlan(rollout_id="r1", model_id="m/2", document="{}", created_ms=1_700_000_000_000, created_by="ada")
 ALERT = DriftAlert(

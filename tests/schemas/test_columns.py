@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 from hypothesis import given
+from record_strategies import records
 
 from schemas.columns import GridShape, columns, pane_columns, vector
 from schemas.drift_scores import CohortPane
 from schemas.errors import BadRecordError
 from schemas.feature_stats import FeatureStats
 from schemas.sample import Sample
-from schemas.strategies import records
 
 
 def shape_within(record: FeatureStats | CohortPane) -> GridShape:

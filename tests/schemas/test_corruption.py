@@ -7,11 +7,11 @@ from functools import cache
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
+from record_strategies import records
 
 from schemas.codec import codec_of
 from schemas.errors import BadRecordError
 from schemas.history import records as every_record
-from schemas.strategies import records
 
 RECORDS = pytest.mark.parametrize("record", every_record().values(), ids=lambda record: record.__name__)
 

@@ -8,11 +8,11 @@ import fastavro
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from record_strategies import records
 
 from schemas import history
 from schemas.codec import BodyReader, codec_of
 from schemas.errors import IncompatibleSchemaError, SchemaError
-from schemas.strategies import records
 
 RELEASED = [pytest.param(version, name, schema, id=f"{version}-{name}") for version, name, schema in history.released()]
 

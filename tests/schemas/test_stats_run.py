@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from record_strategies import records
 
 from schemas.catalogue import topic_named
 from schemas.cluster import Cluster
@@ -18,7 +19,6 @@ from schemas.errors import BadRecordError, DriftlineError
 from schemas.feature_stats import FeatureStats
 from schemas.schema_cache import SchemaCache
 from schemas.stats_run import sort_run
-from schemas.strategies import records
 from schemas.wire import Contract, body_header
 
 TOPIC = "telemetry.feature-stats"

@@ -15,7 +15,7 @@ from sklearn.ensemble import IsolationForest
 
 from trainer.data.dataset import Floats, Vectors
 from trainer.export.opset import OPSET
-from trainer.models.whitening import DISTANCES, Whitening
+from trainer.whitening import DISTANCES, Whitening
 
 __all__ = ["WhitenedForest", "forest_graph"]
 

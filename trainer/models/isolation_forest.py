@@ -12,7 +12,7 @@ from trainer.export.forest import WhitenedForest, forest_graph
 from trainer.models.base import Model, Settings
 from trainer.models.filling import fill_values, telling_absences
 from trainer.models.thresholds import choose_threshold
-from trainer.models.whitening import Whitening
+from trainer.whitening import Whitening
 
 __all__ = ["IsolationForestAlgorithm"]
 

@@ -10,6 +10,7 @@ from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
 from streams.drift.scores import SCORES, Pair, Reference, Sample, combined_score, pair_of_counts
+from streams.drift.scores.mean_shift import shift_z
 from streams.drift.scores.pair import SHARE_FLOOR
 
 REFERENCE, LIVE = [1000, 1500, 1200, 1300], [800, 1400, 1600, 1200]
@@ -285,6 +286,29 @@ def test_the_dispersion_divides_what_a_window_proves():
     wide = SCORES["mean_z"](raw_pair(before, now, dispersion_mean=np.array(9.0)))
 
     assert wide == pytest.approx(plain / 3, rel=1e-3)
+
+
+def test_the_score_that_evidence_is_gathered_from_is_a_normal_at_any_autocorrelation():
+    rng = np.random.default_rng(12)
+    one, windows, per_window, rho = np.array(1.0), 60_000, 60, 0.8
+    readings = rng.normal(size=(windows, per_window))
+    for now in range(1, per_window):
+        readings[:, now] = rho * readings[:, now - 1] + math.sqrt(1 - rho * rho) * readings[:, now]
+    mean = readings.mean(axis=1)
+    dispersion = mean.var() * per_window
+    live = Sample(
+        counts=np.full((1, windows), float(per_window)),
+        missing=np.zeros(windows),
+        out_of_range=np.zeros(windows),
+        mean=mean,
+        m2=((readings - mean[:, None]) ** 2).sum(axis=1),
+    )
+    vast = _reference(np.zeros(2), counts=np.array([1e9]), mean=0 * one, m2=1e9 * one, dispersion_mean=dispersion * one)
+
+    z = shift_z(Pair(reference=vast, live=live))
+
+    assert (np.abs(z) > 3).mean() == pytest.approx(0.0027, abs=0.0007)
+    assert np.abs(z).max() < 5.2
 
 
 def test_variance_z_has_the_tail_of_an_f_test():

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from streams.drift.calibration import credit
 from streams.drift.policy import Floors
 from streams.drift.scores import SCORES, Floats, Pair, Sample, psi_bias
+from streams.drift.scores.mean_shift import shift_z
 from streams.drift.scores.missing_rate import missing_z
 from streams.drift.scores.out_of_range import out_of_range_z
 from streams.drift.scores.unseen_category import unseen_z
@@ -125,11 +126,11 @@ def look_at(pair: Pair, floors: Floors) -> Look:
     devices, features = pair.live.usable.shape
     score = np.empty((devices, len(Kind), features), np.float32)
     effect = np.empty_like(score)
-    shift, shift_z = SCORES["mean_shift"](pair), SCORES["mean_z"](pair)
+    shift, moved = SCORES["mean_shift"](pair), shift_z(pair)
     with np.errstate(divide="ignore"):
         spread = np.clip(np.log(SCORES["variance_ratio"](pair)), -_LARGEST_EFFECT, _LARGEST_EFFECT)
     spread_z = SCORES["variance_z"](pair)
-    up, down = _tempered(shift_z, pair)
+    up, down = _tempered(moved, pair)
     score[:, Kind.MEAN_UP], score[:, Kind.MEAN_DOWN] = up, down
     effect[:, Kind.MEAN_UP], effect[:, Kind.MEAN_DOWN] = shift, -shift
     up, down = _tempered(spread_z, pair)

@@ -5,7 +5,7 @@ import numpy as np
 from streams.drift.normal import student_score
 from streams.drift.scores.pair import Floats, Pair
 
-__all__ = ["mean_shift", "mean_z"]
+__all__ = ["mean_shift", "mean_z", "shift_z"]
 
 
 def mean_shift(pair: Pair) -> Floats:
@@ -26,3 +26,16 @@ def mean_z(pair: Pair) -> Floats:
         error = np.sqrt(reference.dispersion_mean * (own / live.usable + reference.variance / reference.usable))
         welch = (live.mean - reference.mean) / error
     return student_score(welch, reference.trials)
+
+
+def shift_z(pair: Pair) -> Floats:
+    """Normal score of the shift, were the live variance still the reference's.
+
+    That is what evidence is gathered from: an autocorrelated window's own variance is so uncertain that dividing
+    by it would fatten the tail.
+    """
+    reference, live = pair.reference, pair.live
+    with np.errstate(invalid="ignore", divide="ignore"):
+        error = np.sqrt(reference.dispersion_mean * reference.variance * (1 / live.usable + 1 / reference.usable))
+        score: Floats = (live.mean - reference.mean) / error
+    return score

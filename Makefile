@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+# Tests mostly wait for servers; each process has a stack of its own, of some 700 MB.
+PROCESSES ?= 2
 UV := $(BIN)/uv pip
 
 .DEFAULT_GOAL := help
@@ -14,7 +16,7 @@ demo: .venv/.ready-all  ## close the loop once on a real stack, and tell what ha
 	@$(BIN)/driftline demo
 
 test: .venv/.ready-dev  ## run the tests against real servers (ARGS= goes to pytest)
-	$(BIN)/pytest -m "not nightly" $(ARGS)
+	$(BIN)/pytest -m "not nightly" --numprocesses $(PROCESSES) --dist loadfile $(ARGS)
 
 test-nightly: .venv/.ready-dev  ## run the tests that take minutes: chaos, soak, long histories
 	$(BIN)/pytest -m nightly --timeout 1800 $(ARGS)

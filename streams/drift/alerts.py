@@ -15,9 +15,10 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
 from schemas.drift_alert import AlertState, DriftAlert, Evidence, Severity
+from schemas.operators import AuditEntry
 from streams.drift.policy import Life
 
-__all__ = ["AlertBook", "Breach", "Live", "Observation", "Silence"]
+__all__ = ["AlertBook", "Breach", "Live", "Observation", "Silence", "audited"]
 
 _GRAVER = (Severity.UNKNOWN, Severity.LOW, Severity.MEDIUM, Severity.HIGH, Severity.CRITICAL)
 
@@ -208,6 +209,23 @@ class AlertBook:
             for key, held in alerts.items()
             if held.alert.alert_id == alert_id
         ]
+
+
+def audited(alert: DriftAlert, *, who: str) -> AuditEntry:
+    """Return what the audit log says of a change of an alert; who acknowledged it comes before `who`."""
+    return AuditEntry(
+        subject=f"alert/{alert.alert_id}",
+        action=alert.state.value,
+        who=alert.by or who,
+        why=alert.summary,
+        at_ms=alert.changed_ms,
+        evidence={
+            "severity": alert.severity.value,
+            "policy": f"{alert.policy_id}/{alert.policy_revision}",
+            "samples": str(alert.evidence.samples),
+            "reference": alert.evidence.reference,
+        },
+    )
 
 
 def _note(changed: list[DriftAlert], before: Live | None, after: Live) -> None:

@@ -15,14 +15,13 @@ from streams.drift.policy import Rules
 from streams.drift.references import ScoredAgainst
 from streams.drift.windows import Windows
 from streams.kafka import Run
+from streams.kafka.dead_letter import dead_letter
 
 __all__ = ["SOURCE", "Opened", "open_run"]
 
 SOURCE = "telemetry.feature-stats"
 # A device clock further ahead of the broker's is wrong, and its windows would push the true ones off the rings.
 MOST_AHEAD_MS = 60 * 60_000
-
-_KEPT_KEY_BYTES, _KEPT_VALUE_BYTES = 1024, 64 * 1024
 
 
 @dataclass
@@ -142,15 +141,4 @@ def _windows(run: Run, part: StatsRun) -> Windows:
 
 
 def _letter(run: Run, position: int, why: str, now_ms: int) -> DeadLetter:
-    key, value = run.keys[position], run.values[position]
-    return DeadLetter(
-        source_topic=SOURCE,
-        source_partition=run.partition,
-        source_offset=run.offsets[position],
-        reason=why,
-        found_by="drift worker",
-        at_ms=now_ms,
-        record_key=None if key is None else key[:_KEPT_KEY_BYTES],
-        record_value=None if value is None else value[:_KEPT_VALUE_BYTES],
-        record_bytes=len(value or b""),
-    )
+    return dead_letter(run, position, why, source_topic=SOURCE, found_by="drift worker", now_ms=now_ms)

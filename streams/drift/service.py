@@ -14,8 +14,9 @@ import faust
 from schemas import feeds
 from schemas.cluster import Cluster
 from schemas.drift_alert import DriftAlert
-from schemas.operators import AuditEntry, OperatorRequest
+from schemas.operators import OperatorRequest
 from schemas.wire import Contract
+from streams.drift.alerts import audited
 from streams.drift.desk import SOURCE, Opened, open_run
 from streams.drift.known import Known
 from streams.drift.metrics import Metrics
@@ -225,7 +226,7 @@ class DriftService:
         told = []
         for alert in alerts:
             told.append(self._outgoing("drift.alerts", alert, partition=partition))
-            told.append(self._outgoing("audit.log", _audited(alert)))
+            told.append(self._outgoing("audit.log", audited(alert, who=WHO)))
         return told
 
     def _outgoing(self, topic: str, record: Any, *, partition: int = -1) -> Outgoing:
@@ -246,22 +247,6 @@ def _from(run: Run, offset: int) -> Run:
         keys=run.keys[behind:],
         values=run.values[behind:],
         headers=run.headers[behind:],
-    )
-
-
-def _audited(alert: DriftAlert) -> AuditEntry:
-    return AuditEntry(
-        subject=f"alert/{alert.alert_id}",
-        action=alert.state.value,
-        who=alert.by or WHO,
-        why=alert.summary,
-        at_ms=alert.changed_ms,
-        evidence={
-            "severity": alert.severity.value,
-            "policy": f"{alert.policy_id}/{alert.policy_revision}",
-            "samples": str(alert.evidence.samples),
-            "reference": alert.evidence.reference,
-        },
     )
 
 

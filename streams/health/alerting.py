@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from schemas.drift_alert import DriftAlert, Evidence, Severity
-from schemas.operators import AuditEntry
 from streams.drift.alerts import AlertBook, Breach, Observation
 from streams.drift.policy import Life
 from streams.health.limit import LIMITED
@@ -11,7 +10,7 @@ from streams.health.panel import Finding
 from streams.health.series import SERIES
 from streams.health.watch import Shift
 
-__all__ = ["Alerting", "audited"]
+__all__ = ["Alerting"]
 
 _REFERENCE = "the model's first windows on the device"
 _EVERY_SERIES = frozenset({*SERIES, *LIMITED})
@@ -42,18 +41,6 @@ class Alerting:
             unknown=_EVERY_SERIES - {finding.series for finding in findings},
         )
         return self._book.observe(seen, self._life)
-
-
-def audited(alert: DriftAlert, *, who: str) -> AuditEntry:
-    """Return what the audit log says of a change of an alert."""
-    return AuditEntry(
-        subject=f"alert/{alert.alert_id}",
-        action=alert.state.value,
-        who=alert.by or who,
-        why=alert.summary,
-        at_ms=alert.changed_ms,
-        evidence={"severity": alert.severity.value, "policy": f"{alert.policy_id}/{alert.policy_revision}"},
-    )
 
 
 def _breach(finding: Finding, shift: Shift) -> Breach:

@@ -14,8 +14,9 @@ from schemas.cluster import Cluster
 from schemas.drift_alert import DriftAlert
 from schemas.errors import BadRecordError, RegistryAwayError
 from schemas.wire import Contract
+from streams.drift.alerts import audited
 from streams.drift.policy import Life
-from streams.health.alerting import Alerting, audited
+from streams.health.alerting import Alerting
 from streams.health.labels import LabelJoin
 from streams.health.panel import Finding, HealthPanel
 from streams.health.policy import HealthPolicy, read_health_policy

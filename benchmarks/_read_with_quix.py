@@ -18,6 +18,8 @@ def main(bootstrap: str, topic: str, group: str, schema: str, records: int) -> N
         auto_create_topics=False,
         state_dir=Path(schema).parent / "quix",
         loglevel="ERROR",
+        # As in `_read_with_librdkafka`, which it is built on.
+        consumer_extra_config={"fetch.queue.backoff.ms": 1},
     )
     frame = app.dataframe(app.topic(topic, key_deserializer="bytes", value_deserializer="bytes"))
 

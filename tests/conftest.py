@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from driftline.stack import Stack, cache_folder
 from driftline.stack.compose import Compose, compose_file, engine_problem, missing_images, pull_problem
@@ -20,6 +21,11 @@ from driftline.stack.ports import reserving
 from driftline.stack.registry import require_compatibility
 from driftline.stack.state import State, save
 from driftline.stack.watchdog import guard
+
+
+# How fast a busy machine makes an example says nothing about what is tried with it.
+settings.register_profile("driftline", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("driftline")
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,6 @@ from driftline.stack.registry import require_compatibility
 from driftline.stack.state import State, save
 from driftline.stack.watchdog import guard
 
-
 # How fast a busy machine makes an example says nothing about what is tried with it.
 settings.register_profile("driftline", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("driftline")

@@ -68,10 +68,10 @@ Write = Put | Take | Remember | Forget
 
 
 class Projector:
-    """Turns records into writes; the grids give the features their names."""
+    """Turns records into writes; the grids give the features their names, or their numbers where nobody knows one."""
 
-    def __init__(self, grids: Mapping[str, Grid]) -> None:
-        self._grids = grids
+    def __init__(self, grid_of: Callable[[str], Grid | None]) -> None:
+        self._grid_of = grid_of
 
     def project(self, topic: str, record: Any) -> Iterable[Write]:
         return self._projections[topic](self, record)
@@ -100,7 +100,7 @@ class Projector:
         return (_of_device(health, "health", health.window_end_ms),)
 
     def _features(self, stats: FeatureStats) -> Iterable[Write]:
-        grid = self._grids.get(stats.grid_id)
+        grid = self._grid_of(stats.grid_id)
         means = np.frombuffer(stats.mean, "<f4")
         missing = np.frombuffer(stats.missing, "<u4")
         names = [feature.name for feature in grid.features] if grid else [str(i) for i in range(len(means))]

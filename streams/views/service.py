@@ -5,7 +5,7 @@ Nothing is committed to Kafka: the place lives beside the data, so losing Redis 
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 _POLL_S = 0.5
 _RETRY_S = 1.0
+_GRID_PATIENCE_S = 5.0
 
 
 class ViewsWorker:
@@ -43,11 +44,10 @@ class ViewsWorker:
     def run(self) -> None:
         """Work until `stop`; a failure in any reader ends them all and is raised here."""
         with ExitStack() as stack:
-            grids: Mapping[str, Grid] = stack.enter_context(
-                feeds.table(self._cluster, "models.grids", cache_dir=self._cache_dir)
-            )
+            grids = stack.enter_context(feeds.table(self._cluster, "models.grids", cache_dir=self._cache_dir))
+            projector = Projector(_patient_lookup(grids))
             while not self._stopped.is_set():
-                _Readers(self._cluster, self._store, Projector(grids), self._stopped, self._cache_dir).run()
+                _Readers(self._cluster, self._store, projector, self._stopped, self._cache_dir).run()
 
     def stop(self) -> None:
         self._stopped.set()
@@ -128,3 +128,16 @@ class _Readers:
 
     def _ending(self) -> bool:
         return self._over.is_set() or self._stopped.is_set()
+
+
+def _patient_lookup(grids: feeds.Table[Grid]) -> Callable[[str], Grid | None]:
+    """Look grids up; one that is new may be told of a moment after the first window on it, and is waited for once."""
+    given_up: set[str] = set()
+
+    def grid_of(grid_id: str) -> Grid | None:
+        known = grid_id in grids or grid_id in given_up
+        if not known and not grids.wait_for(lambda table: grid_id in table, _GRID_PATIENCE_S):
+            given_up.add(grid_id)
+        return grids.get(grid_id)
+
+    return grid_of

@@ -90,10 +90,6 @@ def tell(stack: Callable[[], AbstractContextManager[Stack]], folder: Path, say: 
             )
             say(f"Kafka at {cluster.bootstrap}, registry at {cluster.registry_url}")
             made, _ = create_missing(cluster)
-            contract = Contract.connect(cluster)
-            for topic in CATALOGUE:
-                contract.register(topic)
-            say(f"{len(made)} topics made, their schemas registered")
             scene = _Scene(cluster, servers.endpoints.redis_url, folder, signers, keyring, begin_ms, say)
             with Crew(folder / "logs", scene.options, scene.environ) as crew:
                 (folder / f"{POLICY_ID}.toml").write_text(POLICY)
@@ -101,7 +97,10 @@ def tell(stack: Callable[[], AbstractContextManager[Stack]], folder: Path, say: 
                 crew.start("health")
                 crew.start("views")
                 crew.start("rollouts", "--key", f"file:{folder / 'controller.pem'}")
-                say("workers started: drift, health, views, rollouts")
+                say(f"{len(made)} topics made; workers started: drift, health, views, rollouts")
+                contract = Contract.connect(cluster)
+                for topic in CATALOGUE:
+                    contract.register(topic)
                 return scene.play(crew, training.result)
 
 

@@ -1,6 +1,6 @@
 """Every topic, declared once: creating, checking and documenting them all read this page."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -145,17 +145,8 @@ def _state(
     partitions: int,
     placement: Placement = Placement.KEY,
 ) -> Topic:
-    return Topic(
-        name=name,
-        record=record,
-        key=tuple(key.split("/")),
-        partitions=partitions,
-        cleanup=Cleanup.COMPACT,
-        retention_ms=None,
-        writer=writer,
-        about=about,
-        placement=placement,
-    )
+    kept = _log(name, record, key, None, writer, about, partitions, placement)
+    return replace(kept, cleanup=Cleanup.COMPACT)
 
 
 # fmt: off

@@ -1,12 +1,11 @@
 """Three simulated fleets with scripted faults, every fault labelled, everything repeatable from a seed."""
 
-from sensing.simulator.device import EPOCH_MS, Simulated, SimulatedReadings, label_vectors
+from sensing.simulator.device import Simulated, SimulatedReadings, label_vectors
 from sensing.simulator.faults import Fault, FaultKind, bit_of, kinds_in
 from sensing.simulator.scripts import scripted_faults
 from sensing.simulator.worlds import WORLDS
 
 __all__ = [
-    "EPOCH_MS",
     "WORLDS",
     "Fault",
     "FaultKind",

@@ -13,10 +13,10 @@ from sensing.simulator.faults import CHANGES, Fault, FaultKind, Moment, bit_of
 from sensing.simulator.worlds import BLOCK, WORLDS
 from sensing.tally import Floats, Ints
 
-__all__ = ["EPOCH_MS", "Simulated", "SimulatedReadings", "label_vectors"]
+__all__ = ["Simulated", "SimulatedReadings", "label_vectors"]
 
 # Any Monday will do; what counts is that all devices share it.
-EPOCH_MS = 1_767_571_200_000
+_EPOCH_MS = 1_767_571_200_000
 
 
 class SimulatedReadings(NamedTuple):
@@ -44,7 +44,7 @@ class Simulated:
     stream: int = 0
     seed: int = 0
     faults: Sequence[Fault] = ()
-    start_ms: int = EPOCH_MS
+    start_ms: int = _EPOCH_MS
     _block: int = field(default=0, init=False, repr=False)
     _ready: list[SimulatedReadings] = field(default_factory=list, init=False, repr=False)
 

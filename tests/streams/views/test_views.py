@@ -6,15 +6,11 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 import redis
-from confluent_kafka import Producer
 
 from schemas.canonical import with_content_id
-from schemas.cluster import Cluster
 from schemas.feature_stats import FeatureStats
 from schemas.fleet import Device, DeviceState
 from schemas.grid import FeatureGrid, FeatureKind, Grid
-from schemas.topics import create_missing
-from schemas.wire import Contract
 from streams.views.service import ViewsWorker
 
 GRID = with_content_id(
@@ -31,23 +27,8 @@ GRID = with_content_id(
 
 
 @pytest.fixture
-def cluster(bootstrap, registry_url, prefix) -> Cluster:
-    cluster = Cluster(bootstrap=bootstrap, registry_url=registry_url, prefix=prefix)
-    create_missing(cluster)
-    return cluster
-
-
-@pytest.fixture
-def send(cluster) -> Callable[..., None]:
-    contract = Contract.connect(cluster, cache_dir=None)
-    producer = Producer({**cluster.client_settings(), "partitioner": "murmur2_random"})
-
-    def send(topic: str, record: object) -> None:
-        key, value = contract.encode(topic, record)
-        producer.produce(cluster.named(topic), key=key, value=value)
-        assert producer.flush(10) == 0
-
-    return send
+def send(publish) -> Callable[[str, object], None]:
+    return lambda topic, record: publish(topic, [record])
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ It keeps these rules:
 * only what lasts counts: an alert must have been firing for a while, accuracy must have been low for a while;
 * a sensor's fault is no new world: values that are missing or impossible ask for a repair, and the device is left out;
 * one device's drift is that device's; several devices of one model, or a cohort, are the world's;
+* a label is new if its truth became known after the model was asked for last, in whatever order the two are read;
 * a model is asked for once, and then not again before its cool-down is over; the request's id follows from what caused
   it, so a desk that starts over asks for the same thing, not for another.
 """
@@ -81,6 +82,8 @@ def note_alert(desk: Desk, alert: DriftAlert) -> Desk:
 
 def note_label(desk: Desk, model: str, *, right: bool, promised: float | None, policy: DeskPolicy, at_ms: int) -> Desk:
     """Return the desk after a prediction of the model was labelled; `promised` is the release's own accuracy."""
+    if at_ms <= desk.asked_ms.get(model, -1):
+        return desk
     before = desk.accuracy.get(model, Accuracy())
     # An exponential window: the newest `accuracy_window` labels carry most of the weight, and nothing is kept of them.
     seen = before.seen + 1

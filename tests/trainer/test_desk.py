@@ -6,7 +6,7 @@ import pytest
 
 from schemas.drift_alert import AlertState, DriftAlert, Evidence, Severity
 from schemas.training import TrainingCause
-from trainer.desk import Desk, DeskPolicy, file_requests, note_alert, note_label
+from trainer.desk import Desk, DeskPolicy, file_requests, note_alert, note_label, note_request
 
 POLICY = DeskPolicy(sustained_ms=1_000, devices=3, labels=5, accuracy_window=10, cool_down_ms=100_000)
 PIPELINES = {"bearing": "machine/1"}
@@ -110,6 +110,18 @@ def test_enough_new_labels_are_worth_a_training():
     (request,) = asked(labelled(Desk(), *[True] * 5))
 
     assert (request.cause, request.reason) == (TrainingCause.LABELS, "5 new labelled predictions")
+
+
+def test_labels_from_before_the_last_request_are_not_new_however_late_they_are_read():
+    (request,) = asked(desk(*THREE), now_ms=5_000)
+    later = replace(POLICY, cool_down_ms=0)
+
+    old = labelled(note_request(Desk(), request), *[False] * 20, from_ms=4_981)
+    new = labelled(old, *[True] * 5, from_ms=5_001)
+
+    assert old == note_request(Desk(), request)
+    (again,) = file_requests(new, later, PIPELINES, now_ms=9_000)[1]
+    assert (again.cause, again.reason) == (TrainingCause.LABELS, "5 new labelled predictions")
 
 
 def test_accuracy_must_be_low_for_a_while():

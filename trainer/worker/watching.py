@@ -49,6 +49,9 @@ class DeskWatch:
             for event in feed.poll(0):
                 if isinstance(event, feeds.Changed):
                     self._take_in(event.value, releases)
+            if not self._feeds[0].current:
+                # Requests first: one that is read after the labels that followed it would count them as old.
+                return ()
         if now_ms - self._asked_ms < _EVERY_MS or not all(feed.current for feed in self._feeds):
             return ()
         self._asked_ms = now_ms

@@ -1,20 +1,23 @@
 """What tests of any room may ask for: real servers, and names of their own on them.
 
 The servers run in Docker where an engine and the images can be had, and as plain processes elsewhere; the head of
-the report says which, and why. `--stack` chooses by hand.
+the report says which, and why. `--stack` chooses by hand, or names the data folder of a stack that is up. Plain
+processes are started once for a whole run, however many processes test side by side.
 """
 
 import os
+import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-from driftline.stack import Stack, cache_folder
+from driftline.stack import Stack, bring_down, cache_folder
 from driftline.stack.compose import Compose, compose_file, engine_problem, missing_images, pull_problem
 from driftline.stack.containers import Containers
 from driftline.stack.ports import reserving
@@ -36,13 +39,40 @@ class Way:
         return f"stack: {'containers' if self.docker else 'embedded servers'}, because {self.why}"
 
 
+WISHES = ("auto", "docker", "embedded")
 WAY = pytest.StashKey[Way]()
+SHARED = pytest.StashKey[Path]()
+"""The data folder of the stack that all processes of this run share."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--stack", choices=("auto", "docker", "embedded"), default="auto", help="how Kafka and the others are run"
+        "--stack",
+        default="auto",
+        metavar="auto|docker|embedded|FOLDER",
+        help="how Kafka and the others are run, or the data folder of a stack that is up",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput"):
+        config.stash[SHARED] = Path(config.workerinput["stack"])
+        return
+    folder = Path(tempfile.mkdtemp(prefix="driftline-")).resolve()
+    watch = guard(folder, purge=True)
+    config.stash[SHARED] = folder
+
+    def end() -> None:
+        bring_down(folder, purge=True)
+        watch.dismiss()
+        shutil.rmtree(folder, ignore_errors=True)
+
+    config.add_cleanup(end)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    node.workerinput["stack"] = str(node.config.stash[SHARED])
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -51,12 +81,14 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 @pytest.fixture(scope="session")
 def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
-    """Kafka, schema registry and Valkey, started when the first test asks and shared by all."""
+    """Kafka, schema registry and Valkey, started when the first test asks and shared by all: none may stop them."""
+    wish = request.config.getoption("--stack")
     if _way(request.config).docker:
         yield from _containers(request)
+    elif wish in WISHES:
+        yield Stack.join(request.config.stash[SHARED])
     else:
-        with Stack.start() as stack:
-            yield stack
+        yield Stack.join(Path(wish))
 
 
 @pytest.fixture(scope="session")
@@ -123,6 +155,8 @@ def _way(config: pytest.Config) -> Way:
 def _choose(wish: str) -> Way:
     if wish == "embedded":
         return Way(docker=False, why="--stack asks for them")
+    if wish not in WISHES:
+        return Way(docker=False, why=f"--stack names {wish}")
     problem = engine_problem()
     if not problem and (missing := missing_images()):
         print(f"pulling {', '.join(missing)}", flush=True)

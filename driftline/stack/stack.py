@@ -22,7 +22,9 @@ class Stack:
     127.0.0.1:9092
     """
 
-    def __init__(self, data: Path, state: State, *, temporary: bool, watch: Guard, cache: Path | None = None) -> None:
+    def __init__(
+        self, data: Path, state: State, *, temporary: bool, watch: Guard | None, cache: Path | None = None
+    ) -> None:
         self.data = data
         self._state = state
         self._temporary = temporary
@@ -51,6 +53,13 @@ class Stack:
             raise
         return cls(folder, state, temporary=temporary, watch=watch, cache=cache)
 
+    @classmethod
+    def join(cls, data: Path, *, cache: Path | None = None) -> Self:
+        """The stack in `data`, brought up if it is not; it goes on running when this process ends."""
+        folder = data.resolve()
+        state = bring_up(folder, cache=cache, usual_ports=False).state
+        return cls(folder, state, temporary=False, watch=None, cache=cache)
+
     @property
     def endpoints(self) -> Endpoints:
         return self._state.endpoints
@@ -73,7 +82,8 @@ class Stack:
     def stop(self) -> None:
         """Bring the stack down. Its data stays, unless it was temporary."""
         bring_down(self.data, purge=self._temporary)
-        self._watch.dismiss()
+        if self._watch is not None:
+            self._watch.dismiss()
 
     def _check(self, name: str) -> None:
         if name not in self.servers:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
+from live_gateway import Live, read
 
 from driftline.stack import Stack
 from schemas import feeds
@@ -65,6 +66,24 @@ def check(kills, numbers, found):
 
 def test_nothing_is_lost_when_gateway_and_broker_are_killed(tmp_path, foundry, stack, cluster):
     check(*account_after(20, tmp_path, foundry, stack, cluster, rng=random.Random(5), broker_kills=1))
+
+
+def test_what_was_made_offline_arrives_when_the_broker_is_back(tmp_path, foundry, stack, cluster):
+    publish(cluster, foundry.command(foundry.bundle("1"), 1))
+    live = Live(tmp_path, foundry, cluster)
+    read(cluster, "rollouts.acks", lambda found: any(ack.phase == "succeeded" for ack in found))
+
+    stack.kill("kafka")
+    before = live.running.gateway.spool.depth().records
+    time.sleep(4)
+    buffered = live.running.gateway.spool.depth().records
+    stack.restart("kafka")
+    time.sleep(1)
+    stats = read(cluster, "telemetry.feature-stats", lambda found: len({s.seq for s in found}) >= 40, timeout_s=60)
+    live.close()
+
+    assert buffered > before + 20
+    assert {each.seq for each in stats} >= set(range(40))
 
 
 @pytest.mark.nightly

@@ -1,0 +1,57 @@
+"""A gateway that runs on a thread of the test, and what it says on the topics."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from random import Random
+
+from edge_gateway import Gateway, GatewayConfig, Running, WatchConfig, WindowConfig, online
+from edge_gateway.config import UpdateConfig
+from edge_gateway.runner import wall_ms
+from schemas import feeds
+from sensing.simulator import Simulated
+from sensing.sources import SimulatedSource
+
+
+class Live:
+    """A gateway that runs on a thread of the test, against real servers."""
+
+    def __init__(self, folder, foundry, cluster, *, speed=60.0):
+        self.config = GatewayConfig(
+            device_id="press-7",
+            data=folder,
+            keyring=folder / "keys.json",
+            windows=WindowConfig(length_s=10.0, lateness_s=0.0, checkpoint_s=0.5),
+            watch=WatchConfig(bake_s=0.5, bake_windows=2, bake_decisions=10),
+            updates=UpdateConfig(reserve_bytes=0),
+            heartbeat_s=1.0,
+        )
+        self._executor = ThreadPoolExecutor(1)
+        gateway = Gateway(self.config, foundry.keyring, executor=self._executor, rng=Random(1), now_ms=wall_ms())
+        source = SimulatedSource([Simulated("machine", device=9)], speed=speed)
+        self.running = Running(gateway, source, online(gateway, cluster, rng=Random(2)))
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._loop)
+        self._thread.start()
+
+    def _loop(self):
+        while not self._stop.is_set():
+            self.running.turn()
+
+    def close(self):
+        self._stop.set()
+        self._thread.join()
+        summary = self.running.close()
+        self._executor.shutdown()
+        return summary
+
+
+def read(cluster, topic, enough, timeout_s=30.0):
+    """Follow a topic from its beginning until `enough` of its records are there."""
+    found = []
+    deadline_s = time.monotonic() + timeout_s
+    with feeds.follow(cluster, topic, from_ms=0) as feed:
+        while not enough(found):
+            assert time.monotonic() < deadline_s, f"{topic}: {found}"
+            found += [event.value for event in feed.poll(0.5) if isinstance(event, feeds.Changed)]
+    return found

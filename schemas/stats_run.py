@@ -22,7 +22,7 @@ from schemas.figures import Figures, sound
 from schemas.shapes import bounds, is_uuid
 from schemas.wire import HEADER_BYTES, Contract, key_of_plain, schema_id_in
 
-__all__ = ["SetAside", "Sorted", "StatsRun", "sort_run"]
+__all__ = ["SetAside", "Sorted", "StatsRun", "holding", "only", "sort_run"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,15 +138,15 @@ def _gather(
         for array in packed
     }
     run = StatsRun(grid_id=grid_id, positions=np.array(positions, np.int64), columns=StatsColumns(**arrays), **plain)
-    good = _good(run)
+    good = holding(run)
     for position in run.positions[~good].tolist():
         judge(result, position)
     if good.any():
-        result.runs.append(run if good.all() else _only(run, good))
+        result.runs.append(run if good.all() else only(run, good))
 
 
-def _good(run: StatsRun) -> NDArray[np.bool_]:
-    """Return which windows hold to what their fields declare, and make sense."""
+def holding(run: StatsRun) -> NDArray[np.bool_]:
+    """Say which windows hold to what their fields declare, and make sense."""
     good = sound(Figures.of_run(run.samples, run.window_start_ms, run.window_end_ms, run.columns))
     for name in _NUMBERS:
         low, high = _BOUNDS[name]
@@ -157,7 +157,8 @@ def _good(run: StatsRun) -> NDArray[np.bool_]:
     return good
 
 
-def _only(run: StatsRun, good: NDArray[np.bool_]) -> StatsRun:
+def only(run: StatsRun, good: NDArray[np.bool_]) -> StatsRun:
+    """Return some of the windows, in their order."""
     taken: dict[str, Any] = {name: list(compress(getattr(run, name), good)) for name in _TEXTS}
     taken |= {name: getattr(run, name)[good] for name in ("positions", *_NUMBERS)}
     arrays = {name: getattr(run.columns, name)[good] for name in _ARRAYS}

@@ -13,11 +13,11 @@ from streams.drift.known import Known
 from streams.drift.partition import Stretch
 from streams.drift.policy import Rules
 from streams.drift.references import ScoredAgainst
-from streams.drift.windows import Windows
+from streams.drift.windows import Ints, Windows
 from streams.kafka import Run
 from streams.kafka.dead_letter import dead_letter
 
-__all__ = ["SOURCE", "Opened", "open_run"]
+__all__ = ["SOURCE", "Opened", "Usable", "open_run", "stretch", "usable"]
 
 SOURCE = "telemetry.feature-stats"
 # A device clock further ahead of the broker's is wrong, and its windows would push the true ones off the rings.
@@ -59,47 +59,58 @@ def open_run(
         why = f"grid {grid_id:.12}: found no such grid, wanted one on models.grids"
         opened.waiting.add(why)
         opened.dead += [_letter(run, position, why, now_ms) for position in positions]
+    offsets, arrivals_ms = np.array(run.offsets, np.int64), np.array(run.timestamps_ms, np.int64)
     for part in sorted_run.runs:
-        _judgeable(opened, run, part, known, rules, labels, now_ms)
+        found = usable(part, offsets, arrivals_ms, known)
+        opened.waiting |= found.waiting
+        opened.dead += [_letter(run, position, why, now_ms) for position, why in found.refused]
+        if len(found.windows):
+            opened.stretches.append(stretch(found.windows, found.against, rules, labels))
     opened.dead.sort(key=lambda letter: letter.source_offset)
     return opened
 
 
-def _judgeable(
-    opened: Opened,
-    run: Run,
-    part: StatsRun,
-    known: Known,
-    rules: Rules,
-    labels: Mapping[str, Mapping[str, str]],
-    now_ms: int,
-) -> None:
-    windows = _windows(run, part)
-    against = {model: known.against(model, part.grid_id) for model in set(part.model_id)}
+@dataclass(frozen=True)
+class Usable:
+    """Windows on one grid that can be judged, what each of their models is compared with, and why others can't be."""
+
+    windows: Windows
+    against: Mapping[str, ScoredAgainst]
+    # By position in the run.
+    refused: list[tuple[int, str]]
+    # Why some windows cannot be judged yet.
+    waiting: set[str]
+
+
+def usable(part: StatsRun, offsets: Ints, arrivals_ms: Ints, known: Known) -> Usable:
+    """Find what the windows of one grid are compared with; offsets and arrivals are those of the whole run."""
+    windows = _windows(part, offsets, arrivals_ms)
+    found = {model: known.against(model, part.grid_id) for model in set(part.model_id)}
+    against = {model: one for model, one in found.items() if isinstance(one, ScoredAgainst)}
+    lost = {model: one for model, one in found.items() if isinstance(one, str)}
+    refused = []
     good = windows.end_ms <= windows.arrival_ms + MOST_AHEAD_MS
     for place in np.flatnonzero(~good).tolist():
         ahead_s = (int(windows.end_ms[place]) - int(windows.arrival_ms[place])) // 1000
         why = f"window_end_ms: found {ahead_s} s after its arrival, wanted at most {MOST_AHEAD_MS // 1000} s"
-        opened.dead.append(_letter(run, int(part.positions[place]), why, now_ms))
-    lost = {model: why for model, why in against.items() if isinstance(why, str)}
+        refused.append((int(part.positions[place]), why))
     if lost:
-        opened.waiting |= set(lost.values())
         for place, model in enumerate(part.model_id):
             if model in lost and good[place]:
                 good[place] = False
-                opened.dead.append(_letter(run, int(part.positions[place]), lost[model], now_ms))
+                refused.append((int(part.positions[place]), lost[model]))
     if not good.all():
         windows = windows.take(np.flatnonzero(good))
-    if len(windows):
-        opened.stretches.append(_stretch(windows, against, rules, labels))
+    return Usable(windows, against, refused, set(lost.values()))
 
 
-def _stretch(
+def stretch(
     windows: Windows,
-    against: Mapping[str, ScoredAgainst | str],
+    against: Mapping[str, ScoredAgainst],
     rules: Rules,
     labels: Mapping[str, Mapping[str, str]],
 ) -> Stretch:
+    """Say by which rules each window is judged."""
     judgings: list[Judging] = []
     place_of: dict[tuple[str, tuple[tuple[str, str], ...]], int] = {}
     which = []
@@ -109,19 +120,16 @@ def _stretch(
         place = place_of.get(key)
         if place is None:
             place = place_of[key] = len(judgings)
-            found = against[model]
-            assert isinstance(found, ScoredAgainst)  # noqa: S101  (the others were set aside)
-            judgings.append(Judging(found, rules.for_device(model, mine), mine))
+            judgings.append(Judging(against[model], rules.for_device(model, mine), mine))
         which.append(place)
     return Stretch(windows, judgings, np.array(which, np.int64))
 
 
-def _windows(run: Run, part: StatsRun) -> Windows:
-    offsets, arrivals = np.array(run.offsets, np.int64), np.array(run.timestamps_ms, np.int64)
+def _windows(part: StatsRun, offsets: Ints, arrivals_ms: Ints) -> Windows:
     columns = part.columns
     return Windows(
         offset=offsets[part.positions],
-        arrival_ms=arrivals[part.positions],
+        arrival_ms=arrivals_ms[part.positions],
         device_id=part.device_id,
         model_id=part.model_id,
         pipeline=part.pipeline,

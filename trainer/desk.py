@@ -3,7 +3,8 @@
 It keeps these rules:
 
 * only what lasts counts: an alert must have been firing for a while, accuracy must have been low for a while;
-* a sensor's fault is no new world: values that are missing or impossible ask for a repair, and the device is left out;
+* only drift of inputs is a new world: a failed rollout or a silent device is none;
+* a sensor's fault is no new world either: it asks for a repair, and the device is left out;
 * one device's drift is that device's; several devices of one model, or a cohort, are the world's;
 * a label is new if its truth became known after the model was asked for last, in whatever order the two are read;
 * a model is asked for once, and then not again before its cool-down is over; the request's id follows from what caused
@@ -15,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from schemas.drift_alert import AlertState, DriftAlert
+from schemas.drift_kind import Concern, concern_of
 from schemas.training import TrainingCause, TrainingRequest
 
 __all__ = ["Accuracy", "Desk", "DeskPolicy", "file_requests", "note_alert", "note_label", "note_request"]
@@ -35,8 +37,6 @@ class DeskPolicy:
     accuracy_window: int = 200
     cool_down_ms: int = DAY_MS
     data_ms: int = 7 * DAY_MS
-    # Kinds of alerts that speak of sensors, not of the world.
-    sensor_faults: frozenset[str] = frozenset({"missing", "out_of_range", "unseen", "stuck", "dead"})
     needs_approval: bool = False
 
 
@@ -145,7 +145,7 @@ def _drifted(desk: Desk, policy: DeskPolicy, model: str, now_ms: int) -> _Cause 
         alert
         for alert in desk.alerts.values()
         if _model_of(alert) == model
-        and alert.kind not in policy.sensor_faults
+        and concern_of(alert.kind) is Concern.WORLD
         and now_ms - alert.opened_ms >= policy.sustained_ms
     ]
     cohorts = [alert for alert in lasting if alert.subject_is_cohort]
@@ -195,18 +195,20 @@ def _request(desk: Desk, policy: DeskPolicy, model: str, pipeline: str, cause: _
         data_from_ms=max(now_ms - policy.data_ms, 0),
         data_to_ms=now_ms,
         alerts=cause.alerts,
-        excluded_devices=_faulty(desk, policy, model),
+        excluded_devices=_faulty(desk, model),
         needs_approval=policy.needs_approval,
     )
 
 
-def _faulty(desk: Desk, policy: DeskPolicy, model: str) -> tuple[str, ...]:
+def _faulty(desk: Desk, model: str) -> tuple[str, ...]:
     return tuple(
         sorted(
             {
                 alert.subject
                 for alert in desk.alerts.values()
-                if _model_of(alert) == model and alert.kind in policy.sensor_faults and not alert.subject_is_cohort
+                if _model_of(alert) == model
+                and concern_of(alert.kind) is Concern.SENSOR
+                and not alert.subject_is_cohort
             }
         )
     )

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 import numpy as np
 
 from schemas.drift_alert import Binned, Evidence
+from schemas.drift_kind import DriftKind
 from streams.drift.alerts import Breach, Observation
 from streams.drift.engine import Judged
 from streams.drift.evidence import Kind
@@ -18,18 +19,23 @@ from streams.drift.verdicts import SEVERITIES, Grade
 __all__ = ["drifting", "observations"]
 
 _NAMES = {
-    Kind.MEAN_UP: "mean_shift",
-    Kind.MEAN_DOWN: "mean_shift",
-    Kind.SPREAD_UP: "variance_change",
-    Kind.SPREAD_DOWN: "variance_change",
-    Kind.SHAPE: "shape_change",
-    Kind.MISSING: "missing_rate",
-    Kind.OUT_OF_RANGE: "out_of_range",
-    Kind.UNSEEN: "unseen_category",
+    Kind.MEAN_UP: DriftKind.MEAN_SHIFT,
+    Kind.MEAN_DOWN: DriftKind.MEAN_SHIFT,
+    Kind.SPREAD_UP: DriftKind.VARIANCE_CHANGE,
+    Kind.SPREAD_DOWN: DriftKind.VARIANCE_CHANGE,
+    Kind.SHAPE: DriftKind.SHAPE_CHANGE,
+    Kind.MISSING: DriftKind.MISSING_RATE,
+    Kind.OUT_OF_RANGE: DriftKind.OUT_OF_RANGE,
+    Kind.UNSEEN: DriftKind.UNSEEN_CATEGORY,
 }
 # Values that sit still show in mean, spread and shape at once, so these are one family.
-_FAMILY = {"mean_shift": "values", "variance_change": "values", "shape_change": "values", "dead_sensor": "values",
-           "stuck_bin": "values"}  # fmt: skip
+_FAMILY = {
+    kind.value: "values"
+    for kind in (
+        *(DriftKind.MEAN_SHIFT, DriftKind.VARIANCE_CHANGE, DriftKind.SHAPE_CHANGE),
+        *(DriftKind.DEAD_SENSOR, DriftKind.STUCK_BIN),
+    )
+}
 _TOLD = (
     "psi", "ks", "js", "wasserstein", "mean_shift", "mean_z", "variance_ratio", "missing_rate_change",
     "out_of_range", "unseen_category", "chi_square", "shape_z",
@@ -100,14 +106,14 @@ def _kind(judged: Judged, row: int, feature: int) -> str:
     rules = judged.judging.rules
     if rules.mode == Mode.THRESHOLDS:
         return list(rules.limits)[place]
-    name = _NAMES[Kind(place)]
+    name = _NAMES[Kind(place)].value
     if name in _FAMILY:
         live, reference = judged.pair.live.shares[:, row, feature], judged.pair.reference.shares[:, 0, feature]
         if judged.scores["variance_ratio"][row, feature] < _DEAD_VARIANCE_RATIO:
-            return "dead_sensor"
+            return DriftKind.DEAD_SENSOR.value
         fullest = int(np.nan_to_num(live).argmax())
         if live[fullest] > _STUCK_SHARE and reference[fullest] < _STUCK_SHARE / 2:
-            return "stuck_bin"
+            return DriftKind.STUCK_BIN.value
     return name
 
 

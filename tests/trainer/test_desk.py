@@ -56,7 +56,7 @@ def test_several_devices_that_drift_are_a_new_world():
 
 
 def test_one_devices_drift_is_its_own():
-    assert asked(desk(alert("d1"), alert("d1", "spread"))) == ()
+    assert asked(desk(alert("d1"), alert("d1", "variance_change"))) == ()
 
 
 def test_a_cohorts_drift_is_the_worlds():
@@ -74,13 +74,22 @@ def test_what_is_over_does_not_count():
     assert asked(desk(*THREE, *over)) == ()
 
 
-@pytest.mark.parametrize("kind", ["missing", "out_of_range", "stuck", "dead"])
+@pytest.mark.parametrize(
+    "kind", ["dead_sensor", "stuck_bin", "missing_rate", "out_of_range", "unseen_category", "missing_rate_change"]
+)
 def test_a_sensors_fault_is_no_new_world(kind):
     assert asked(desk(*(replace(one, kind=kind) for one in THREE))) == ()
 
 
+@pytest.mark.parametrize("kind", ["rollout_failed", "device_offline", "limit", "shift"])
+def test_what_is_no_drift_of_inputs_is_no_new_world(kind):
+    rollout = alert("bearing-3", kind, subject_is_cohort=True)
+
+    assert asked(desk(rollout, *(replace(one, kind=kind) for one in THREE))) == ()
+
+
 def test_devices_with_faulty_sensors_are_left_out():
-    (request,) = asked(desk(*THREE, alert("d9", "missing"), alert("d8", "stuck", model_id="other/1")))
+    (request,) = asked(desk(*THREE, alert("d9", "missing_rate"), alert("d8", "stuck_bin", model_id="other/1")))
 
     assert request.excluded_devices == ("d9",)
 

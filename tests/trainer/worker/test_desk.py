@@ -9,8 +9,8 @@ from schemas.training import TrainingCause
 
 def alert(cluster_name: str) -> DriftAlert:
     return DriftAlert(
-        alert_id=f"{cluster_name}/temperature/mean_up/0",
-        kind="mean_up",
+        alert_id=f"{cluster_name}/temperature/mean_shift/0",
+        kind="mean_shift",
         subject=cluster_name,
         subject_is_cohort=True,
         feature="temperature",

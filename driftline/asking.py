@@ -1,17 +1,15 @@
-"""Asking the controller for something, and hearing what became of it."""
+"""Asking the controller or a worker for something, and hearing what became of it."""
 
 import getpass
 import time
 import uuid
 from collections.abc import Mapping
 
-from confluent_kafka import Producer
-
+from driftline.sending import send
 from schemas import feeds
 from schemas.cluster import Cluster
 from schemas.errors import DriftlineError
 from schemas.operators import AuditEntry, OperatorRequest
-from schemas.wire import Contract
 
 __all__ = ["NoAnswerError", "RefusedError", "ask"]
 
@@ -19,7 +17,7 @@ TOPIC = "operators.requests"
 
 
 class RefusedError(DriftlineError):
-    """The controller would not do what was asked."""
+    """Whoever was asked would not do it."""
 
 
 class NoAnswerError(DriftlineError):
@@ -35,8 +33,9 @@ def ask(
     who: str = "",
     arguments: Mapping[str, str] | None = None,
     wait_s: float = 15.0,
+    worker: str = "rollouts",
 ) -> AuditEntry:
-    """Ask for something and return the audit log's entry about it."""
+    """Ask for something and return the audit log's entry about it; `worker` is whose business it is."""
     request = OperatorRequest(
         request_id=str(uuid.uuid4()),
         subject=subject,
@@ -49,24 +48,16 @@ def ask(
     # The log is followed before anything is asked, so that no answer comes too early to be heard.
     with feeds.follow(cluster, "audit.log", where=lambda entry: entry.subject == subject) as log:
         log.poll(0.1)
-        _send(cluster, request)
+        send(cluster, [(TOPIC, request)])
         end = time.monotonic() + wait_s
         while time.monotonic() < end:
             for event in log.poll(0.2):
                 if isinstance(event, feeds.Changed):
                     return _told(event.value)
     raise NoAnswerError(
-        f"no controller answered within {wait_s:g} s; the request stands",
-        hint="`driftline worker rollouts` runs one; it takes the request up when it starts",
+        f"nobody answered within {wait_s:g} s; the request stands",
+        hint=f"`driftline worker {worker}` takes it up when it runs",
     )
-
-
-def _send(cluster: Cluster, request: OperatorRequest) -> None:
-    key, value = Contract.connect(cluster).encode(TOPIC, request)
-    producer = Producer({**cluster.client_settings(), "partitioner": "murmur2_random", "enable.idempotence": True})
-    producer.produce(cluster.named(TOPIC), key=key, value=value)
-    if producer.flush(10):
-        raise DriftlineError("the request could not be delivered within 10 s")
 
 
 def _told(entry: AuditEntry) -> AuditEntry:

@@ -47,6 +47,7 @@ COMMANDS: Mapping[str, Entry] = MappingProxyType(
         "train": Entry("driftline.commands.train:train", "Train a model by hand.", "trainer"),
         "models": Entry("driftline.commands.models:models", "Register, compare, promote and serve models.", "trainer"),
         "training": Entry("driftline.commands.training:training", "Ask for trainings, approve, cancel.", "trainer"),
+        "drift": Entry("driftline.commands.drift:drift", "Judge files, look back, set policies.", "streams"),
         "rollout": Entry("driftline.commands.rollout:rollout", "Plan, start, steer and watch rollouts.", "streams"),
         "fleet": Entry("driftline.commands.fleet:fleet", "Register, label and list devices.", "streams"),
         "audit": Entry("driftline.commands.audit:audit", "Read and prove the audit log.", "streams"),

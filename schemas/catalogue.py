@@ -163,7 +163,7 @@ _TOPICS = (
     _state("drift.checkpoints", DriftCheckpoint, "partition/slot/part", "drift worker", "What a drift worker goes on from.", _BY_DEVICE, Placement.SOURCE),
     _log("drift.cohort-panes", CohortPane, "cohort", 1, "drift worker", "Shares of cohorts, to be summed.", _FEW),
     _state("drift.alerts", DriftAlert, "alert_id", "drift, health and cohort workers and the controller, each its own ids", "Alerts as they stand.", _BY_DEVICE, Placement.SOURCE),
-    _state("drift.policies", Policy, "policy_id", "controller", "How drift is judged.", _FEW),
+    _state("drift.policies", Policy, "policy_id", "console, command", "How drift is judged; each signed by whoever may.", _FEW),
     _log("drift.policy-applied", PolicyApplied, "partition", 400, "workers", "Which policy counted from which offset.", 1),
     _log("operators.requests", OperatorRequest, "subject", 400, "console, command", "What people ask for.", _FEW),
     _log("fleet.heartbeats", Heartbeat, "device_id", 1, "gateways", "Who is alive, and how.", _BY_DEVICE),

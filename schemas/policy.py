@@ -31,3 +31,5 @@ class PolicyApplied:
     policy_id: Annotated[str, "The policy."]
     policy_revision: Annotated[Total, "Its revision."]
     at_ms: Annotated[Millis, "When the worker took it up."]
+    document: Annotated[str, "The policy itself, TOML: its own topic forgets earlier revisions."] = ""
+    envelope: Annotated[str, "The signature that the worker verified; empty for a policy of the worker's own."] = ""

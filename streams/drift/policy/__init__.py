@@ -1,12 +1,16 @@
-"""Policies: how drift is judged, read from documents and checked."""
+"""Policies: how drift is judged, read from documents and checked, and which of them counts."""
 
 from streams.drift.policy.document import PolicyError
+from streams.drift.policy.in_force import InForce, note_applied, own_policy, signed_policy
 from streams.drift.policy.reader import read_policy
 from streams.drift.policy.rules import Budget, Floors, Life, Limit, Minimum, Mode, Override, Reporting, Rules
+from streams.drift.policy.timeline import Timeline, timelines
+from streams.drift.policy.wanted import Wanted
 
 __all__ = [
     "Budget",
     "Floors",
+    "InForce",
     "Life",
     "Limit",
     "Minimum",
@@ -15,5 +19,11 @@ __all__ = [
     "PolicyError",
     "Reporting",
     "Rules",
+    "Timeline",
+    "Wanted",
+    "note_applied",
+    "own_policy",
     "read_policy",
+    "signed_policy",
+    "timelines",
 ]

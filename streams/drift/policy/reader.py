@@ -24,6 +24,9 @@ __all__ = ["read_policy"]
 
 MINUTE_MS = 60_000
 
+# What devices of one partition, or workers among each other, must agree on.
+_OF_ALL = ("horizons_minutes", "cohorts")
+
 _SEVERITIES = ("low", "medium", "high", "critical")
 
 
@@ -43,6 +46,8 @@ above 0, at most 100
     except tomllib.TOMLDecodeError as error:
         raise PolicyError("document", str(error), "TOML") from None
     overrides = values.pop("override", [])
+    # The health worker reads its own table of the same document.
+    values.pop("health", None)
     rules = _rules(Section(values))
     held = Section({"override": overrides}).sections("override")
     found = tuple(_override(section, values) for section in held)
@@ -56,6 +61,9 @@ def _override(section: Section, base: dict[str, Any]) -> Override:
         raise PolicyError(section.path_of("rules"), None, "a table of what is different")
     if "override" in changes:
         raise PolicyError(section.path_of("rules.override"), changes["override"], "no overrides of overrides")
+    for name in _OF_ALL:
+        if name in changes:
+            raise PolicyError(section.path_of(f"rules.{name}"), changes[name], "nothing: it is the same for all")
     section.finish()
     return Override(model=model, cohort=cohort, rules=_rules(Section(_merged(base, changes), section.path_of("rules"))))
 

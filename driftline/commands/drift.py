@@ -1,0 +1,15 @@
+"""`driftline drift`: how drift is judged, and what it found."""
+
+import click
+
+from driftline.commands.drift_policy import policy
+
+__all__ = ["drift"]
+
+
+@click.group(epilog="Example: driftline drift check --recent today.csv --baseline training.csv")
+def drift() -> None:
+    """Judge files, look back on a device, and say how drift is judged."""
+
+
+drift.add_command(policy)

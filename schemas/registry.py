@@ -88,20 +88,20 @@ class Registry:
     def register(self, subject: str, schema: Mapping[str, Any]) -> int:
         """Register the schema, over the network, with compatibility FULL_TRANSITIVE, and return its id."""
         registered = Schema(json.dumps(schema), "AVRO")
+        self._client.clear_caches()  # type: ignore[no-untyped-call]
+        try:
+            schema_id: int = self._ask(lambda: self._client.register_schema(subject, registered))
+        except SchemaRegistryError as error:
+            if error.http_status_code != _CONFLICT:
+                raise self._away(error) from error
+            raise IncompatibleSchemaError(
+                f"{subject}: the registry refuses the schema: {error.error_message}",
+                hint="`driftline schemas check` names the field",
+            ) from error
+        self._require_compatibility(subject)
         with self._lock:
-            self._client.clear_caches()  # type: ignore[no-untyped-call]
-            try:
-                schema_id: int = self._ask(lambda: self._client.register_schema(subject, registered))
-            except SchemaRegistryError as error:
-                if error.http_status_code != _CONFLICT:
-                    raise self._away(error) from error
-                raise IncompatibleSchemaError(
-                    f"{subject}: the registry refuses the schema: {error.error_message}",
-                    hint="`driftline schemas check` names the field",
-                ) from error
-            self._require_compatibility(subject)
             self._note(schema_id, schema, subject=subject)
-            return schema_id
+        return schema_id
 
     def schema_of(self, schema_id: int) -> Mapping[str, Any]:
         """Return the schema that an id stands for; an unknown one is looked up, over the network.

@@ -59,5 +59,5 @@ def check(against: Path) -> None:
 def register(settings: Settings) -> None:
     """Register the schema of every topic, with compatibility FULL_TRANSITIVE."""
     contract = Contract.connect(settings.cluster())
-    for name in CATALOGUE:
-        click.echo(f"{contract.register(name):>6}  {contract.cluster.named(name)}-value")
+    for name, schema_id in contract.register_all(CATALOGUE).items():
+        click.echo(f"{schema_id:>6}  {contract.cluster.named(name)}-value")

@@ -98,9 +98,7 @@ def tell(stack: Callable[[], AbstractContextManager[Stack]], folder: Path, say: 
                 crew.start("views")
                 crew.start("rollouts", "--key", f"file:{folder / 'controller.pem'}")
                 say(f"{len(made)} topics made; workers started: drift, health, views, rollouts")
-                contract = Contract.connect(cluster)
-                for topic in CATALOGUE:
-                    contract.register(topic)
+                Contract.connect(cluster).register_all(CATALOGUE)
                 return scene.play(crew, training.result)
 
 

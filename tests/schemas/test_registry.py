@@ -78,7 +78,7 @@ def test_many_gateways_may_register_a_subject_at_the_same_moment(cluster):
 
 def test_every_topic_can_be_registered_and_stays_known(cluster, tmp_path):
     first = Contract.connect(cluster, cache_dir=tmp_path)
-    ids = {name: first.register(name) for name in CATALOGUE}
+    ids = first.register_all(CATALOGUE)
 
     again = Contract.connect(cluster, cache_dir=tmp_path)
 

@@ -13,6 +13,7 @@ _SEVERITY = {
     "rollout_failed": Severity.HIGH,
     "rollout_late": Severity.HIGH,
     "rollout_paused": Severity.MEDIUM,
+    "rollout_quarantine": Severity.MEDIUM,
     "device_offline": Severity.MEDIUM,
 }
 

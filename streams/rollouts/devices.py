@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from schemas.rollouts import AckPhase
-from streams.rollouts.effects import CommandDevice, Effect, NoteDevice, WriteAudit
+from streams.rollouts.effects import CommandDevice, Effect, NoteDevice, RaiseAlert, WriteAudit
 from streams.rollouts.events import (
     Acked,
     DeviceFreed,
@@ -25,6 +25,10 @@ UNDER_WAY = {AckPhase.RECEIVED, AckPhase.POSTPONED, AckPhase.DOWNLOADING, AckPha
 _BAD_END = {AckPhase.FAILED, AckPhase.FELL_BACK, AckPhase.REFUSED}
 # Where a device may be when a report on its newest command still says something new.
 _AWAITED = {State.COMMANDED, State.IN_PROGRESS, State.ABSENT, State.TIMED_OUT}
+_IN_VAIN = (State.FAILED, State.TIMED_OUT)
+_NOT_PROVED = (State.WAITING, State.OFFLINE, State.HELD, *IN_FLIGHT, State.ABSENT, State.BACKING_OFF, *_IN_VAIN)
+# A device that said "later", for its maintenance window or its battery, will come to it within a day.
+POSTPONED_MS = 86_400_000
 _GOING_BACK = {State.RETURNING, State.STRANDED}
 
 
@@ -78,10 +82,12 @@ def joined(rollout: Rollout, event: DeviceJoined, effects: list[Effect]) -> Roll
     # Who runs the model already needs no command, and has nothing to be taken back.
     at_once = event.previous == rollout.plan.model
     known = members.member(row) if row is not None else None
+    apart = "" if at_once else next((trait for trait in event.kin.split("|") if trait in rollout.quarantined), "")
+    settled = State.SUCCEEDED if at_once else State.QUARANTINED
     members.add(
         Member(
             device_id=event.device_id,
-            state=State.SUCCEEDED if at_once else waiting,
+            state=settled if at_once or apart else waiting,
             stage=event.stage,
             position=event.position,
             attempts=0,
@@ -89,9 +95,10 @@ def joined(rollout: Rollout, event: DeviceJoined, effects: list[Effect]) -> Roll
             kin=event.kin,
             online=event.online,
             touched=bool(known and known.touched),
+            reason=f"{apart} fails as a class" if apart else "",
         )
     )
-    if known is not None or at_once:
+    if known is not None or at_once or apart:
         effects.append(NoteDevice(event.device_id))
     return rollout
 
@@ -157,7 +164,7 @@ def freed(rollout: Rollout, event: DeviceFreed, effects: list[Effect]) -> Rollou
     return rollout
 
 
-def expire(rollout: Rollout, now_ms: int, effects: list[Effect]) -> None:
+def expire(rollout: Rollout, now_ms: int, effects: list[Effect]) -> Rollout:
     """Judge the devices that were awaited for too long, and queue those whose back-off is over."""
     members = rollout.members
     for row in members.overdue([int(stage.timeout_s * 1_000) for stage in rollout.plan.stages], now_ms):
@@ -172,8 +179,10 @@ def expire(rollout: Rollout, now_ms: int, effects: list[Effect]) -> None:
             _back_off(rollout, row, now_ms, effects, "timed out")
         else:
             _move(rollout, row, State.TIMED_OUT, effects, "timed out")
+            rollout = _quarantine(rollout, row, now_ms, effects)
     for row in members.due_again(now_ms):
         members.wait(row)
+    return rollout
 
 
 def _acked_return(rollout: Rollout, row: int, event: Acked, effects: list[Effect]) -> None:
@@ -205,10 +214,13 @@ def _failed(rollout: Rollout, row: int, event: Acked, effects: list[Effect]) -> 
 def _under_way(rollout: Rollout, row: int, event: Acked, effects: list[Effect]) -> None:
     members = rollout.members
     was = members.state(row)
-    if event.phase is AckPhase.POSTPONED or was == State.ABSENT:
-        # It said that it waits, for its window perhaps: the timeout begins anew.
-        members.await_from(row, event.now_ms)
-    if was != State.IN_PROGRESS:
+    postponed = event.phase is AckPhase.POSTPONED
+    awaited_ms = event.now_ms + POSTPONED_MS if postponed else event.now_ms
+    # It goes to work, or says when it will: the timeout begins anew.
+    anew = postponed or was == State.ABSENT or members.at_ms(row) > event.now_ms
+    if anew:
+        members.await_from(row, awaited_ms)
+    if anew or was != State.IN_PROGRESS:
         _move(rollout, row, State.IN_PROGRESS, effects, event.reason)
 
 
@@ -225,9 +237,9 @@ def _quarantine(rollout: Rollout, row: int, now_ms: int, effects: list[Effect]) 
     if policy is None:
         return rollout
     for trait in filter(None, members.kin(row).split("|")):
-        failed = len(members.kin_rows(trait, (State.FAILED,)))
+        failed = len(members.kin_rows(trait, _IN_VAIN))
         settled = failed + len(members.kin_rows(trait, (State.SUCCEEDED,)))
-        everywhere = members.total_in(State.FAILED)
+        everywhere = sum(members.total_in(state) for state in _IN_VAIN)
         spared = members.total_in(State.SUCCEEDED) - (settled - failed)
         # A class that holds everybody who was tried is no class: then it is the release.
         if failed < policy.min_failures or failed < policy.share * settled or failed < everywhere or not spared:
@@ -235,14 +247,14 @@ def _quarantine(rollout: Rollout, row: int, now_ms: int, effects: list[Effect]) 
         _set_apart(rollout, trait, now_ms, effects)
         why = f"{failed} of {settled} devices with {trait} failed, and no others"
         effects.append(WriteAudit("quarantined", MACHINE, why, {"trait": trait}))
+        effects.append(RaiseAlert("rollout_quarantine", why))
         return replace(rollout, quarantined=rollout.quarantined | {trait})
     return rollout
 
 
 def _set_apart(rollout: Rollout, trait: str, now_ms: int, effects: list[Effect]) -> None:
     members = rollout.members
-    waiting = (State.WAITING, State.OFFLINE, State.HELD, State.BACKING_OFF, State.FAILED)
-    for row in members.kin_rows(trait, waiting):
+    for row in members.kin_rows(trait, _NOT_PROVED):
         if members.touched(row):
             effects.append(CommandDevice(members.ids[row], members.previous(row)))
         _move(rollout, row, State.QUARANTINED, effects, f"{trait} fails as a class")

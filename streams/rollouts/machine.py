@@ -6,7 +6,8 @@ It keeps these rules:
 * failure is judged first, and strictly more than the threshold fails;
 * a stage whose devices are all settled, too few of them well, pauses and never advances;
 * a gate without data never passes, and a breach rolls back wherever the rollout waits;
-* every rollout ends, by its deadline at the latest, and a settled one never moves again.
+* a rollout begins when there is a device to begin with;
+* whatever has begun ends, by its deadline at the latest, and a settled rollout never moves again.
 
 `decide` is a function of the state and the event alone. The state's table of devices is moved, not copied: whoever
 wants to keep a state keeps its records.
@@ -57,9 +58,11 @@ def decide(rollout: Rollout, event: Event) -> tuple[Rollout, tuple[Effect, ...]]
 
 
 def _time_passed(rollout: Rollout, event: TimePassed, effects: list[Effect]) -> Rollout:
-    if rollout.phase is RolloutPhase.SCHEDULED and event.now_ms >= rollout.plan.starts_ms:
+    if progress.may_begin(rollout, event.now_ms):
         rollout = progress.begin(rollout, event.now_ms, effects)
-    devices.expire(rollout, event.now_ms, effects)
+    elif rollout.phase is RolloutPhase.SCHEDULED and event.now_ms >= rollout.plan.starts_ms:
+        rollout = replace(rollout, reason="waits for its first device")
+    rollout = devices.expire(rollout, event.now_ms, effects)
     return progress.keep_deadline(rollout, event.now_ms, effects)
 
 

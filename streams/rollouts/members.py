@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from heapq import heappop, heappush
 
 import numpy as np
 import numpy.typing as npt
@@ -89,7 +90,8 @@ class Members:
         self._counts = [0] * (_STATES * (NO_STAGE + 1))
         self._totals = [0] * _STATES
         self._queue: deque[int] = deque()
-        self._flights: deque[tuple[int, int]] = deque()
+        # A heap of (awaited from, row); rows that were answered stay in it until their time comes.
+        self._flights: list[tuple[int, int]] = []
         self._later: deque[int] = deque()
 
     def __len__(self) -> int:
@@ -155,6 +157,9 @@ class Members:
     def kin(self, row: int) -> str:
         return self._kin[row]
 
+    def at_ms(self, row: int) -> int:
+        return self._at_ms[row]
+
     def online(self, row: int) -> bool:
         return bool(self._flags[row] & _ONLINE)
 
@@ -211,7 +216,7 @@ class Members:
     def await_from(self, row: int, at_ms: int) -> None:
         """Start the timeout of an awaited row anew."""
         self._at_ms[row] = at_ms
-        self._flights.append((at_ms, row))
+        heappush(self._flights, (at_ms, row))
 
     def back_off(self, row: int, until_ms: int, reason: str) -> None:
         self.move(row, State.BACKING_OFF, reason)
@@ -259,16 +264,17 @@ class Members:
         shortest = min(timeouts_ms, default=0)
         late: list[int] = []
         kept: list[tuple[int, int]] = []
-        # The queue is in the order of commanding: behind the first that even the shortest timeout spares, all are.
+        # Behind the first that even the shortest timeout spares, all are spared.
         while flights and flights[0][0] + shortest <= now_ms:
-            at_ms, row = flights.popleft()
+            at_ms, row = heappop(flights)
             if self._at_ms[row] != at_ms or self._state[row] not in _AWAITED:
                 continue
             if at_ms + timeouts_ms[self._stage[row]] <= now_ms:
                 late.append(row)
             else:
                 kept.append((at_ms, row))
-        flights.extendleft(reversed(kept))
+        for flight in kept:
+            heappush(flights, flight)
         return late
 
     def due_again(self, now_ms: int) -> list[int]:
@@ -282,9 +288,8 @@ class Members:
         return due
 
     def put_in_order(self) -> None:
-        """After rows were added in any order: queue them as the ring and the clock say."""
+        """After rows were added in any order: queue them as the ring says."""
         self._queue = deque(sorted(self._queue, key=self._position.__getitem__))
-        self._flights = deque(sorted(self._flights))
 
     def rows(
         self, chosen: Callable[[npt.NDArray[np.uint8], npt.NDArray[np.uint8]], npt.NDArray[np.bool_]]
@@ -310,7 +315,7 @@ class Members:
             case State.BACKING_OFF:
                 self._later.append(row)
             case State.COMMANDED | State.IN_PROGRESS | State.RETURNING:
-                self._flights.append((self._at_ms[row], row))
+                heappush(self._flights, (self._at_ms[row], row))
 
     def _note(self, row: int, reason: str) -> None:
         if reason:

@@ -22,9 +22,11 @@ max_rise = 1.0
 """
 
 import datetime as dt
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from streams.rollouts.cohort import EVERYBODY, Cohort, CohortError, parse_cohort
 from streams.rollouts.documents import AtLeast, OneOf, PlanError, Share, canonical, checked
@@ -36,6 +38,9 @@ from streams.rollouts.strategies import STRATEGIES, Strategy
 __all__ = ["Freeze", "Plan", "Quarantine", "parse_plan"]
 
 DAY_S = 86_400.0
+# Device time, where a window is asked for and not named.
+USUAL_WINDOW = "02:00-04:00"
+_WINDOW = re.compile(r"(\d\d:\d\d)-(\d\d:\d\d)(?: +(\S+))?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,11 +191,11 @@ def _stages(strategy: Strategy, limits: Mapping[str, Any], changes: Any) -> tupl
         raise PlanError("stages", changes, f"a list of at most {len(shapes)} tables, one for each stage")
     if len(shapes) >= NO_STAGE:
         raise PlanError("strategy", f"{len(shapes)} stages", f"fewer than {NO_STAGE}")
-    common = {key: value for key, value in limits.items() if key not in _LIMITS}
+    common = _windowed({key: value for key, value in limits.items() if key not in _LIMITS})
     checked(Stage, common, "limits")
     stages = []
     for place, shape in enumerate(shapes):
-        change = changes[place] if place < len(changes) else {}
+        change = _windowed(changes[place] if place < len(changes) else {})
         key = f"stages[{place}]"
         checked(Stage, change, key)
         stages.append(checked(Stage, {**common, **shape, **change}, key))
@@ -199,13 +204,24 @@ def _stages(strategy: Strategy, limits: Mapping[str, Any], changes: Any) -> tupl
     return tuple(stages)
 
 
+def _windowed(table: Any) -> Any:
+    """Put the usual window where one is asked for and not named."""
+    if not isinstance(table, Mapping) or not isinstance(table.get("window"), bool):
+        return table
+    return {**table, "window": USUAL_WINDOW if table["window"] else ""}
+
+
 def _check_window(window: str) -> None:
     if not window:
         return
+    found = _WINDOW.fullmatch(window)
     try:
-        begins, ends = (dt.time.fromisoformat(part.strip()) for part in window.split("-"))
-    except ValueError:
-        raise PlanError("window", window, "device time as HH:MM-HH:MM, such as 02:00-04:00") from None
+        begins, ends = (dt.time.fromisoformat(part) for part in (found[1], found[2])) if found else ()
+        if found and found[3]:
+            ZoneInfo(found[3])
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        wanted = "true, or device time as HH:MM-HH:MM with a time zone or without, such as 02:00-04:00"
+        raise PlanError("window", window, wanted) from None
     if begins == ends:
         raise PlanError("window", window, "two different times")
 

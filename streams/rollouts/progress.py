@@ -9,7 +9,7 @@ from streams.rollouts.members import OPEN, State
 from streams.rollouts.rings import NO_STAGE
 from streams.rollouts.rollout import LIVE, SETTLED, Pace, Rollout
 
-__all__ = ["MACHINE", "advance", "begin", "go_on", "keep_deadline", "pause", "roll_back"]
+__all__ = ["MACHINE", "advance", "begin", "go_on", "keep_deadline", "may_begin", "pause", "roll_back"]
 
 MACHINE = "rollouts"
 # Commands of one decision; more follow at once, so that no transaction grows with the fleet.
@@ -17,10 +17,18 @@ MOST_AT_ONCE = 10_000
 
 _EVERYWHERE = range(NO_STAGE + 1)
 _AWAY = (State.OFFLINE, State.ABSENT)
+_GONE = (State.LEFT, State.SUPERSEDED)
 # Devices that no longer count, neither for nor against.
-_OUT = (State.LEFT, State.SUPERSEDED, State.QUARANTINED)
+_OUT = (*_GONE, State.QUARANTINED)
 # What a roll-back has done with, or has nothing to do with.
 _NOTHING_TO_TAKE_BACK = (State.RETURNING, State.STRANDED, State.ROLLED_BACK, State.SUPERSEDED, State.QUARANTINED)
+
+
+def may_begin(rollout: Rollout, now_ms: int) -> bool:
+    """Say whether a scheduled rollout's time has come, and anybody is there whom one of its stages takes."""
+    if rollout.phase is not RolloutPhase.SCHEDULED or now_ms < rollout.plan.starts_ms:
+        return False
+    return any(rollout.members.total(stage) > rollout.members.count_of(_GONE, (stage,)) for stage in _all(rollout))
 
 
 def begin(rollout: Rollout, now_ms: int, effects: list[Effect]) -> Rollout:
@@ -234,6 +242,10 @@ def _wait_for_absent(rollout: Rollout, why: str, now_ms: int, effects: list[Effe
 def _counted(rollout: Rollout) -> int:
     members, stage = rollout.members, rollout.stage
     return members.total(stage) - members.count_of((*_OUT, *_AWAY), (stage,))
+
+
+def _all(rollout: Rollout) -> range:
+    return range(len(rollout.plan.stages))
 
 
 def _because(rollout: Rollout, reason: str) -> Rollout:

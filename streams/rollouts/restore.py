@@ -17,6 +17,7 @@ from streams.rollouts.controller import Controller
 from streams.rollouts.members import Member, State
 from streams.rollouts.plan import parse_plan
 from streams.rollouts.records import restored_head, restored_member
+from streams.rollouts.retirement import has_no_more_to_do
 from streams.rollouts.rollout import LIVE, Rollout
 
 __all__ = ["Published", "published", "restore", "watched_since_ms"]
@@ -61,15 +62,22 @@ def restore(controller: Controller, found: Published, *, now_ms: int) -> None:
         controller.restore_release(release)
     for alert in found.alerts:
         controller.restore_alert(alert)
+    keep_ms = controller.options.keep_settled_ms
+    kept = {
+        rollout_id: status
+        for rollout_id, status in found.statuses.items()
+        if not has_no_more_to_do(status.phase, status.devices, status.changed_ms, now_ms=now_ms, keep_ms=keep_ms)
+    }
     rows: dict[str, list[RolloutDevice]] = defaultdict(list)
     for row in found.rows:
-        rows[row.rollout_id].append(row)
+        if row.rollout_id in kept:
+            rows[row.rollout_id].append(row)
     plans = sorted(found.plans, key=lambda plan: (plan.created_ms, plan.rollout_id))
     rollouts: list[Rollout] = []
     # Devices that a newer rollout has served: no older one that succeeded takes them up any more.
     served: set[str] = set()
     for accepted in reversed(plans):
-        status = found.statuses.get(accepted.rollout_id)
+        status = kept.get(accepted.rollout_id)
         if status is not None:
             rollouts.append(_rollout(controller, accepted, status, rows[accepted.rollout_id], served, now_ms))
     for accepted in plans:

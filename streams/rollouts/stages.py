@@ -55,7 +55,7 @@ class Stage:
     # Before the first retry; doubled for each further one.
     backoff_s: Annotated[float, AtLeast(0)] = 30.0
     approval: bool = False
-    # Device time, HH:MM-HH:MM; the gateway waits for it.
+    # Device time, HH:MM-HH:MM and perhaps a zone; the gateway waits for it. In a plan, `true` is 02:00-04:00.
     window: str = ""
     # How long undecided gates and absent devices are waited for before the rollout pauses.
     patience_s: Annotated[float, AtLeast(0)] = 3_600.0

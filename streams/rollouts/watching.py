@@ -1,15 +1,17 @@
-"""Watching one rollout: which reports speak for its canary, which for its control."""
+"""Watching rollouts: which reports speak for a canary, which for its control, and when gates are asked."""
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 
 from schemas.drift_alert import AlertState, DriftAlert
 from schemas.drift_scores import DriftScores
 from schemas.model_health import ModelHealth
+from streams.rollouts.events import GatesJudged
 from streams.rollouts.gates import Evidence, Group
 from streams.rollouts.members import State
-from streams.rollouts.rollout import Rollout
+from streams.rollouts.rollout import LIVE, Rollout
 
-__all__ = ["Watch"]
+__all__ = ["Watch", "Watching"]
 
 # Enough for any effect that matters, and bounded whatever the fleet.
 MOST_DEVICES = 2_000
@@ -17,6 +19,50 @@ MOST_DEVICES = 2_000
 _CANARY = (State.IN_PROGRESS, State.SUCCEEDED)
 _UNTOUCHED = (State.WAITING, State.OFFLINE, State.HELD)
 _FIRING = (AlertState.FIRING, AlertState.ACKNOWLEDGED)
+
+
+class Watching:
+    """The watches of all rollouts with gates, and the alerts of others that fire."""
+
+    def __init__(self, rollouts: Mapping[str, Rollout], *, judge_every_ms: int) -> None:
+        self._rollouts, self._judge_every_ms = rollouts, judge_every_ms
+        self._watches: defaultdict[str, Watch] = defaultdict(Watch)
+        self._judged_ms: dict[str, int] = {}
+        self._alerts: dict[str, DriftAlert] = {}
+
+    def health(self, window: ModelHealth, _now_ms: int) -> None:
+        for rollout_id, rollout in self._watched():
+            self._watches[rollout_id].health(rollout, window)
+
+    def scores(self, scores: DriftScores, _now_ms: int) -> None:
+        for rollout_id, rollout in self._watched():
+            self._watches[rollout_id].scores(rollout, scores)
+
+    def alert(self, alert: DriftAlert) -> None:
+        if alert.state is AlertState.RESOLVED:
+            self._alerts.pop(alert.alert_id, None)
+        else:
+            self._alerts[alert.alert_id] = alert
+
+    def judge(self, rollout_id: str, now_ms: int) -> GatesJudged | None:
+        """Return what a rollout's gates say, if it is time to ask them again."""
+        rollout = self._rollouts[rollout_id]
+        due_ms = self._judged_ms.get(rollout_id, 0) + self._judge_every_ms
+        if rollout.phase not in LIVE or not rollout.plan.gates or now_ms < due_ms:
+            return None
+        evidence = self._watches[rollout_id].look(rollout, self._alerts.values())
+        self._judged_ms[rollout_id] = now_ms
+        results = tuple(gate.judge(name, evidence) for name, gate in rollout.plan.gates.items())
+        return GatesJudged(results, now_ms)
+
+    def forget(self, rollout_id: str) -> None:
+        self._watches.pop(rollout_id, None)
+        self._judged_ms.pop(rollout_id, None)
+
+    def _watched(self) -> list[tuple[str, Rollout]]:
+        return [
+            (name, rollout) for name, rollout in self._rollouts.items() if rollout.phase in LIVE and rollout.plan.gates
+        ]
 
 
 class Watch:

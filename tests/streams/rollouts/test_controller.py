@@ -12,6 +12,7 @@ from schemas.release import ModelRelease, ReleaseStage
 from schemas.rollouts import Ack, AckPhase
 from streams.rollouts.controller import Controller, ControllerOptions
 from streams.rollouts.restore import Published, restore
+from streams.rollouts.rings import ring_position
 
 BOOT = "00000000-0000-4000-8000-000000000000"
 QUICK = {"strategy": "all-at-once", "limits": {"bake_s": 0, "retries": 0, "concurrency": 100}}
@@ -250,7 +251,7 @@ def test_a_device_that_cannot_run_the_pipeline_is_not_in_the_rollout(desk):
     desk.release("other/1", pipeline="weather/1").start("r9", "other/1")
 
     assert desk.commands == []
-    assert desk.phase("r9") == "succeeded"
+    assert desk.phase("r9") == "scheduled"
 
 
 def test_a_revoked_device_is_told_nothing_any_more(desk):
@@ -316,6 +317,80 @@ def test_a_standing_plan_starts_by_itself_unless_it_says_not_to(desk, auto_updat
     desk.release("bearings/4", ReleaseStage.PRODUCTION)
 
     assert desk.told("a") == told
+
+
+def test_a_release_that_comes_before_any_device_waits_for_one_and_then_goes_by_its_plan():
+    desk = Desk().release("bearings/1")
+    desk.start("always", "bearings", standing=True, strategy={"kind": "canary", "percent": [50, 100]})
+    desk.release("bearings/2", ReleaseStage.PRODUCTION)
+    assert desk.phase("always-2") == "scheduled"
+
+    # These two stand on the two halves of the ring of this plan.
+    first, second = sorted(("a", "b", "c", "d"), key=lambda device_id: ring_position("always-2", device_id))[::3]
+    desk.beat(second).beat(first)
+
+    assert desk.told(first) == desk.told(second) == ["bearings/2"]
+    desk.ack(first).ack(second)
+    assert (desk.phase("always-2"), desk.written["rollouts.status", "always-2"].stage) == ("succeeded", 1)
+
+
+def test_of_two_releases_that_come_before_any_device_the_newer_counts():
+    desk = Desk().start("always", "bearings", standing=True)
+    desk.release("bearings/2", ReleaseStage.PRODUCTION).release("bearings/3", ReleaseStage.PRODUCTION)
+
+    desk.beat("a")
+
+    assert (desk.phase("always-2"), desk.told("a")) == ("superseded", ["bearings/3"])
+
+
+def test_a_settled_rollout_leaves_the_memory_when_nothing_of_it_is_awaited(desk):
+    desk.start("r2", "bearings/2").ack("a", "failed")
+    desk.ack("b").ack("a")
+    assert desk.phase("r2") == "rolled_back"
+    desk.wait(86_400, beating=["a", "b"])
+
+    assert "r2" not in desk.controller.rollouts
+    desk.ask("rollout/r2", "retry")
+    assert "was settled and put away" in desk.audit[-1].why
+    desk.start("r2", "bearings/2")
+    assert "is there already" in desk.audit[-1].why
+    desk.ack("a", "trial")
+    assert desk.controller.ignored["ack of an unknown device or rollout"] == 1
+
+
+def test_what_succeeded_stays_for_late_joiners_until_a_newer_one_takes_them(desk):
+    desk.start("r2", "bearings/2").ack("a").ack("b").wait(90_000, beating=["a", "b"])
+    assert "r2" in desk.controller.rollouts
+    desk.beat("late").ack("late")
+    assert desk.told("late") == ["bearings/2"]
+
+    desk.start("r3", "bearings/3").ack("a").ack("b").ack("late").wait(60, beating=["a", "b", "late"])
+
+    assert list(desk.controller.rollouts) == ["r3"]
+
+
+def test_what_succeeded_for_others_stays_beside_a_newer_one(desk):
+    desk.start("r2", "bearings/2", cohort=["b"]).ack("b")
+    desk.start("r3", "bearings/3", cohort=["a"]).ack("a").wait(90_000, beating=["a", "b"])
+
+    assert list(desk.controller.rollouts) == ["r2", "r3"]
+
+
+def test_a_release_that_succeeds_resolves_the_alerts_of_those_that_failed(desk):
+    desk.start("r2", "bearings/2").ack("a", "failed")
+
+    desk.start("r3", "bearings/3").ack("a").ack("b")
+
+    assert desk.alert("rollout/r2/rollout_failed") is AlertState.RESOLVED
+
+
+def test_who_goes_back_does_not_wait_for_a_maintenance_window(desk):
+    desk.start("r2", "bearings/2", limits={**QUICK["limits"], "window": True}).ack("a")
+    there = desk.written["rollouts.commands", "a"].settings
+    desk.ack("b", "failed")
+
+    back = desk.written["rollouts.commands", "a"].settings
+    assert (there["maintenance"], "maintenance" in back) == ("02:00-04:00", False)
 
 
 def test_without_a_standing_plan_the_default_one_counts():

@@ -8,6 +8,7 @@ from streams.rollouts.effects import CommandDevice, NoteDevice, RaiseAlert, Refu
 from streams.rollouts.machine import decide
 from streams.rollouts.members import Member, Members, State
 from streams.rollouts.plan import parse_plan
+from streams.rollouts.rings import NO_STAGE
 from streams.rollouts.rollout import LIVE, SETTLED, Rollout
 
 ONE = {"strategy": "all-at-once", "limits": {"bake_s": 60, "retries": 0}}
@@ -167,14 +168,28 @@ def test_a_silent_device_times_out(story):
     assert (before, rollout.state("a")) == ("commanded", "timed_out")
 
 
-def test_a_postponed_device_has_its_time_anew(story):
-    rollout = story({**ONE, "limits": {"retries": 0, "timeout_s": 60}}, a=0).begin()
+def test_a_postponed_device_has_a_day_for_its_window_to_come(story):
+    rollout = story({**ONE, "limits": {"retries": 0, "timeout_s": 60, "failure_threshold": 1}}, a=0, b=0).begin()
     rollout.wait(50)
     rollout.ack("a", "postponed")
 
-    rollout.wait(50)
+    rollout.wait(86_400)
 
-    assert rollout.state("a") == "in_progress"
+    assert (rollout.state("a"), rollout.state("b")) == ("in_progress", "timed_out")
+    rollout.wait(60)
+    assert rollout.state("a") == "timed_out"
+
+
+def test_a_postponed_device_that_goes_to_work_has_its_time_anew(story):
+    rollout = story({**ONE, "limits": {"retries": 0, "timeout_s": 60, "failure_threshold": 1}}, a=0).begin()
+    rollout.ack("a", "postponed").wait(3_600)
+    rollout.ack("a", "downloading")
+
+    rollout.wait(59)
+    before = rollout.state("a")
+    rollout.wait(1)
+
+    assert (before, rollout.state("a")) == ("in_progress", "timed_out")
 
 
 def test_stages_keep_their_own_timeouts(story):
@@ -301,8 +316,23 @@ def test_an_empty_stage_neither_fails_nor_wedges(story):
     assert rollout.phase == "succeeded"
 
 
-def test_a_rollout_of_nobody_succeeds(story):
-    assert story(TWO).begin().phase == "succeeded"
+def test_a_rollout_of_nobody_waits_for_its_first_device(story):
+    rollout = story({**TWO, "limits": {"bake_s": 60, "deadline_s": 600}}).begin()
+    rollout.wait(6_000)
+    assert (rollout.phase, rollout.rollout.reason) == ("scheduled", "waits for its first device")
+
+    rollout.tell(told.DeviceJoined("late", rollout.now_ms, stage=1, position=0.9, previous=OLD))
+    rollout.wait(1)
+
+    assert (rollout.phase, rollout.commands(), rollout.rollout.stage) == ("running", [("late", NEW)], 1)
+    rollout.wait(599)
+    assert rollout.phase == "running", "its deadline counts from its first device"
+
+
+def test_devices_that_no_stage_takes_are_nobody_to_begin_with(story):
+    rollout = story(TWO, a=NO_STAGE).begin()
+
+    assert (rollout.phase, rollout.commands()) == ("scheduled", [])
 
 
 @pytest.mark.parametrize(
@@ -722,6 +752,35 @@ def test_a_class_that_fails_is_set_apart_and_the_rest_goes_on(story):
     assert rollout.commands("a") == rollout.commands("b") == [NEW, OLD]
     rollout.ack("e", "succeeded")
     assert rollout.phase == "baking"
+
+
+def test_whoever_is_of_a_class_set_apart_is_recalled_and_none_is_told_any_more(story):
+    document = {**ONE, "quarantine": {"min_failures": 2}, "limits": {"failure_threshold": 0.6, "retries": 0}}
+    rollout = story(document)
+    for place, device_id in enumerate("abcd"):
+        kin = "hw=rev3" if device_id == "c" else "hw=rev2"
+        rollout.tell(told.DeviceJoined(device_id, rollout.now_ms, stage=0, position=place / 10, previous=OLD, kin=kin))
+    rollout.begin().ack("c", "succeeded").ack("d", "trial")
+
+    rollout.ack("a", "failed").ack("b", "failed")
+    rollout.tell(told.DeviceJoined("late", rollout.now_ms, stage=0, previous=OLD, kin="hw=rev2"))
+    rollout.wait(1)
+
+    assert [rollout.state(device_id) for device_id in ("a", "b", "d", "late")] == ["quarantined"] * 4
+    assert (rollout.commands("d"), rollout.commands("late")) == ([NEW, OLD], [])
+    assert rollout.of(RaiseAlert)[0].kind == "rollout_quarantine"
+    assert (rollout.phase, rollout.state("c")) == ("baking", "succeeded")
+
+
+def test_a_class_that_falls_silent_is_set_apart_like_one_that_fails(story):
+    limits = {"failure_threshold": 0.6, "retries": 0, "timeout_s": 60}
+    rollout = story({**ONE, "quarantine": {"min_failures": 2}, "limits": limits})
+    for device_id in "abc":
+        kin = "hw=rev3" if device_id == "c" else "hw=rev2"
+        rollout.tell(told.DeviceJoined(device_id, rollout.now_ms, stage=0, previous=OLD, kin=kin))
+    rollout.begin().ack("c", "succeeded").wait(60)
+
+    assert rollout.rollout.quarantined == {"hw=rev2"}
 
 
 def test_a_release_that_fails_everywhere_is_no_matter_of_class(story):

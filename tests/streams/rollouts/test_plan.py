@@ -65,6 +65,15 @@ def test_limits_are_every_stages_and_a_stage_may_differ():
 
 
 @pytest.mark.parametrize(
+    ("said", "meant"),
+    [(True, "02:00-04:00"), (False, ""), ("22:00-02:00 Europe/Vienna", "22:00-02:00 Europe/Vienna")],
+)
+def test_a_maintenance_window_is_the_usual_one_unless_it_is_named(said, meant):
+    assert {stage.window for stage in plan_of(limits={"window": said}).stages} == {meant}
+    assert plan_of(stages=[{"window": said}]).stages[0].window == meant
+
+
+@pytest.mark.parametrize(
     ("document", "message"),
     [
         ({"rollout": "a/b"}, "rollout: found 'a/b', wanted a name without '/'"),
@@ -82,7 +91,9 @@ def test_limits_are_every_stages_and_a_stage_may_differ():
         ({"limits": {"bake_s": "1h"}}, "limits.bake_s: found '1h', wanted a number"),
         ({"limits": {"bake_s": float("nan")}}, "limits.bake_s: found nan, wanted a number"),
         ({"limits": {"rate": {"factor": 2}}}, "limits.rate.base_per_minute: found nothing, wanted a value"),
-        ({"limits": {"window": "2-4"}}, "window: found '2-4', wanted device time as HH:MM-HH:MM"),
+        ({"limits": {"window": "2-4"}}, "window: found '2-4', wanted true, or device time as HH:MM-HH:MM"),
+        ({"limits": {"window": "02:00-04:00 Mars/Base"}}, "window: found 02:00-04:00 Mars/Base, wanted true, or"),
+        ({"limits": {"window": 7}}, "limits.window: found 7, wanted a text"),
         ({"stages": [{}] * 6}, "wanted a list of at most 5 tables"),
         ({"stages": [{"bakes": 1}]}, "stages[0].bakes: found a key that is not known, wanted perhaps 'bake_s'"),
         ({"gates": {"anomalies": {}}}, "gates.anomalies: found 'anomalies', wanted a gate's name, or `kind` as one of"),

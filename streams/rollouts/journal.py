@@ -1,0 +1,89 @@
+"""The journal: what is to be written, collected while a controller digests: records, alerts and the audit log."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from schemas.drift_alert import AlertState, DriftAlert
+from schemas.operators import AuditEntry
+from streams.rollouts import alerts
+from streams.rollouts.fleet import Fleet
+from streams.rollouts.outbox import Outbox, Write
+from streams.rollouts.records import device_of, status_of
+from streams.rollouts.rollout import Rollout
+
+__all__ = ["WHO", "Journal"]
+
+WHO = "rollouts"
+
+
+class Journal:
+    """Collects until it is taken; a row or a status that moved often is written once, as it then is."""
+
+    def __init__(self) -> None:
+        self.now_ms = 0
+        # The controller's own alerts that are not resolved.
+        self.alerts: dict[str, DriftAlert] = {}
+        self._outbox = Outbox()
+        self._rows: dict[tuple[str, str], None] = {}
+        self._statuses: dict[str, None] = {}
+
+    def write(self, topic: str, record: Any) -> None:
+        self._outbox.write(topic, record)
+
+    def forget(self, topic: str, key: str) -> None:
+        self._outbox.forget(topic, key)
+
+    def row_moved(self, rollout_id: str, device_id: str) -> None:
+        self._rows[rollout_id, device_id] = None
+
+    def status_moved(self, rollout_id: str) -> None:
+        self._statuses[rollout_id] = None
+
+    def audit(self, subject: str, action: str, who: str, why: str, evidence: Mapping[str, str] | None = None) -> None:
+        entry = AuditEntry(
+            subject=subject, action=action, who=who, why=why, at_ms=self.now_ms, evidence=dict(evidence or {})
+        )
+        self._outbox.write("audit.log", entry)
+
+    def open_alert(self, alert_id: str, kind: str, subject: str, summary: str, *, model_id: str = "") -> None:
+        known = self.alerts.get(alert_id)
+        alert = alerts.opened(alert_id, kind, subject, summary, self.now_ms, model_id=model_id, known=known)
+        if alert is not known:
+            self.put_alert(alert)
+            self.audit(f"alert/{alert_id}", "firing", WHO, summary)
+
+    def close_alert(self, alert_id: str) -> None:
+        alert = self.alerts.pop(alert_id, None)
+        if alert is not None:
+            self._outbox.write("drift.alerts", alerts.closed(alert, self.now_ms))
+            self.audit(f"alert/{alert_id}", "resolved", WHO, alert.summary)
+
+    def put_alert(self, alert: DriftAlert) -> None:
+        self.alerts[alert.alert_id] = alert
+        self._outbox.write("drift.alerts", alert)
+
+    def restore_alert(self, alert: DriftAlert) -> None:
+        if alert.state is not AlertState.RESOLVED:
+            self.alerts[alert.alert_id] = alert
+
+    def take(self, rollouts: Mapping[str, Rollout], fleet: Fleet, digested: Mapping[str, int]) -> list[Write]:
+        """Return everything, and begin afresh; statuses carry `digested`, the next offset of each input."""
+        for rollout_id, device_id in self._rows:
+            self._write_row(rollouts[rollout_id], device_id, fleet)
+            self._statuses[rollout_id] = None
+        for rollout_id in self._statuses:
+            self._outbox.write("rollouts.status", status_of(rollouts[rollout_id], digested))
+        self._rows.clear()
+        self._statuses.clear()
+        self._write_devices(fleet)
+        return self._outbox.take()
+
+    def _write_row(self, rollout: Rollout, device_id: str, fleet: Fleet) -> None:
+        row, device = rollout.members.row(device_id), fleet.get(device_id)
+        if row is not None:
+            revision = device.revision if device is not None else 0
+            self._outbox.write("rollouts.devices", device_of(rollout, row, revision=revision, now_ms=self.now_ms))
+
+    def _write_devices(self, fleet: Fleet) -> None:
+        for device in fleet.take_changed():
+            self._outbox.write("fleet.devices", device)

@@ -216,12 +216,14 @@ def _check_window(window: str) -> None:
         return
     found = _WINDOW.fullmatch(window)
     try:
-        begins, ends = (dt.time.fromisoformat(part) for part in (found[1], found[2])) if found else ()
+        begins, ends = (dt.time.fromisoformat(part) for part in (found[1], found[2])) if found else (None, None)
         if found and found[3]:
             ZoneInfo(found[3])
     except (ValueError, OSError, ZoneInfoNotFoundError):
+        begins = None
+    if begins is None:
         wanted = "true, or device time as HH:MM-HH:MM with a time zone or without, such as 02:00-04:00"
-        raise PlanError("window", window, wanted) from None
+        raise PlanError("window", window, wanted)
     if begins == ends:
         raise PlanError("window", window, "two different times")
 

@@ -19,7 +19,7 @@ import numpy as np
 from schemas.drift_alert import AlertState
 from schemas.grid import Baseline, FeatureBaseline, FeatureGrid, FeatureKind, Grid
 from streams.drift.calibration import look_budget, needed
-from streams.drift.engine import Judging
+from streams.drift.measured import Group
 from streams.drift.partition import Partition, Stretch
 from streams.drift.policy import Rules, read_policy
 from streams.drift.references import ScoredAgainst, lay_out
@@ -132,7 +132,7 @@ class Watch:
     def __init__(self, rules: Rules, againsts: list[ScoredAgainst], devices: int) -> None:
         self.partition, self.devices, self.minute = Partition(rules), devices, 0
         self.names = [f"d{i}" for i in range(devices)]
-        self.judgings = [Judging(against, rules) for against in againsts]
+        self.groups = [Group(against) for against in againsts]
         self.which = np.arange(devices) % len(againsts)
         self.opened: dict[str, tuple[str, str, str, int]] = {}
 
@@ -152,7 +152,7 @@ class Watch:
             seq=np.full(some, minute), start_ms=np.full(some, end_ms - MINUTE_MS), end_ms=np.full(some, end_ms),
             samples=np.full(some, SAMPLES), min=nothing, max=nothing, **columns,
         )  # fmt: skip
-        for alert in self.partition.work([Stretch(windows, self.judgings, self.which)]).alerts:
+        for alert in self.partition.work([Stretch(windows, self.groups, self.which)]).alerts:
             if alert.state is AlertState.FIRING:
                 self.opened.setdefault(alert.alert_id, (alert.subject, alert.feature, alert.kind, minute))
         self.minute += 1

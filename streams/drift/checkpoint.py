@@ -19,16 +19,18 @@ from schemas.drift_alert import DriftAlert
 from schemas.errors import DriftlineError
 from schemas.record import as_plain, from_plain
 from streams.drift.alerts import Live, Silence
-from streams.drift.engine import Engine, Judging
+from streams.drift.engine import Engine
+from streams.drift.judge import Judge
+from streams.drift.measured import Group
 from streams.drift.partition import Partition
 from streams.drift.policy import Rules
 
 __all__ = ["CheckpointError", "Resolve", "freeze", "thaw"]
 
-FORMAT = 1
+FORMAT = 2
 
-# How windows of (model, grid) with these labels are judged; None where that is no longer known.
-Resolve = Callable[[str, str, dict[str, str]], Judging | None]
+# What windows of (model, grid) with these labels are compared with; None where that is no longer known.
+Resolve = Callable[[str, str, dict[str, str]], Group | None]
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -43,7 +45,10 @@ def freeze(partition: Partition) -> bytes:
     told = {
         "format": FORMAT,
         "policy": [partition.policy_id, partition.policy_revision],
-        "engines": [_engine_told(number, engine, arrays) for number, engine in enumerate(partition.engines.values())],
+        "engines": [
+            _engine_told(number, engine, partition.judges[grid_id], arrays)
+            for number, (grid_id, engine) in enumerate(partition.engines.items())
+        ],
         "alerts": [
             [*key, as_plain(held.alert), held.history, held.quiet, held.returns]
             for alerts in partition.book.live.values()
@@ -70,7 +75,9 @@ def thaw(frozen: bytes, rules: Rules, resolve: Resolve) -> Partition:
     policy_id, policy_revision = told["policy"]
     partition = Partition(rules, policy_id=policy_id, policy_revision=policy_revision)
     for number, engine in enumerate(told["engines"]):
-        partition.engines[engine["grid_id"]] = _engine_from(number, engine, arrays, resolve)
+        grid_id = engine["grid_id"]
+        made = partition.engine_of(grid_id, GridShape(*engine["shape"]))
+        _fill(number, engine, made, partition.judges[grid_id], arrays, resolve)
     for feature, family, alert, history, quiet, returns in told["alerts"]:
         held = Live(alert=from_plain(DriftAlert, alert), history=history, quiet=quiet, returns=returns)
         partition.book.live.setdefault(held.alert.subject, {})[feature, family] = held
@@ -79,76 +86,83 @@ def thaw(frozen: bytes, rules: Rules, resolve: Resolve) -> Partition:
     return partition
 
 
-def _engine_told(number: int, engine: Engine, arrays: Arrays) -> dict[str, Any]:
-    rows = engine.roster.reach
+def _engine_told(number: int, engine: Engine, judge: Judge, arrays: Arrays) -> dict[str, Any]:
+    presence, rollups = engine.presence, engine.slow.rollups
+    rows = presence.roster.reach
+    judge.reserve(rows)
     for name, array in engine.arrays.items():
         arrays[f"{number}/state/{name}"] = array.rows[:rows]
+    for name, array in judge.arrays.items():
+        arrays[f"{number}/judge/{name}"] = array.rows[:rows]
     arrays[f"{number}/fast/newest"] = engine.fast.arrays["newest"].rows[:rows]
-    open_looks = np.flatnonzero(engine.looks.arrays["samples"].rows[:rows] > 0)
-    arrays[f"{number}/looks/rows"] = open_looks
-    for name, array in engine.looks.arrays.items():
-        arrays[f"{number}/looks/{name}"] = array.rows[open_looks]
-    slots = len(engine.rollups.model_id)
-    for name, array in engine.rollups.arrays.items():
+    for need, looks in engine.looks.items():
+        open_looks = np.flatnonzero(looks.arrays["samples"].rows[:rows] > 0)
+        arrays[f"{number}/looks/{need}/rows"] = open_looks
+        for name, array in looks.arrays.items():
+            arrays[f"{number}/looks/{need}/{name}"] = array.rows[open_looks]
+    slots = len(rollups.model_id)
+    for name, array in rollups.arrays.items():
         arrays[f"{number}/rollups/{name}"] = array.rows[:slots]
     return {
         "grid_id": engine.grid_id,
         "shape": list(engine.shape),
         "horizons_ms": list(engine.horizons_ms),
-        "arrival_hour": engine.arrival_hour,
-        "names": engine.roster.names,
-        "free": engine.roster.free,
+        "arrival_hour": engine.slow.arrival_hour,
+        "names": presence.roster.names,
+        "free": presence.roster.free,
         "boots": engine.boot_of,
         "baselines": engine.baseline_of,
-        "judged": [
-            None if judging is None else [judging.against.model_id, dict(judging.labels)]
-            for judging in engine.judging_of
-        ],
-        "last_arrival_ms": engine.last_arrival_ms,
-        "awake_since_ms": engine.awake_since_ms,
-        "arrival_ms": engine.arrival_ms,
-        "seen": engine.seen.freeze(),
+        "groups": [None if one is None else [one.against.model_id, dict(one.labels)] for one in engine.group_of],
+        "last_arrival_ms": presence.last_arrival_ms,
+        "awake_since_ms": presence.awake_since_ms,
+        "arrival_ms": presence.arrival_ms,
+        "seen": presence.seen.freeze(),
         "rollups": [
-            [row, hour, engine.rollups.model_id[slot], engine.rollups.pipeline[slot]]
-            for (row, hour), slot in sorted(engine.rollups.slot_of.items(), key=lambda item: item[1])
+            [row, hour, rollups.model_id[slot], rollups.pipeline[slot]]
+            for (row, hour), slot in sorted(rollups.slot_of.items(), key=lambda item: item[1])
         ],
     }
 
 
-def _engine_from(number: int, told: dict[str, Any], arrays: Arrays, resolve: Resolve) -> Engine:
-    engine = Engine(grid_id=told["grid_id"], shape=GridShape(*told["shape"]), horizons_ms=told["horizons_ms"])
-    engine.arrival_hour = told["arrival_hour"]
-    engine.roster.thaw(told["names"], told["free"])
-    engine.boot_of, engine.baseline_of = told["boots"], told["baselines"]
-    known: dict[str, Judging | None] = {}
-    engine.judging_of = [
-        None if one is None else _resolved(engine.grid_id, one[0], one[1], known, resolve) for one in told["judged"]
-    ]
-    engine.last_arrival_ms, engine.awake_since_ms = told["last_arrival_ms"], told["awake_since_ms"]
-    engine.arrival_ms = told["arrival_ms"]
-    engine.seen.thaw(told["seen"])
-    rows = engine.roster.reach
+def _fill(number: int, told: dict[str, Any], engine: Engine, judge: Judge, arrays: Arrays, resolve: Resolve) -> None:
+    presence, rollups = engine.presence, engine.slow.rollups
+    engine.slow.arrival_hour = told["arrival_hour"]
+    presence.roster.thaw(told["names"], told["free"])
+    presence.last_arrival_ms, presence.awake_since_ms = told["last_arrival_ms"], told["awake_since_ms"]
+    presence.arrival_ms = told["arrival_ms"]
+    presence.seen.thaw(told["seen"])
+    rows = presence.roster.reach
     engine.reserve(rows)
+    judge.reserve(rows)
+    known: dict[str, Group | None] = {}
+    engine.boot_of, engine.baseline_of = told["boots"], told["baselines"]
+    engine.group_of = [
+        None if one is None else _resolved(engine.grid_id, one[0], one[1], known, resolve) for one in told["groups"]
+    ]
     for name, array in engine.arrays.items():
         array.rows[:rows] = arrays[f"{number}/state/{name}"]
+    for name, array in judge.arrays.items():
+        array.rows[:rows] = arrays[f"{number}/judge/{name}"]
     engine.fast.arrays["newest"].rows[:rows] = arrays[f"{number}/fast/newest"]
-    for name, array in engine.looks.arrays.items():
-        array.rows[arrays[f"{number}/looks/rows"]] = arrays[f"{number}/looks/{name}"]
+    for need, looks in engine.looks.items():
+        if f"{number}/looks/{need}/rows" in arrays:
+            open_looks = arrays[f"{number}/looks/{need}/rows"]
+            for name, array in looks.arrays.items():
+                array.rows[open_looks] = arrays[f"{number}/looks/{need}/{name}"]
     slots = len(told["rollups"])
-    for name, array in engine.rollups.arrays.items():
+    for name, array in rollups.arrays.items():
         array.reserve(slots)
         array.rows[:slots] = arrays[f"{number}/rollups/{name}"]
     for slot, (row, hour, model_id, pipeline) in enumerate(told["rollups"]):
-        engine.rollups.slot_of[row, hour] = slot
-        engine.rollups.model_id.append(model_id)
-        engine.rollups.pipeline.append(pipeline)
-    return engine
+        rollups.slot_of[row, hour] = slot
+        rollups.model_id.append(model_id)
+        rollups.pipeline.append(pipeline)
 
 
 def _resolved(
-    grid_id: str, model_id: str, labels: dict[str, str], known: dict[str, Judging | None], resolve: Resolve
-) -> Judging | None:
-    """Devices that are judged alike share one object, as they did before."""
+    grid_id: str, model_id: str, labels: dict[str, str], known: dict[str, Group | None], resolve: Resolve
+) -> Group | None:
+    """Devices of one group share one object, as they did before."""
     key = json.dumps([model_id, labels], sort_keys=True)
     if key not in known:
         known[key] = resolve(model_id, grid_id, labels)

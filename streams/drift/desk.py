@@ -8,10 +8,9 @@ import numpy as np
 from schemas.dead_letter import DeadLetter
 from schemas.stats_run import SetAside, StatsRun, sort_run
 from schemas.wire import Contract
-from streams.drift.engine import Judging
 from streams.drift.known import Known
+from streams.drift.measured import Group
 from streams.drift.partition import Stretch
-from streams.drift.policy import Rules
 from streams.drift.references import ScoredAgainst
 from streams.drift.windows import Ints, Windows
 from streams.kafka import Run
@@ -39,7 +38,6 @@ def open_run(
     contract: Contract,
     run: Run,
     known: Known,
-    rules: Rules,
     labels: Mapping[str, Mapping[str, str]],
     *,
     now_ms: int,
@@ -65,7 +63,7 @@ def open_run(
         opened.waiting |= found.waiting
         opened.dead += [_letter(run, position, why, now_ms) for position, why in found.refused]
         if len(found.windows):
-            opened.stretches.append(stretch(found.windows, found.against, rules, labels))
+            opened.stretches.append(stretch(found.windows, found.against, labels))
     opened.dead.sort(key=lambda letter: letter.source_offset)
     return opened
 
@@ -107,11 +105,10 @@ def usable(part: StatsRun, offsets: Ints, arrivals_ms: Ints, known: Known) -> Us
 def stretch(
     windows: Windows,
     against: Mapping[str, ScoredAgainst],
-    rules: Rules,
     labels: Mapping[str, Mapping[str, str]],
 ) -> Stretch:
-    """Say by which rules each window is judged."""
-    judgings: list[Judging] = []
+    """Say what each window is compared with."""
+    groups: list[Group] = []
     place_of: dict[tuple[str, tuple[tuple[str, str], ...]], int] = {}
     which = []
     for device, model in zip(windows.device_id, windows.model_id, strict=True):
@@ -119,10 +116,10 @@ def stretch(
         key = (model, tuple(sorted(mine.items())) if mine else ())
         place = place_of.get(key)
         if place is None:
-            place = place_of[key] = len(judgings)
-            judgings.append(Judging(against[model], rules.for_device(model, mine), mine))
+            place = place_of[key] = len(groups)
+            groups.append(Group(against[model], mine))
         which.append(place)
-    return Stretch(windows, judgings, np.array(which, np.int64))
+    return Stretch(windows, groups, np.array(which, np.int64))
 
 
 def _windows(part: StatsRun, offsets: Ints, arrivals_ms: Ints) -> Windows:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from streams.drift.calibration import credit
 from streams.drift.policy import Floors
-from streams.drift.scores import SCORES, Floats, Pair, Sample, psi_bias
+from streams.drift.scores import SCORES, Floats, Pair, psi_bias
 from streams.drift.scores.mean_shift import shift_z
 from streams.drift.scores.missing_rate import missing_z
 from streams.drift.scores.out_of_range import out_of_range_z
@@ -30,6 +30,7 @@ __all__ = [
     "floors_of",
     "gather",
     "look_at",
+    "mind_floors",
     "nothing_gathered",
 ]
 
@@ -121,7 +122,7 @@ def nothing_gathered(devices: int, features: int) -> SumsAndRuns:
     return SumsAndRuns(sums=none, run=none, run_effect=none)
 
 
-def look_at(pair: Pair, floors: Floors) -> Look:
+def look_at(pair: Pair) -> Look:
     """Score what one look shows, in every way to drift."""
     devices, features = pair.live.usable.shape
     score = np.empty((devices, len(Kind), features), np.float32)
@@ -138,8 +139,23 @@ def look_at(pair: Pair, floors: Floors) -> Look:
     effect[:, Kind.SPREAD_UP], effect[:, Kind.SPREAD_DOWN] = spread, -spread
     score[:, Kind.SHAPE] = SCORES["shape_z"](pair)
     effect[:, Kind.SHAPE] = SCORES["psi"](pair) - psi_bias(pair)
-    _rates(score, effect, pair, floors)
+    _rates(score, effect, pair)
     return Look(score=score, effect=effect)
+
+
+def mind_floors(look: Look, floors: Floors) -> Look:
+    """Let rates that are up by less than half their floor speak for health: they are nobody's concern."""
+    score = look.score
+    for kind, floor in (
+        (Kind.MISSING, floors.missing_rate),
+        (Kind.OUT_OF_RANGE, floors.out_of_range),
+        (Kind.UNSEEN, floors.unseen_category),
+    ):
+        small = (look.effect[:, kind] < floor / 2) & (score[:, kind] > 0)
+        if small.any():
+            score = score.copy() if score is look.score else score
+            score[:, kind][small] = 0
+    return Look(score=score, effect=look.effect)
 
 
 def gather(state: SumsAndRuns, look: Look, *, cap: Floats, ceiling: Floats) -> Gathered:
@@ -200,40 +216,22 @@ def _tempered(z: Floats, pair: Pair) -> tuple[Floats, Floats]:
     return _floats((z - off) / certain), _floats((-z - off) / certain)
 
 
-def _rates(score: Floats, effect: Floats, pair: Pair, floors: Floors) -> None:
+def _rates(score: Floats, effect: Floats, pair: Pair) -> None:
     reference, live = pair.reference, pair.live
     with np.errstate(invalid="ignore", divide="ignore"):
         effect[:, Kind.MISSING] = SCORES["missing_rate_change"](pair)
         effect[:, Kind.OUT_OF_RANGE] = live.out_of_range / live.usable - reference.out_of_range / reference.usable
         unseen = SCORES["unseen_category"](pair)
         effect[:, Kind.UNSEEN] = unseen
-    for kind, floor, z in (
-        (Kind.MISSING, floors.missing_rate, missing_z),
-        (Kind.OUT_OF_RANGE, floors.out_of_range, out_of_range_z),
-        (Kind.UNSEEN, floors.unseen_category, unseen_z),
-    ):
+    for kind, z in ((Kind.MISSING, missing_z), (Kind.OUT_OF_RANGE, out_of_range_z), (Kind.UNSEEN, unseen_z)):
         # A rate that is not up is nobody's concern, and its score is costly: it speaks for health.
         column = effect[:, kind]
         score[:, kind] = np.where(np.isnan(column), np.nan, 0)
-        up = (column >= floor / 2).any(axis=1)
+        up = (column > 0).any(axis=1)
         if up.any():
             rows = np.flatnonzero(up)
-            found = z(_only(pair, rows))
-            score[rows, kind] = np.where(column[rows] >= floor / 2, found, score[rows, kind])
-
-
-def _only(pair: Pair, rows: npt.NDArray[np.intp]) -> Pair:
-    live = pair.live
-    return Pair(
-        reference=pair.reference,
-        live=Sample(
-            counts=live.counts[:, rows],
-            missing=live.missing[rows],
-            out_of_range=live.out_of_range[rows],
-            mean=live.mean[rows],
-            m2=live.m2[rows],
-        ),
-    )
+            found = z(pair.only(rows))
+            score[rows, kind] = np.where(column[rows] > 0, found, score[rows, kind])
 
 
 def _corrected(run: Floats, run_effect: Floats, effect: Floats, score: Floats) -> Floats:

@@ -2,18 +2,18 @@
 
 import math
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from schemas.drift_alert import Binned, Evidence
 from schemas.drift_kind import DriftKind
 from streams.drift.alerts import Breach, Observation
-from streams.drift.engine import Judged
 from streams.drift.evidence import Kind
+from streams.drift.judge import Judged
 from streams.drift.policy import Mode
 from streams.drift.references import bin_name
-from streams.drift.report import only_rows
-from streams.drift.scores import SCORES, Floats
+from streams.drift.scores import SCORES, Floats, Pair
 from streams.drift.verdicts import SEVERITIES, Grade
 
 __all__ = ["drifting", "observations"]
@@ -50,78 +50,103 @@ _DEAD_VARIANCE_RATIO = 1e-6
 def drifting(judged: Judged) -> set[str]:
     """Return the devices that drift, as some window shows."""
     rows = np.flatnonzero((judged.found.grade == Grade.DRIFT).any(axis=1))
-    return {judged.device_id[row] for row in rows.tolist()}
+    return {judged.measured.device_id[row] for row in rows.tolist()}
 
 
 def observations(judged: Judged, followed: Collection[str]) -> list[tuple[int, Observation]]:
     """Return what the windows of some devices showed, with the windows' places."""
-    rows = [row for row, device in enumerate(judged.device_id) if device in followed]
-    return [(int(judged.place[row]), _observation(judged, row)) for row in rows]
+    measured = judged.measured
+    rows = np.array([row for row, device in enumerate(measured.device_id) if device in followed], np.intp)
+    if not len(rows):
+        return []
+    grade = judged.found.grade[rows]
+    drifts = rows[(grade == Grade.DRIFT).any(axis=1)]
+    pair = measured.pair.only(drifts)
+    scores = {name: SCORES[name](pair) for name in _TOLD}
+    close = _Close(judged, pair, scores, {row: place for place, row in enumerate(drifts.tolist())})
+    return [(int(measured.place[row]), _observation(close, row)) for row in rows.tolist()]
 
 
-def _observation(judged: Judged, row: int) -> Observation:
-    found = judged.found
-    names = judged.judging.against.features
-    drifted = np.flatnonzero(found.grade[row] == Grade.DRIFT)
+@dataclass(frozen=True)
+class _Close:
+    """Windows with what is known of those that drift: pair and scores, at the place that `place_of` says."""
+
+    judged: Judged
+    pair: Pair
+    scores: Mapping[str, Floats]
+    place_of: Mapping[int, int]
+
+
+def _observation(close: _Close, row: int) -> Observation:
+    judged = close.judged
+    found, measured = judged.found, judged.measured
+    names = measured.group.against.features
     breaches: tuple[Breach, ...] = ()
-    if len(drifted):
-        ranked = drifted[np.lexsort((-judged.scores["psi"][row, drifted], -found.severity[row, drifted].astype(int)))]
+    if row in close.place_of:
+        place = close.place_of[row]
+        drifted = np.flatnonzero(found.grade[row] == Grade.DRIFT)
+        ranked = drifted[np.lexsort((-close.scores["psi"][place, drifted], -found.severity[row, drifted].astype(int)))]
         told = tuple(names[feature] for feature in ranked[:_MOST_RANKED].tolist())
-        pair = only_rows(judged.pair, np.array([row]))
-        scores = {name: SCORES[name](pair)[0] for name in _TOLD}
-        breaches = tuple(_breach(judged, row, feature, scores, told) for feature in ranked.tolist())
+        breaches = tuple(_breach(close, row, feature, told) for feature in ranked.tolist())
     unknown = np.flatnonzero(found.grade[row] == Grade.NOT_ENOUGH_DATA).tolist()
     return Observation(
-        subject=judged.device_id[row],
-        model_id=judged.judging.against.model_id,
-        at_ms=int(judged.end_ms[row]),
+        subject=measured.device_id[row],
+        model_id=measured.group.against.model_id,
+        at_ms=int(measured.end_ms[row]),
         breaches=breaches,
         unknown=frozenset(names[feature] for feature in unknown),
-        labels=judged.judging.labels,
+        labels=measured.group.labels,
     )
 
 
-def _breach(judged: Judged, row: int, feature: int, scores: Mapping[str, Floats], ranked: tuple[str, ...]) -> Breach:
-    against = judged.judging.against
-    kind = _kind(judged, row, feature)
-    told = {name: float(values[feature]) for name, values in scores.items()}
+def _breach(close: _Close, row: int, feature: int, ranked: tuple[str, ...]) -> Breach:
+    measured, place = close.judged.measured, close.place_of[row]
+    against = measured.group.against
+    kind = _kind(close, row, feature)
+    told = {name: float(values[place, feature]) for name, values in close.scores.items()}
     return Breach(
         feature=against.features[feature],
         kind=kind,
         family=_FAMILY.get(kind, kind),
-        severity=SEVERITIES[int(judged.found.severity[row, feature])],
+        severity=SEVERITIES[int(close.judged.found.severity[row, feature])],
         evidence=Evidence(
             scores={name: value for name, value in told.items() if math.isfinite(value)},
-            samples=int(judged.samples[row]),
+            samples=int(measured.samples[row]),
             reference=against.baseline_id,
-            horizon_ms=judged.horizon_ms,
-            top_bins=_top_bins(judged, row, feature),
+            horizon_ms=measured.horizon_ms,
+            top_bins=_top_bins(close, row, feature),
             ranked=ranked,
         ),
     )
 
 
-def _kind(judged: Judged, row: int, feature: int) -> str:
-    place = int(judged.found.kind[row, feature])
-    rules = judged.judging.rules
+def _kind(close: _Close, row: int, feature: int) -> str:
+    found_kind, rules = int(close.judged.found.kind[row, feature]), close.judged.rules
     if rules.mode == Mode.THRESHOLDS:
-        return list(rules.limits)[place]
-    name = _NAMES[Kind(place)].value
+        return list(rules.limits)[found_kind]
+    name = _NAMES[Kind(found_kind)].value
     if name in _FAMILY:
-        live, reference = judged.pair.live.shares[:, row, feature], judged.pair.reference.shares[:, 0, feature]
-        if judged.scores["variance_ratio"][row, feature] < _DEAD_VARIANCE_RATIO:
+        place = close.place_of[row]
+        if close.scores["variance_ratio"][place, feature] < _DEAD_VARIANCE_RATIO:
             return DriftKind.DEAD_SENSOR.value
+        live, reference = _shares(close.pair, place, feature)
         fullest = int(np.nan_to_num(live).argmax())
         if live[fullest] > _STUCK_SHARE and reference[fullest] < _STUCK_SHARE / 2:
             return DriftKind.STUCK_BIN.value
     return name
 
 
-def _top_bins(judged: Judged, row: int, feature: int) -> tuple[Binned, ...]:
-    live, reference = judged.pair.live.shares[:, row, feature], judged.pair.reference.shares[:, 0, feature]
+def _top_bins(close: _Close, row: int, feature: int) -> tuple[Binned, ...]:
+    live, reference = _shares(close.pair, close.place_of[row], feature)
     moved = np.nan_to_num(np.abs(live - reference))
-    grid = judged.judging.against.grid.features[feature]
+    grid = close.judged.measured.group.against.grid.features[feature]
     most = [place for place in np.argsort(-moved, kind="stable")[:_TOP_BINS].tolist() if moved[place] > 0]
     return tuple(
         Binned(bin=bin_name(grid, place), reference=float(reference[place]), live=float(live[place])) for place in most
     )
+
+
+def _shares(pair: Pair, place: int, feature: int) -> tuple[Floats, Floats]:
+    """Live and reference shares of one feature of one device."""
+    reference = pair.reference.shares
+    return pair.live.shares[:, place, feature], reference[:, place if reference.shape[1] > 1 else 0, feature]

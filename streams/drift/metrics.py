@@ -64,8 +64,8 @@ class Metrics:
         """Show each feature's highest score in the last runs of all partitions."""
         mine: dict[str, float] = {}
         for one in outcome.judged:
-            highest = np.nan_to_num(one.scores["psi"], nan=0).max(axis=0).tolist()
-            for feature, value in zip(one.judging.against.features, highest, strict=True):
+            highest = np.nan_to_num(one.measured.score("psi"), nan=0).max(axis=0).tolist()
+            for feature, value in zip(one.measured.group.against.features, highest, strict=True):
                 mine[feature] = max(value, mine.get(feature, 0.0))
         if mine:
             self._highest[partition] = mine

@@ -8,9 +8,12 @@ from schemas.drift_alert import DriftAlert
 from schemas.drift_scores import DriftScores
 from schemas.feature_stats import FeatureStats
 from streams.drift.alerts import AlertBook
-from streams.drift.engine import Engine, Judged, Judging, Tally
-from streams.drift.kinds import drifting, observations
-from streams.drift.policy import Rules
+from streams.drift.engine import Engine
+from streams.drift.following import follow
+from streams.drift.judge import Judge, Judged, needs_of
+from streams.drift.measured import Group
+from streams.drift.policy import PolicyError, Rules
+from streams.drift.presence import Tally
 from streams.drift.report import report
 from streams.drift.windows import Ints, Windows
 
@@ -19,10 +22,10 @@ __all__ = ["Outcome", "Partition", "Stretch"]
 
 @dataclass(frozen=True)
 class Stretch:
-    """Windows on one grid, and how each is judged: window i as `judgings[which[i]]` says."""
+    """Windows on one grid, and what each is compared with: window i is of `groups[which[i]]`."""
 
     windows: Windows
-    judgings: Sequence[Judging]
+    groups: Sequence[Group]
     which: Ints
 
 
@@ -43,7 +46,9 @@ class Partition:
     def __init__(self, rules: Rules, *, policy_id: str = "default", policy_revision: int = 0) -> None:
         self.rules = rules
         self.policy_id, self.policy_revision = policy_id, policy_revision
+        # By grid.
         self.engines: dict[str, Engine] = {}
+        self.judges: dict[str, Judge] = {}
         self.book = AlertBook(policy_id=policy_id, policy_revision=policy_revision)
 
     def work(self, stretches: Sequence[Stretch]) -> Outcome:
@@ -52,36 +57,41 @@ class Partition:
         for stretch in stretches:
             if not len(stretch.windows):
                 continue
-            engine = self._engine(stretch.judgings[0])
-            admitted = engine.admit(stretch.windows, stretch.judgings, stretch.which)
-            outcome.judged += admitted.judged
+            grid = stretch.groups[0].against.grid
+            engine = self.engine_of(grid.grid_id, GridShape(features=len(grid.features), bins=grid.bins))
+            admitted = engine.admit(stretch.windows, stretch.groups, stretch.which)
+            judged = self.judges[grid.grid_id].judge(admitted.measured)
+            outcome.judged += judged
             outcome.rollups += admitted.rollups
             outcome.tally.plus(admitted.tally)
-            outcome.alerts += self._alerts(admitted.judged)
+            outcome.alerts += follow(self.book, judged)
         outcome.scores = report(outcome.judged, self.policy_id, self.policy_revision)
         return outcome
+
+    def take_up(self, rules: Rules, *, policy_id: str, policy_revision: int) -> None:
+        """Judge by another policy from the next window on; evidence gathered so far stays.
+
+        The horizons are the partition's own, for its rings were laid out for them: `PolicyError` for others.
+        """
+        if rules.horizons_ms != self.rules.horizons_ms:
+            found, wanted = ([ms // 60_000 for ms in each] for each in (rules.horizons_ms, self.rules.horizons_ms))
+            raise PolicyError("horizons_minutes", found, f"{wanted}, with which this worker was started")
+        self.rules, self.policy_id, self.policy_revision = rules, policy_id, policy_revision
+        self.book.policy_id, self.book.policy_revision = policy_id, policy_revision
+        for grid_id, engine in self.engines.items():
+            engine.provide(needs_of([rules], engine.shape.bins))
+            self.judges[grid_id].rules = rules
 
     def evict(self, now_ms: int) -> int:
         """Forget devices that have been silent for longer than the rings reach."""
         return sum(engine.evict(now_ms) for engine in self.engines.values())
 
-    def _engine(self, judging: Judging) -> Engine:
-        grid = judging.against.grid
-        engine = self.engines.get(grid.grid_id)
+    def engine_of(self, grid_id: str, shape: GridShape) -> Engine:
+        """Return the engine of a grid, a new one where there is none."""
+        engine = self.engines.get(grid_id)
         if engine is None:
-            shape = GridShape(features=len(grid.features), bins=grid.bins)
-            engine = Engine(grid_id=grid.grid_id, shape=shape, horizons_ms=self.rules.horizons_ms)
-            self.engines[grid.grid_id] = engine
+            needs = needs_of([self.rules], shape.bins)
+            engine = Engine(grid_id=grid_id, shape=shape, horizons_ms=self.rules.horizons_ms, needs=needs)
+            self.engines[grid_id] = engine
+            self.judges[grid_id] = Judge(self.rules, shape=shape)
         return engine
-
-    def _alerts(self, judged: Sequence[Judged]) -> list[DriftAlert]:
-        fast = [one for one in judged if one.horizon_ms == self.rules.horizons_ms[0]]
-        # A quiet window matters where an alert lives, or is about to.
-        followed = {*self.book.live, *(device for one in fast for device in drifting(one))}
-        if not followed:
-            return []
-        seen = [(place, one, shown) for one in fast for place, shown in observations(one, followed)]
-        changed = []
-        for _, one, shown in sorted(seen, key=lambda three: three[0]):
-            changed += self.book.observe(shown, one.judging.rules.life)
-        return changed

@@ -5,10 +5,9 @@ import numpy as np
 from schemas.columns import GridShape, columns
 from schemas.feature_stats import FeatureStats
 from streams.drift.engine import Engine
-from streams.drift.ring import Ring
 from streams.drift.rollups import HOUR_MS
 from streams.drift.seen import Seen
-from streams.drift.windows import Ints, Summary, Windows
+from streams.drift.windows import Summary, Windows
 
 __all__ = ["FastRefill", "first_offset", "refill_slow"]
 
@@ -16,7 +15,8 @@ __all__ = ["FastRefill", "first_offset", "refill_slow"]
 def first_offset(engine: Engine) -> int | None:
     """Return the first offset whose window is in a fast ring that may still be asked for; None if there is none."""
     ring = engine.fast
-    rows = np.array([row for device, row in engine.roster.row_of.items() if engine.is_awake(row)], np.intp)
+    presence = engine.presence
+    rows = np.array([row for row in presence.roster.row_of.values() if presence.is_awake(row)], np.intp)
     if not len(rows):
         return None
     panes = ring.arrays["pane"].rows[rows]
@@ -40,7 +40,7 @@ class FastRefill:
 
     def add(self, windows: Windows) -> None:
         engine, ring = self._engine, self._engine.fast
-        row_of = engine.roster.row_of
+        row_of = engine.presence.roster.row_of
         rounds: list[list[int]] = []
         turn: dict[str, int] = {}
         for place, device in enumerate(windows.device_id):
@@ -54,14 +54,12 @@ class FastRefill:
             places = np.array(one, np.int64)
             rows = np.array([row_of[windows.device_id[place]] for place in one], np.intp)
             panes = ring.pane_of(windows.end_ms[places])
-            held = ring.holds(rows, panes)
-            if held.any():
-                ring.add(rows[held], panes[held], windows.summary(places[held]), windows.offset[places[held]])
+            ring.add_held(rows, panes, windows.summary(places), windows.offset[places])
 
     def finish(self) -> None:
         """Drop what the engine had dropped by then."""
         engine = self._engine
-        rows = np.arange(engine.roster.reach)
+        rows = np.arange(engine.presence.roster.reach)
         engine.fast.arrays["newest"].rows[:] = self._newest
         engine.fast.drop_up_to(rows, engine.arrays["fast_floor"].rows[rows] - 1)
 
@@ -73,11 +71,11 @@ def refill_slow(engine: Engine, rollups: list[FeatureStats]) -> None:
     turn: dict[str, int] = {}
     for one in rollups:
         key = (one.device_id, one.window_start_ms, one.arrival_hour_ms)
-        closed_by_then = one.arrival_hour_ms // HOUR_MS < engine.arrival_hour
+        closed_by_then = one.arrival_hour_ms // HOUR_MS < engine.slow.arrival_hour
         if one.grid_id != engine.grid_id or not closed_by_then or key in seen:
             continue
-        row = engine.roster.row_of.get(one.device_id)
-        if row is None or one.arrival_hour_ms + HOUR_MS < engine.awake_since_ms[row]:
+        row = engine.presence.roster.row_of.get(one.device_id)
+        if row is None or one.arrival_hour_ms + HOUR_MS < engine.presence.awake_since_ms[row]:
             continue
         seen.add(key)
         mine = turn[one.device_id] = turn.get(one.device_id, -1) + 1
@@ -85,17 +83,12 @@ def refill_slow(engine: Engine, rollups: list[FeatureStats]) -> None:
             rounds.append([])
         rounds[mine].append(one)
     for alike in rounds:
-        rows = np.array([engine.roster.row_of[one.device_id] for one in alike], np.intp)
+        rows = np.array([engine.presence.roster.row_of[one.device_id] for one in alike], np.intp)
         summary = _summary(alike, engine.shape)
         ends_ms = np.array([one.window_end_ms for one in alike], np.int64)
-        for _, ring in engine.slow:
-            _add_held(ring, rows, ring.pane_of(ends_ms), summary)
-
-
-def _add_held(ring: Ring, rows: np.ndarray, panes: Ints, summary: Summary) -> None:
-    held = ring.holds(rows, panes)
-    if held.any():
-        ring.add(rows[held], panes[held], summary[held], panes[held])
+        for _, ring in engine.slow.rings:
+            panes = ring.pane_of(ends_ms)
+            ring.add_held(rows, panes, summary, panes)
 
 
 def _summary(rollups: list[FeatureStats], shape: GridShape) -> Summary:

@@ -7,63 +7,56 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.drift_scores import DriftScores, FeatureScores
-from streams.drift.engine import Judged
-from streams.drift.scores import SCORES, Pair, Sample
+from streams.drift.judge import Judged
+from streams.drift.scores import SCORES, combined_score
 from streams.drift.verdicts import Grade
 
-__all__ = ["only_rows", "report"]
+__all__ = ["report"]
+
+# What is told of features that only give charts their line.
+_USUAL = ("psi", "ks", "js", "wasserstein", "mean_shift", "variance_ratio")
 
 
 def report(judged: Sequence[Judged], policy_id: str, policy_revision: int) -> list[DriftScores]:
     """Return the records to publish, in the order in which windows completed them, slower horizons first."""
     placed = [
-        ((place, -one.horizon_ms, record.device_id), record)
+        ((place, -one.measured.horizon_ms, record.device_id), record)
         for one in judged
         for place, record in _records(one, policy_id, policy_revision)
     ]
     return [record for _, record in sorted(placed, key=lambda pair: pair[0])]
 
 
-def only_rows(pair: Pair, rows: npt.NDArray[np.intp]) -> Pair:
-    """Return the pair of some devices."""
-    live = pair.live
-    chosen = Sample(
-        counts=live.counts[:, rows],
-        missing=live.missing[rows],
-        out_of_range=live.out_of_range[rows],
-        mean=live.mean[rows],
-        m2=live.m2[rows],
-    )
-    return Pair(reference=pair.reference, live=chosen)
-
-
 def _records(judged: Judged, policy_id: str, policy_revision: int) -> Iterator[tuple[int, DriftScores]]:
+    measured = judged.measured
     notable = _notable(judged)
     rows = np.flatnonzero(judged.complete | notable.any(axis=1))
     if not len(rows):
         return
-    against = judged.judging.against
-    pair = only_rows(judged.pair, rows)
-    every = {name: score(pair).tolist() for name, score in SCORES.items()} if notable[rows].any() else {}
-    usual = {name: score[rows].tolist() for name, score in judged.scores.items()}
-    grades = judged.found.grade[rows]
+    against = measured.group.against
+    pair = measured.pair.only(rows)
+    names = SCORES if notable[rows].any() else _USUAL
+    scores = {name: SCORES[name](pair).tolist() for name in names}
+    usual = {name: scores[name] for name in _USUAL}
+    grades, psi = judged.found.grade[rows], measured.score("psi")
+    combined = combined_score(np.nan_to_num(scores["mean_shift"], nan=0.0))
     for i, row in enumerate(rows.tolist()):
         listed = np.flatnonzero(judged.complete[row] | notable[row])
-        order = listed[np.lexsort((-judged.scores["psi"][row, listed], -grades[i, listed].astype(int)))]
+        order = listed[np.lexsort((-psi[row, listed], -grades[i, listed].astype(int)))]
         yield (
-            int(judged.place[row]),
+            int(measured.place[row]),
             DriftScores(
-                device_id=judged.device_id[row],
+                device_id=measured.device_id[row],
                 model_id=against.model_id,
                 grid_id=against.grid.grid_id,
                 baseline_id=against.baseline_id,
                 policy_id=policy_id,
                 policy_revision=policy_revision,
-                boot_id=judged.boot_id[row],
-                seq=int(judged.seq[row]),
-                window_end_ms=int(judged.end_ms[row]),
-                horizon_ms=judged.horizon_ms,
-                samples=int(judged.samples[row]),
+                boot_id=measured.boot_id[row],
+                seq=int(measured.seq[row]),
+                window_end_ms=int(measured.end_ms[row]),
+                horizon_ms=measured.horizon_ms,
+                samples=int(measured.samples[row]),
                 verdict=Grade(int(grades[i].max())).verdict,
                 drifted=int((grades[i] == Grade.DRIFT).sum()),
                 complete=bool(judged.complete[row]),
@@ -71,21 +64,20 @@ def _records(judged: Judged, policy_id: str, policy_revision: int) -> Iterator[t
                     FeatureScores(
                         feature=against.features[feature],
                         verdict=Grade(int(grades[i, feature])).verdict,
-                        scores=_told(every if notable[row, feature] else usual, i, feature),
+                        scores=_told(scores if notable[row, feature] else usual, i, feature),
                     )
                     for feature in order.tolist()
                 ),
-                device_scores={"multivariate": float(judged.combined[row])},
+                device_scores={"multivariate": float(combined[i])},
             ),
         )
 
 
 def _notable(judged: Judged) -> npt.NDArray[np.bool_]:
     """Features above a report floor, or with a verdict that somebody should know of."""
-    floors = judged.judging.rules.reporting
-    notable: npt.NDArray[np.bool_] = ((judged.scores["psi"] >= floors.psi) | (judged.scores["ks"] >= floors.ks)) & (
-        judged.found.grade >= Grade.STABLE
-    )
+    floors, measured = judged.rules.reporting, judged.measured
+    moved = (measured.score("psi") >= floors.psi) | (measured.score("ks") >= floors.ks)
+    notable: npt.NDArray[np.bool_] = moved & (judged.found.grade >= Grade.STABLE)
     notable |= judged.found.grade >= Grade.WARNING
     return notable
 

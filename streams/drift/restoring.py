@@ -11,8 +11,8 @@ from schemas.drift_checkpoint import DriftCheckpoint
 from schemas.feature_stats import FeatureStats
 from streams.drift.checkpoint import CheckpointError, freeze, thaw
 from streams.drift.desk import SOURCE, Opened
-from streams.drift.engine import Judging
 from streams.drift.known import Known
+from streams.drift.measured import Group
 from streams.drift.partition import Partition
 from streams.drift.policy import Rules
 from streams.drift.refill import FastRefill, first_offset, refill_slow
@@ -92,7 +92,7 @@ class Restorer:
         refills = {grid_id: FastRefill(engine) for grid_id, engine in partition.engines.items()}
         for run in replayed(self.cluster, SOURCE, number, kept.first_offset, kept.next_offset):
             for stretch in self.open_run(run).stretches:
-                grid_id = stretch.judgings[0].against.grid.grid_id
+                grid_id = stretch.groups[0].against.grid.grid_id
                 if grid_id in refills:
                     refills[grid_id].add(stretch.windows)
             self.folded += len(run)
@@ -101,16 +101,16 @@ class Restorer:
 
     def _rollups(self, number: int, partition: Partition) -> list[FeatureStats]:
         reach_ms = max((engine.reach_ms for engine in partition.engines.values()), default=0)
-        arrived_ms = max((engine.arrival_ms for engine in partition.engines.values()), default=0)
+        arrived_ms = max((engine.presence.arrival_ms for engine in partition.engines.values()), default=0)
         return list(_told(self.cluster, number, max(arrived_ms - 2 * reach_ms, 0))) if reach_ms else []
 
-    def _resolve(self, model_id: str, grid_id: str, labels: dict[str, str]) -> Judging | None:
+    def _resolve(self, model_id: str, grid_id: str, labels: dict[str, str]) -> Group | None:
         self.known.shape_of(grid_id)
         against = self.known.against(model_id, grid_id)
         if isinstance(against, str):
             log.warning("model no longer known: why=%s", against)
             return None
-        return Judging(against, self.rules.for_device(model_id, labels), labels)
+        return Group(against, labels)
 
 
 def _told(cluster: Cluster, number: int, from_ms: int) -> Iterator[FeatureStats]:

@@ -85,6 +85,12 @@ class Ring:
         self._of("newest")[rows] = np.maximum(self._of("newest")[rows], panes + 1)
         return full
 
+    def add_held(self, rows: Rows, panes: Ints, more: Summary, offsets: Ints) -> None:
+        """Add where panes are within reach; rows are distinct."""
+        held = self.holds(rows, panes)
+        if held.any():
+            self.add(rows[held], panes[held], more[held], offsets[held])
+
     def sum(self, rows: Rows, back: int) -> Summary:
         """Add up the newest `back` panes of each row."""
         newest = self._of("newest")[rows]

@@ -196,7 +196,7 @@ class DriftService:
     def _open_run(self, run: Run) -> Opened:
         assert self._contract is not None  # noqa: S101  (`open` comes first)
         assert self._known is not None  # noqa: S101
-        return open_run(self._contract, run, self._known, self.settings.rules, self._labels, now_ms=_now_ms())
+        return open_run(self._contract, run, self._known, self._labels, now_ms=_now_ms())
 
     def _restored(self, run: Run) -> Held:
         assert self._known is not None  # noqa: S101

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Summary", "Windows"]
+__all__ = ["Ints", "Rows", "Summary", "Windows"]
 
 Ints = npt.NDArray[np.int64]
+Rows = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ Bins come first (bins × devices × features, or any trailing shape) because eve
 sum of whole rows: fast, and a row's result cannot depend on which other rows share the batch.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,10 @@ class Sample:
     out_of_range: Floats
     mean: Floats
     m2: Floats
+
+    def only(self, rows: npt.NDArray[np.intp]) -> Self:
+        """Return the summaries of some devices."""
+        return replace(self, **{one.name: _of_devices(getattr(self, one.name), rows) for one in fields(self)})
 
     @cached_property
     def usable(self) -> Floats:
@@ -88,6 +92,12 @@ class Pair:
     reference: Reference
     live: Sample
 
+    def only(self, rows: npt.NDArray[np.intp]) -> "Pair":
+        """Return the pair of some devices."""
+        # A reference is one for all devices, or has a row for each.
+        shared = self.reference.missing.shape[0] == 1
+        return Pair(reference=self.reference if shared else self.reference.only(rows), live=self.live.only(rows))
+
     @cached_property
     def shift(self) -> Floats:
         """Live share less reference share, by bin."""
@@ -140,6 +150,10 @@ def pair_of_counts(
         ),
         live=Sample(counts=now, missing=nothing, out_of_range=nothing, mean=nothing, m2=nothing),
     )  # fmt: skip
+
+
+def _of_devices(values: npt.NDArray[Any], rows: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
+    return values.take(rows, axis=values.ndim - 2)
 
 
 def _floats(values: Any) -> Floats:

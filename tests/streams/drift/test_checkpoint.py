@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.drift.checkpoint import CheckpointError, freeze, thaw
-from streams.drift.engine import Judging
+from streams.drift.measured import Group
 from streams.drift.partition import Partition, Stretch
 from streams.drift.policy import read_policy
 from streams.drift.references import lay_out
@@ -18,7 +18,7 @@ from streams.drift.refill import FastRefill, first_offset, refill_slow
 HOUR_MS = 60 * MINUTE_MS
 FLEET = Fleet(samples=200, features=2)
 POLICY = read_policy("[reporting]\npsi = 0.02\ncomplete_every = 7\n[alerts]\nresolve_after_windows = 3")
-JUDGING = Judging(lay_out(FLEET.grid, FLEET.baseline), POLICY)
+GROUP = Group(lay_out(FLEET.grid, FLEET.baseline))
 
 
 def eventful(seed):
@@ -54,7 +54,7 @@ LOGS = {seed: eventful(seed) for seed in range(4)}
 def stretch_of(log, first, end):
     stats, arrivals_ms = log
     windows = columns_of(stats[first:end], FLEET.shape, first_offset=first, arrivals_ms=arrivals_ms[first:end])
-    return Stretch(windows, [JUDGING], np.zeros(end - first, np.int64))
+    return Stretch(windows, [GROUP], np.zeros(end - first, np.int64))
 
 
 def run_over(partition, log, cuts):
@@ -67,7 +67,7 @@ def run_over(partition, log, cuts):
 
 
 def restored(frozen, log, offset, rollups):
-    partition = thaw(frozen, POLICY, lambda *_: JUDGING)
+    partition = thaw(frozen, POLICY, lambda *_: GROUP)
     for engine_id, engine in partition.engines.items():
         assert engine_id == FLEET.grid.grid_id
         refill = FastRefill(engine)
@@ -139,4 +139,4 @@ def test_bytes_that_are_no_checkpoint_are_refused(damage):
     partition.work([stretch_of(LOGS[0], 0, 9)])
 
     with pytest.raises(CheckpointError, match="wanted one"):
-        thaw(damage(freeze(partition)), POLICY, lambda *_: JUDGING)
+        thaw(damage(freeze(partition)), POLICY, lambda *_: GROUP)

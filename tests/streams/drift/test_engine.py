@@ -10,9 +10,13 @@ from hypothesis import strategies as st
 
 from schemas.drift_alert import AlertState
 from schemas.drift_scores import Verdict
-from streams.drift.engine import Judging
+from streams.drift.alerts import AlertBook
+from streams.drift.engine import Engine
+from streams.drift.following import follow
+from streams.drift.judge import Judge, needs_of
+from streams.drift.measured import Group
 from streams.drift.partition import Partition, Stretch
-from streams.drift.policy import read_policy
+from streams.drift.policy import PolicyError, read_policy
 from streams.drift.references import lay_out
 
 HOUR_MS = 60 * MINUTE_MS
@@ -32,9 +36,9 @@ class Bench:
         windows = columns_of(stats, self.fleet.shape, first_offset=self.offset, arrivals_ms=arrivals_ms)
         self.offset += len(stats)
         models = sorted(self.against)
-        judgings = [Judging(self.against[model], self.rules) for model in models]
+        groups = [Group(self.against[model]) for model in models]
         which = np.array([models.index(model) for model in windows.model_id])
-        outcome = self.partition.work([Stretch(windows, judgings, which)])
+        outcome = self.partition.work([Stretch(windows, groups, which)])
         self.scores += outcome.scores
         self.alerts += outcome.alerts
         self.rollups += outcome.rollups
@@ -44,6 +48,9 @@ class Bench:
 
     def engine(self):
         return self.partition.engines[self.fleet.grid.grid_id]
+
+    def judge(self):
+        return self.partition.judges[self.fleet.grid.grid_id]
 
 
 FLEET = Fleet(samples=200)
@@ -189,13 +196,13 @@ def test_a_new_model_starts_without_evidence_against_the_old_one():
     other = FLEET.baseline_of("pump/2")
     bench.against["pump/2"] = lay_out(FLEET.grid, other)
     bench.feed(minutes("a", 1, shift=0.6))
-    held = bench.engine().arrays["sums"].rows[0].copy()
+    held = bench.judge().arrays["sums"].rows[0].copy()
 
     bench.feed(minutes("a", 1, first=1, model_id="pump/2"))
 
     assert held.any()
     assert bench.engine().baseline_of[0] == other.baseline_id
-    assert bench.engine().arrays["sums"].rows[0].max() < held.max()
+    assert bench.judge().arrays["sums"].rows[0].max() < held.max()
 
 
 def test_backlog_of_the_old_model_does_not_bring_it_back():
@@ -218,7 +225,7 @@ def test_a_long_silence_empties_the_fast_ring_only():
     bench.feed(minutes("a", 1, first=10), arrivals_ms=[START_MS + 5 * HOUR_MS])
 
     assert bench.scores[-1].samples == FLEET.samples
-    assert not bench.engine().seen.admit("a", boot_of("a"), 3)
+    assert not bench.engine().presence.seen.admit("a", boot_of("a"), 3)
 
 
 def test_a_device_silent_beyond_all_rings_is_evicted_and_nobody_else():
@@ -230,8 +237,8 @@ def test_a_device_silent_beyond_all_rings_is_evicted_and_nobody_else():
     evicted = bench.partition.evict(START_MS + reach_ms + 10 * MINUTE_MS)
 
     assert evicted == 1
-    assert list(bench.engine().roster.row_of) == ["b"]
-    assert bench.engine().seen.intervals("a") == {}
+    assert list(bench.engine().presence.roster.row_of) == ["b"]
+    assert bench.engine().presence.seen.intervals("a") == {}
 
 
 @pytest.mark.parametrize("physically", [True, False])
@@ -260,7 +267,7 @@ def test_rows_of_evicted_devices_are_used_again():
 
     bench.feed(minutes("c", 1, start_ms=START_MS + 3 * bench.engine().reach_ms))
 
-    assert bench.engine().roster.reach == 2
+    assert bench.engine().presence.roster.reach == 2
     assert bench.scores[-1].samples == FLEET.samples
 
 
@@ -304,3 +311,38 @@ def test_fixed_limits_alert_by_score():
 
     assert {"psi", "mean_z"} & {one.kind for one in bench.alerts}
     assert bench.alerts[0].state is AlertState.FIRING
+
+
+def test_policies_side_by_side_say_what_each_says_alone():
+    policies = [read_policy(text) for text in ("", "[floors]\nmean_shift = 0.9", 'mode = "thresholds"')]
+    policies.append(read_policy("[minimum]\nsamples = 700\n[budget]\nfalse_alarms_per_device_day = 1.0"))
+    stats = minutes("a", 20) + minutes("a", 15, first=20, shift=0.6) + minutes("b", 30)
+    windows = columns_of(stats, FLEET.shape)
+    groups, which = [Group(lay_out(FLEET.grid, FLEET.baseline))], np.zeros(len(stats), np.int64)
+    needs = needs_of(policies, FLEET.shape.bins)
+    engine = Engine(grid_id="g", shape=FLEET.shape, horizons_ms=policies[0].horizons_ms, needs=needs)
+
+    measured = engine.admit(windows, groups, which).measured
+    together = [follow(AlertBook(), Judge(rules, shape=FLEET.shape).judge(measured)) for rules in policies]
+
+    alone = []
+    for rules in policies:
+        partition = Partition(rules, policy_id="")
+        alone.append(partition.work([Stretch(windows, groups, which)]).alerts)
+    assert together == alone
+    assert len({len(alerts) for alerts in alone}) > 1
+
+
+def test_a_policy_is_taken_up_without_losing_evidence():
+    bench = Bench(FLEET, "[floors]\nmean_shift = 9.0\npsi = 9.0")
+    bench.feed(minutes("a", 20, shift=0.6))
+
+    bench.partition.take_up(read_policy(""), policy_id="p", policy_revision=2)
+    bench.feed(minutes("a", 1, first=20, shift=0.6))
+
+    assert [(one.kind, one.policy_revision) for one in bench.alerts] == [("mean_shift", 2)]
+
+
+def test_a_policy_with_other_horizons_is_refused():
+    with pytest.raises(PolicyError, match=r"horizons_minutes: found \[5\], wanted \[15, 60, 1440, 10080\]"):
+        Bench(FLEET).partition.take_up(read_policy("horizons_minutes = [5]"), policy_id="p", policy_revision=2)

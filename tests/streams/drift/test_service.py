@@ -235,7 +235,7 @@ def unharmed(cluster, fleet, rules):
     for number in range(12):
         partition = Partition(rules)
         for run in replayed(cluster, SOURCE, number, 0, end_of(cluster, number)):
-            outcome = partition.work(open_run(contract, run, known, rules, {}, now_ms=0).stretches)
+            outcome = partition.work(open_run(contract, run, known, {}, now_ms=0).stretches)
             whole.scores += outcome.scores
             whole.alerts += outcome.alerts
     return whole

@@ -1,10 +1,16 @@
-"""Small real data and real keys, made once."""
+"""Small real data and real keys, made once; samples and labels as gateways and people send them."""
 
+import resource
+import signal
+import uuid
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 
 from schemas.manifest import ModelKind
+from schemas.sample import Label, Sample, SampledBecause
 from trainer.data import Dataset, simulated
 from trainer.release import Order, Trained, train_release
 from trust import Keyring, Kind, Signer, load_signer, make_key, pin
@@ -48,3 +54,46 @@ def dataset_for(machines):
         )
 
     return choose
+
+
+@pytest.fixture
+def no_room() -> Iterator[None]:
+    """Let the kernel refuse to write a file longer than 64 KiB, as a full disk would."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64 * 1024, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    signal.signal(signal.SIGXFSZ, ignored)
+
+
+@pytest.fixture
+def sample() -> Callable[..., Sample]:
+    def made(number: int, *, device: str = "a", **changes) -> Sample:
+        facts = {
+            "device_id": device,
+            "prediction_id": _id(number),
+            "model_id": "bearing/1",
+            "pipeline": "machine/1",
+            "at_ms": number * 1000,
+            "features": np.full(16, number, dtype="<f4").tobytes(),
+            "score": 0.5,
+            "anomaly": False,
+            "confidence": 0.5,
+            "because": SampledBecause.UNIFORM,
+        }
+        return Sample(**{**facts, **changes})
+
+    return made
+
+
+@pytest.fixture
+def label() -> Callable[[int, float, int], Label]:
+    def made(number: int, value: float, at_ms: int) -> Label:
+        return Label(device_id="a", prediction_id=_id(number), value=value, at_ms=at_ms, by="ops")
+
+    return made
+
+
+def _id(number: int) -> str:
+    return str(uuid.UUID(int=number))

@@ -20,10 +20,10 @@ from schemas.record import as_plain, from_plain
 from schemas.training import TrainingRequest
 from trainer.data.assembly import Assembled
 from trainer.data.checks import Limits
-from trainer.data.offline import OfflineStore
 from trainer.data.topics import from_topics
 from trainer.errors import DataRefusedError, ParityError, RegistryError
 from trainer.models.base import Settings
+from trainer.offline.store import OfflineStore
 from trainer.registry.comparison import Comparison, compare
 from trainer.release import Order, Trained, keyring_of, metrics_of, train_release
 from trust import Bundle, Keyring, TrustError, load_signer, open_bundle, read_keyring, write_whole

@@ -15,13 +15,13 @@ from typing import Any
 
 from schemas import feeds
 from schemas.cluster import Cluster
-from schemas.dead_letter import DeadLetter
 from schemas.grid import Grid
 from schemas.operators import AuditEntry
 from schemas.release import ModelRelease
 from schemas.training import TrainingRequest
 from schemas.wire import Contract
 from sensing import UnknownPipelineError, pipeline_named
+from trainer.dead_letters import dead_letter
 from trainer.errors import RegistryError
 from trainer.publishing import Publisher
 from trainer.registry.stages import in_production, next_version
@@ -121,7 +121,7 @@ class Term:
                 if fact is not None:
                     self._ledger = fold(self._ledger, fact)
             case feeds.Bad(topic="training.requests") if live:
-                self._publisher.publish([("dead-letters", _dead_letter(event, now_ms))])
+                self._publisher.publish([("dead-letters", dead_letter(event, found_by=SERVICE, now_ms=now_ms))])
 
     def _begin(self, request: TrainingRequest, attempt: int, now_ms: int) -> None:
         try:
@@ -231,17 +231,3 @@ class Term:
             self._job.kill()
             shutil.rmtree(self._job.order.folder, ignore_errors=True)
             self._job = None
-
-
-def _dead_letter(bad: feeds.Bad, now_ms: int) -> DeadLetter:
-    return DeadLetter(
-        source_topic=bad.topic,
-        source_partition=bad.partition,
-        source_offset=bad.offset,
-        reason=bad.reason,
-        found_by=SERVICE,
-        at_ms=now_ms,
-        record_key=None if bad.raw_key is None else bad.raw_key[:1024],
-        record_value=None if bad.raw_value is None else bad.raw_value[: 64 * 1024],
-        record_bytes=len(bad.raw_value or b""),
-    )

@@ -1,8 +1,6 @@
 """A bundle in a store is whole and is the one that its name says."""
 
 import hashlib
-import resource
-import signal
 
 import pytest
 
@@ -50,16 +48,6 @@ def test_no_name_leads_out_of_the_store(store, name):
 def test_a_missing_bundle_is_named(store):
     with pytest.raises(RegistryError, match=f"{named(b'x')} is not in the store"):
         store.get(named(b"x"))
-
-
-@pytest.fixture
-def no_room():
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (64 * 1024, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, ignored)
 
 
 def test_a_full_disk_leaves_no_half_bundle(tmp_path, no_room):

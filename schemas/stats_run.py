@@ -3,7 +3,7 @@
 A bad record is set aside with its reason; it never takes its neighbours along.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import compress
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.catalogue import topic_named
-from schemas.codec import BodyReader
+from schemas.codec import BodyReader, codec_of
 from schemas.columns import GridShape, StatsColumns, columns, layout
 from schemas.errors import BadRecordError, RegistryAwayError, SchemaError
 from schemas.feature_stats import FeatureStats
@@ -22,7 +22,7 @@ from schemas.figures import Figures, sound
 from schemas.shapes import bounds, is_uuid
 from schemas.wire import HEADER_BYTES, Contract, key_of_plain, schema_id_in
 
-__all__ = ["SetAside", "Sorted", "StatsRun", "holding", "only", "sort_run"]
+__all__ = ["SetAside", "Sorted", "StatsRun", "holding", "only", "sort_plain", "sort_run"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +94,17 @@ def sort_run(
             by_grid.setdefault(plain["grid_id"], []).append((position, _ALL(plain)))
         else:
             judge(result, position)
-    for grid_id, rows in by_grid.items():
-        shape = shape_of(grid_id)
-        if shape is None:
-            result.unknown_grids[grid_id] = [position for position, _ in rows]
-        else:
-            _gather(result, grid_id, shape, rows, partial(judge, shape=shape))
+    _gather_all(result, by_grid, shape_of, judge)
+    return result
+
+
+def sort_plain(plains: Sequence[Mapping[str, Any]], shape_of: Callable[[str], GridShape | None]) -> Sorted:
+    """Sort records that were decoded before: what an Avro reader returns for each of a run's."""
+    result = Sorted()
+    by_grid: dict[str, list[_Row]] = {}
+    for position, plain in enumerate(plains):
+        by_grid.setdefault(plain["grid_id"], []).append((position, _ALL(plain)))
+    _gather_all(result, by_grid, shape_of, partial(_judge_plain, plains))
     return result
 
 
@@ -113,6 +118,20 @@ _NAMES = (*_TEXTS, *_NUMBERS, *_ARRAYS)
 _ALL = itemgetter(*_NAMES)
 _SIZED = slice(len(_TEXTS) + len(_NUMBERS), None)
 _BOUNDS = bounds(FeatureStats)
+
+
+def _gather_all(
+    result: Sorted,
+    by_grid: Mapping[str, list[_Row]],
+    shape_of: Callable[[str], GridShape | None],
+    judge: Callable[..., None],
+) -> None:
+    for grid_id, rows in by_grid.items():
+        shape = shape_of(grid_id)
+        if shape is None:
+            result.unknown_grids[grid_id] = [position for position, _ in rows]
+        else:
+            _gather(result, grid_id, shape, rows, partial(judge, shape=shape))
 
 
 def _gather(
@@ -188,3 +207,11 @@ def _judge(
         # The registry was rebuilt meanwhile, which only the careful way asks about.
         changed = RegistryAwayError("the schema id stands for another schema since a moment ago; read the record again")
         result.unread.append(SetAside(position, changed))
+
+
+def _judge_plain(plains: Sequence[Mapping[str, Any]], result: Sorted, position: int, *, shape: GridShape) -> None:
+    """Set aside a decoded record, with the reason that the careful way gives."""
+    try:
+        columns(codec_of(FeatureStats).made(dict(plains[position])), shape)
+    except BadRecordError as why:
+        result.bad.append(SetAside(position, why))

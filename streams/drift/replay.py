@@ -2,14 +2,16 @@
 
 import time
 from collections.abc import Iterator
+from typing import cast
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from schemas.cluster import Cluster
 from schemas.errors import DriftlineError
 from streams.kafka import Run
+from streams.kafka.run import Headers
 
-__all__ = ["ReplayError", "oldest_offset", "replayed"]
+__all__ = ["ReplayError", "newest_offset", "oldest_offset", "replayed"]
 
 _RUN_RECORDS = 2000
 _PATIENCE_S = 60.0
@@ -45,11 +47,20 @@ def replayed(cluster: Cluster, topic: str, partition: int, start: int, end: int)
 
 def oldest_offset(cluster: Cluster, topic: str, partition: int) -> int:
     """Return the first offset that the topic still has."""
+    return _watermarks(cluster, topic, partition)[0]
+
+
+def newest_offset(cluster: Cluster, topic: str, partition: int) -> int:
+    """Return the offset that the topic's next record will have."""
+    return _watermarks(cluster, topic, partition)[1]
+
+
+def _watermarks(cluster: Cluster, topic: str, partition: int) -> tuple[int, int]:
     consumer = _consumer(cluster)
     try:
         place = TopicPartition(cluster.named(topic), partition)
-        oldest: int = consumer.get_watermark_offsets(place, timeout=_PATIENCE_S)[0]
-        return oldest
+        marks: tuple[int, int] = consumer.get_watermark_offsets(place, timeout=_PATIENCE_S)
+        return marks
     finally:
         consumer.close()
 
@@ -96,7 +107,7 @@ def _run(topic: str, partition: int, start: int, end: int, records: list[Message
         timestamps_ms=[record.timestamp()[1] for record in records],
         keys=[record.key() for record in records],
         values=[record.value() for record in records],
-        headers=[()] * len(records),
+        headers=[_headers(record) for record in records],
     )
 
 
@@ -104,3 +115,8 @@ def _offset(message: Message) -> int:
     offset = message.offset()
     assert offset is not None  # noqa: S101  (what was consumed has one)
     return offset
+
+
+def _headers(message: Message) -> Headers:
+    # What was consumed has them as a list of pairs.
+    return cast(Headers, tuple(message.headers() or ()))

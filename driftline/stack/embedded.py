@@ -4,7 +4,7 @@ import base64
 import random
 import shutil
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from driftline.stack.errors import ServerDiedError
@@ -100,12 +100,26 @@ class Embedded:
         """Start `servers` and wait for all; if that fails, end those that were started."""
         names = {server.name for server in servers}
         try:
-            wait_ready(start(servers, self._data))
+            for together in _in_turn(servers):
+                wait_ready(start(together, self._data))
             for server in servers:
                 server.complete()
         except BaseException:
             _end(process for process in marked(self._data) if process.name in names)
             raise
+
+
+def _in_turn(servers: list[Server]) -> Iterator[list[Server]]:
+    """A single broker comes up beside those who lean on it: they wait for it, and that is quicker.
+
+    Of several brokers the registry replicates its topics to those that it finds, so all of them come first.
+    """
+    brokers = [server for server in servers if server.name.startswith("kafka")]
+    if len(brokers) > 1:
+        yield brokers
+        servers = [server for server in servers if server not in brokers]
+    if servers:
+        yield servers
 
 
 def _end(processes: Iterable[Process]) -> tuple[str, ...]:

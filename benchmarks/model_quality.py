@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from schemas.manifest import ModelKind
-from sensing import run_batch
+from sensing import remembers, run_batch
 from sensing.simulator import FaultKind, Simulated, bit_of, label_vectors, scripted_faults
 from trainer.data import Dataset, Part, simulated
 from trainer.export.parity import OnnxModel
@@ -38,7 +38,9 @@ def judged_machines() -> tuple[Dataset, dict[str, np.ndarray]]:
         readings = sensor.take(SAMPLES)
         vectors = run_batch(sensor.pipeline, readings.at_ms, readings.values)
         bits = label_vectors(sensor.pipeline, readings, vectors)
-        parts.append(Part(f"machine-{device}", vectors.at_ms, vectors.matrix, (bits > 0).astype(float)))
+        troubled = remembers(sensor.pipeline, readings.at_ms, readings.labels != 0, vectors)
+        label = (bits > 0).astype(float)
+        parts.append(Part(f"machine-{device}", vectors.at_ms, vectors.matrix, label, troubled=troubled))
         kinds.append(bits)
     data = Dataset.of("machine/1", parts)
     bits = np.concatenate(kinds)

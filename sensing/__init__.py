@@ -3,7 +3,7 @@
 from schemas.canonical import canonical_json, content_id
 from sensing.errors import GridError, ReadingError, SensingError, UnknownPipelineError
 from sensing.grids import DEFAULT_BINS, Binner, bin_counts, check_grid, make_grid
-from sensing.pipelines import PIPELINES, Pipeline, Stream, Vectors, pipeline_named, run_batch
+from sensing.pipelines import PIPELINES, Pipeline, Stream, Vectors, pipeline_named, remembers, run_batch
 from sensing.sketch import Sketch, SketchedWindow, feature_stats, merge, tally_of
 from sensing.tally import Tally
 
@@ -29,6 +29,7 @@ __all__ = [
     "make_grid",
     "merge",
     "pipeline_named",
+    "remembers",
     "run_batch",
     "tally_of",
 ]

@@ -100,8 +100,7 @@ def _delays_s(decision: Bools, holdout: Dataset) -> Floats:
 
 def _events(holdout: Dataset) -> list[Ints]:
     """Return runs of anomalous vectors of one device; pauses that the pipeline's look-back spans belong to them."""
-    troubled = holdout.anomalous | holdout.settling
-    begins = np.flatnonzero(~troubled[:-1] | (np.diff(holdout.device) != 0)) + 1
+    begins = np.flatnonzero(~holdout.troubled[:-1] | (np.diff(holdout.device) != 0)) + 1
     runs = np.split(np.arange(len(holdout)), begins)
     events = [run[holdout.anomalous[run]] for run in runs]
     return [event for event in events if len(event)]

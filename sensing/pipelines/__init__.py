@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from sensing.errors import UnknownPipelineError
 from sensing.pipelines.base import Arrays, Channel, Feature, Gap, Kernel, Pipeline, Vectors
 from sensing.pipelines.machine import MACHINE
+from sensing.pipelines.memory import remembers
 from sensing.pipelines.stream import Stream, Troubles, run_batch
 from sensing.pipelines.vibration import VIBRATION
 from sensing.pipelines.weather import WEATHER
@@ -24,6 +25,7 @@ __all__ = [
     "Troubles",
     "Vectors",
     "pipeline_named",
+    "remembers",
     "run_batch",
 ]
 

@@ -100,5 +100,6 @@ WEATHER = Pipeline(
     every_ms=_HOUR_MS,
     gap=Gap(max_ms=_DAY_MS, fill=True),
     kernel=_WeatherKernel,
-    span=24,
+    # A lag of a day reaches one reading farther than a mean over a day.
+    span=_DEEPEST + 1,
 )

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,13 +21,17 @@ Bools = NDArray[np.bool_]
 
 
 class Part(NamedTuple):
-    """Some vectors of one device; without labels nothing is known of them, and they are a fair sample."""
+    """Some vectors of one device; without labels nothing is known of them, and they are a fair sample.
+
+    `troubled` vectors are made of some anomalous reading; without it, those are that the pipeline's time tells.
+    """
 
     device: str
     at_ms: NDArray[Any]
     matrix: NDArray[Any]
     label: NDArray[Any] | None = None
     representative: NDArray[Any] | None = None
+    troubled: NDArray[Any] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +40,7 @@ class Dataset:
 
     `label` is 1 for an anomaly, 0 for none, NaN where nobody knows; for a forecaster the value that came true.
     `representative` rows are a fair sample of what devices see; others were kept because something was odd about
-    them: good to learn labels from, and wrong to count.
+    them: good to learn labels from, and wrong to count. `troubled` rows are anomalous or look back on what was.
     """
 
     pipeline: str
@@ -45,6 +50,7 @@ class Dataset:
     matrix: Vectors
     label: Floats
     representative: Bools
+    troubled: Bools
 
     @classmethod
     def of(cls, pipeline: str, parts: Sequence[Part]) -> "Dataset":
@@ -55,7 +61,7 @@ class Dataset:
                 raise DatasetError(
                     f"{part.device}: the matrix is of shape {part.matrix.shape}; {pipeline} has {wanted} features"
                 )
-            for column in (part.at_ms, part.label, part.representative):
+            for column in (part.at_ms, part.label, part.representative, part.troubled):
                 if column is not None and len(column) != len(part.matrix):
                     raise DatasetError(f"{part.device}: {len(part.matrix)} vectors, {len(column)} times or labels")
         devices = tuple(sorted({part.device for part in parts}))
@@ -64,7 +70,7 @@ class Dataset:
         at_ms = _joined([part.at_ms for part in parts], np.int64)
         order = np.lexsort((at_ms, device))
         matrix = np.concatenate([np.empty((0, wanted)), *(part.matrix for part in parts)]).astype(np.float32)
-        return cls(
+        made = cls(
             pipeline=pipeline,
             devices=devices,
             device=device[order],
@@ -72,7 +78,10 @@ class Dataset:
             matrix=matrix[order],
             label=_joined([_or_full(part.label, part, np.nan) for part in parts], np.float64)[order],
             representative=_joined([_or_full(part.representative, part, True) for part in parts], np.bool_)[order],
+            troubled=_joined([_or_full(part.troubled, part, False) for part in parts], np.bool_)[order],
         )
+        untold = _joined([np.full(len(part.at_ms), part.troubled is None) for part in parts], np.bool_)[order]
+        return replace(made, troubled=made.troubled | (untold & _in_time(made)))
 
     def __len__(self) -> int:
         return len(self.at_ms)
@@ -85,6 +94,7 @@ class Dataset:
             matrix=self.matrix[chosen],
             label=self.label[chosen],
             representative=self.representative[chosen],
+            troubled=self.troubled[chosen],
         )
 
     def without(self, devices: Sequence[str]) -> "Dataset":
@@ -107,18 +117,13 @@ class Dataset:
 
         A mean over the last minute knows of a spike for a minute: such a vector is neither.
         """
-        pipeline = pipeline_named(self.pipeline)
-        reach_ms = pipeline.span * pipeline.every_ms
-        last_bad = np.where(self.anomalous, self.at_ms, np.iinfo(np.int64).min // 2)
-        for start, stop in self._runs():
-            last_bad[start:stop] = np.maximum.accumulate(last_bad[start:stop])
-        settling: Bools = np.logical_and(self.at_ms - last_bad < reach_ms, ~self.anomalous)
+        settling: Bools = np.logical_and(self.troubled, ~self.anomalous)
         return settling
 
     @property
     def healthy(self) -> Bools:
         """Rows that nothing speaks against: not labelled an anomaly, and not settling after one."""
-        return ~self.anomalous & ~self.settling
+        return ~self.troubled
 
     @property
     def reference(self) -> "Dataset":
@@ -130,13 +135,9 @@ class Dataset:
         digest = hashlib.sha256()
         digest.update("\n".join((self.pipeline, *self.devices, "")).encode())
         columns = (self.device, "<i8"), (self.at_ms, "<i8"), (self.matrix, "<f4"), (self.label, "<f8")
-        for array, kind in (*columns, (self.representative, "u1")):
+        for array, kind in (*columns, (self.representative, "u1"), (self.troubled, "u1")):
             digest.update(np.ascontiguousarray(array.astype(kind)).tobytes())
         return digest.hexdigest()
-
-    def _runs(self) -> list[tuple[int, int]]:
-        edges = np.flatnonzero(np.diff(self.device)) + 1
-        return list(zip([0, *edges.tolist()], [*edges.tolist(), len(self)], strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +165,22 @@ def split_by_time(dataset: Dataset, *, holdout: float = 0.25, gap_ms: int | None
         training=dataset.rows(dataset.at_ms < cut - gap_ms),
         holdout=dataset.rows(dataset.at_ms >= cut),
     )
+
+
+def _in_time(dataset: Dataset) -> Bools:
+    """Trouble by the clock: what was anomalous troubles its device for as long as the pipeline looks back.
+
+    Labels other than 0 and 1 are what came true of a forecast, and speak of no anomaly.
+    """
+    if not np.isin(dataset.label[dataset.labelled], (0, 1)).all():
+        return np.zeros(len(dataset), dtype=bool)
+    pipeline = pipeline_named(dataset.pipeline)
+    last_bad = np.where(dataset.anomalous, dataset.at_ms, np.iinfo(np.int64).min // 2)
+    edges = [0, *(np.flatnonzero(np.diff(dataset.device)) + 1).tolist(), len(dataset)]
+    for start, stop in pairwise(edges):
+        last_bad[start:stop] = np.maximum.accumulate(last_bad[start:stop])
+    troubled: Bools = dataset.at_ms - last_bad < pipeline.span * pipeline.every_ms
+    return troubled
 
 
 def _joined(columns: list[NDArray[Any]], kind: Any) -> NDArray[Any]:

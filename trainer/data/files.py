@@ -14,7 +14,7 @@ import pyarrow.csv
 import pyarrow.parquet
 from numpy.typing import NDArray
 
-from sensing import Pipeline, pipeline_named, run_batch
+from sensing import Pipeline, pipeline_named, remembers, run_batch
 from trainer.data.dataset import Dataset, Part
 from trainer.errors import DatasetError
 
@@ -98,7 +98,10 @@ def _part(pipeline: Pipeline, device: str, at_ms: Any, values: Any, label: Any |
     back = pipeline.span if pipeline.every_ms < 1000 else 1
     # A vector of a block of readings is as anomalous as the worst of them; NaN where none is known.
     spans = [label[max(last - back + 1, 0) : last + 1] for last in newest]
-    return Part(device, made.at_ms, made.matrix, np.array([_worst(span) for span in spans]))
+    worst = np.array([_worst(span) for span in spans])
+    if not np.isin(label[np.isfinite(label)], (0, 1)).all():
+        return Part(device, made.at_ms, made.matrix, worst)
+    return Part(device, made.at_ms, made.matrix, worst, troubled=remembers(pipeline, at_ms, label == 1, made))
 
 
 def _worst(labels: NDArray[np.float64]) -> float:

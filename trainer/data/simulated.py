@@ -3,7 +3,7 @@
 import numpy as np
 
 from schemas.errors import DriftlineError
-from sensing import run_batch
+from sensing import remembers, run_batch
 from sensing.simulator import Simulated, label_vectors, scripted_faults
 from trainer.data.dataset import Dataset, Part
 from trainer.errors import DatasetError
@@ -27,5 +27,6 @@ def simulated(
         readings = sensor.take(samples)
         vectors = run_batch(sensor.pipeline, readings.at_ms, readings.values)
         label = (label_vectors(sensor.pipeline, readings, vectors) > 0).astype(np.float64)
-        parts.append(Part(f"{fleet}-{device}", vectors.at_ms, vectors.matrix, label))
+        troubled = remembers(sensor.pipeline, readings.at_ms, readings.labels != 0, vectors)
+        parts.append(Part(f"{fleet}-{device}", vectors.at_ms, vectors.matrix, label, troubled=troubled))
     return Dataset.of(f"{fleet}/1", parts)

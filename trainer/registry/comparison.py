@@ -65,7 +65,7 @@ def compare_predictions(
     kind: ModelKind, champion: Predictions, challenger: Predictions, holdout: Dataset, *, margin: float, seed: int
 ) -> Comparison:
     """Compare by F1 where anomalies are to be found, by the root of the squared error, negated, where values are."""
-    judged = holdout.labelled & ~holdout.settling
+    judged = holdout.labelled & (holdout.healthy if kind is ModelKind.FORECAST else ~holdout.settling)
     if kind is not ModelKind.FORECAST and not (holdout.anomalous & judged).any():
         raise RegistryError("the held-out data hold no labelled anomaly; nothing can be compared on them")
     sums = _forecast_sums if kind is ModelKind.FORECAST else _detection_sums

@@ -1,10 +1,13 @@
 """Data keep to time: nothing that came later is learned from, and equal data are known as equal."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from trainer.data import Dataset, Part, split_by_time
+from trainer.data import Dataset, Part, simulated, split_by_time
 from trainer.errors import DatasetError
+from trainer.models.forecaster import with_truth
 
 
 def vectors(rows: int) -> np.ndarray:
@@ -52,6 +55,35 @@ def test_vectors_settle_for_as_long_as_the_pipeline_looks_back():
 
     assert np.flatnonzero(dataset.settling).tolist() == list(range(51, 110))
     assert dataset.healthy.sum() == 200 - 60
+
+
+def test_what_a_source_knows_of_trouble_counts():
+    known = np.isin(np.arange(200), np.arange(50, 170))
+    part = Part("a", seconds(200), vectors(200), labels(200, 50), troubled=known)
+
+    dataset = Dataset.of("machine/1", [part, Part("b", seconds(9), vectors(9), labels(9, 3))])
+
+    assert np.flatnonzero(dataset.troubled).tolist() == [*range(50, 170), *range(203, 209)]
+    assert len(dataset.reference) == 80 + 3
+
+
+def test_trouble_reaches_from_one_part_of_a_device_into_the_next():
+    parts = [Part("a", seconds(50), vectors(50), labels(50, 49)), Part("a", seconds(50, 50), vectors(50), labels(50))]
+
+    assert Dataset.of("machine/1", parts).settling.all(where=np.arange(100) >= 50)
+
+
+def test_a_forecasts_truth_is_no_anomaly():
+    truth = np.array([0.0, 1.0, 1.0, 2.5, 1.0])
+
+    assert Dataset.of("machine/1", [Part("a", seconds(5), vectors(5), truth)]).healthy.all()
+
+
+def test_what_came_true_hides_no_trouble_and_makes_none():
+    weather = simulated("weather", devices=1, samples=300, trouble=0)
+    warm = replace(weather, matrix=np.ones_like(weather.matrix))
+
+    assert with_truth(warm, "temperature", 1).healthy.all()
 
 
 def test_one_device_does_not_settle_another():

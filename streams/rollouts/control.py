@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from schemas.rollouts import RolloutPhase
-from streams.rollouts.effects import Effect, RefuseRequest, ResolveAlert, WriteAudit
+from streams.rollouts.effects import Effect, NoteDevice, RefuseRequest, ResolveAlert, WriteAudit
 from streams.rollouts.events import (
     Aborted,
     Approved,
@@ -117,7 +117,7 @@ def retried(rollout: Rollout, event: Retried, effects: list[Effect]) -> Rollout:
         return _begun_anew(rollout, event, effects)
     if rollout.phase not in LIVE:
         return _refuse(rollout, "retry", event.who, effects)
-    again = _requeue(rollout, _TRIED_IN_VAIN)
+    again = _requeue(rollout, _TRIED_IN_VAIN, effects)
     effects.append(WriteAudit("retried", event.who, event.why, {"devices": str(again)}))
     if rollout.phase is not RolloutPhase.PAUSED or not again:
         return rollout
@@ -137,17 +137,19 @@ def superseded(rollout: Rollout, event: Superseded, effects: list[Effect]) -> Ro
 
 
 def _begun_anew(rollout: Rollout, event: Retried, effects: list[Effect]) -> Rollout:
-    again = _requeue(rollout, _TO_TRY_ANEW)
+    again = _requeue(rollout, _TO_TRY_ANEW, effects)
     effects.append(WriteAudit("retried", event.who, event.why, {"devices": str(again)}))
     effects.append(ResolveAlert("rollout_failed"))
     fresh = Rollout(plan=rollout.plan, members=rollout.members)
     return begin(fresh, event.now_ms, effects)
 
 
-def _requeue(rollout: Rollout, states: tuple[State, ...]) -> int:
+def _requeue(rollout: Rollout, states: tuple[State, ...], effects: list[Effect]) -> int:
     rows = rollout.members.touched_rows(only_in=states)
     for row in rows:
         rollout.members.wait(row, attempts=0)
+        # Its turn may be long in coming, and a successor has to know that it waits.
+        effects.append(NoteDevice(rollout.members.ids[row]))
     return len(rows)
 
 

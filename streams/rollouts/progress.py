@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from schemas.rollouts import GateVerdict, RolloutPhase
 from streams.rollouts import devices, pace
-from streams.rollouts.effects import Effect, GoOn, RaiseAlert, ResolveAlert, WriteAudit
+from streams.rollouts.effects import Effect, GoOn, NoteDevice, RaiseAlert, ResolveAlert, WriteAudit
 from streams.rollouts.members import OPEN, State
 from streams.rollouts.rings import NO_STAGE
 from streams.rollouts.rollout import LIVE, SETTLED, Pace, Rollout
@@ -34,7 +34,7 @@ def may_begin(rollout: Rollout, now_ms: int) -> bool:
 def begin(rollout: Rollout, now_ms: int, effects: list[Effect]) -> Rollout:
     """Open the first stage."""
     effects.append(WriteAudit("started", MACHINE, f"{rollout.plan.model} to {len(rollout.members)} devices"))
-    return _enter(replace(rollout, started_ms=now_ms), 0, now_ms)
+    return _enter(replace(rollout, started_ms=now_ms), 0, now_ms, effects)
 
 
 def go_on(rollout: Rollout, now_ms: int, effects: list[Effect]) -> Rollout:
@@ -66,7 +66,7 @@ def advance(rollout: Rollout, why: str, who: str, now_ms: int, effects: list[Eff
         effects.append(ResolveAlert("rollout_paused"))
         return _changed(rollout, RolloutPhase.SUCCEEDED, why, now_ms)
     effects.append(WriteAudit("advanced", who, why, _tally(rollout)))
-    return _enter(rollout, rollout.stage + 1, now_ms)
+    return _enter(rollout, rollout.stage + 1, now_ms, effects)
 
 
 def pause(
@@ -198,13 +198,14 @@ def _take_back(rollout: Rollout, now_ms: int, effects: list[Effect]) -> Rollout:
     return _changed(rollout, rollout.ending, rollout.reason, now_ms)
 
 
-def _enter(rollout: Rollout, stage: int, now_ms: int) -> Rollout:
+def _enter(rollout: Rollout, stage: int, now_ms: int, effects: list[Effect]) -> Rollout:
     members, before = rollout.members, rollout.stage
     if rollout.plan.stages[stage].action == "switch":
         # Those who installed are told again, to switch.
         for row in members.rows(lambda states, stages: (states == State.SUCCEEDED) & (stages == before)):
             if members.touched(int(row)):
                 members.wait(int(row), attempts=0, stage=stage)
+                effects.append(NoteDevice(members.ids[int(row)]))
     members.open_stage(stage)
     entered = _changed(rollout, RolloutPhase.RUNNING, f"stage {rollout.plan.stages[stage].name!r}", now_ms)
     return replace(

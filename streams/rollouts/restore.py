@@ -3,14 +3,11 @@
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from schemas import feeds
-from schemas.cluster import Cluster
 from schemas.drift_alert import DriftAlert
 from schemas.fleet import Device
-from schemas.release import ModelRelease, ReleaseStage
+from schemas.release import ModelRelease
 from schemas.rollouts import RolloutDevice, RolloutPhase, RolloutPlan, RolloutStatus
 from streams.rollouts import membership
 from streams.rollouts.controller import Controller
@@ -20,7 +17,7 @@ from streams.rollouts.records import restored_head, restored_member
 from streams.rollouts.retirement import has_no_more_to_do
 from streams.rollouts.rollout import LIVE, Rollout
 
-__all__ = ["Published", "published", "restore", "watched_since_ms"]
+__all__ = ["Published", "restore", "watched_since_ms"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,24 +31,6 @@ class Published:
     # Releases that were digested; those that were not are still to be read as news.
     releases: Iterable[ModelRelease] = ()
     alerts: Iterable[DriftAlert] = ()
-
-
-def published(cluster: Cluster, digested: Mapping[tuple[str, int], int]) -> Published:
-    """Read what stands; call it only once former controllers are fenced."""
-    topics = ("fleet.devices", "rollouts.plans", "rollouts.status", "rollouts.devices", "drift.alerts")
-    # All at once: a successor is waited for, and most of this is waiting for brokers.
-    with ThreadPoolExecutor(len(topics) + 1) as threads:
-        reading = {topic: threads.submit(feeds.snapshot, cluster, topic) for topic in topics}
-        releases = threads.submit(_releases, cluster, digested)
-        found = {topic: snapshot.result() for topic, snapshot in reading.items()}
-        return Published(
-            devices=found["fleet.devices"].values(),
-            plans=found["rollouts.plans"].values(),
-            statuses=found["rollouts.status"],
-            rows=found["rollouts.devices"].values(),
-            releases=releases.result(),
-            alerts=found["drift.alerts"].values(),
-        )
 
 
 def restore(controller: Controller, found: Published, *, now_ms: int) -> None:
@@ -92,27 +71,6 @@ def watched_since_ms(controller: Controller) -> int | None:
         rollout.stage_ms for rollout in controller.rollouts.values() if rollout.phase in LIVE and rollout.plan.gates
     ]
     return min(since, default=None)
-
-
-def _releases(cluster: Cluster, digested: Mapping[tuple[str, int], int]) -> list[ModelRelease]:
-    """Return the releases that are no news.
-
-    Who leads for the first time has digested none: of those in production only the newest of a model is news.
-    """
-    first_time = not any(topic == "models.releases" for topic, _ in digested)
-    known: list[ModelRelease] = []
-    newest: dict[str, ModelRelease] = {}
-    with feeds.read(cluster, "models.releases", until_current=True) as feed:
-        for event in feed:
-            if not isinstance(event, feeds.Changed):
-                continue
-            release: ModelRelease = event.value
-            if first_time or event.offset < digested.get(("models.releases", event.partition), 0):
-                known.append(release)
-            rival = newest.get(release.model)
-            if release.stage is ReleaseStage.PRODUCTION and (rival is None or release.created_ms > rival.created_ms):
-                newest[release.model] = release
-    return [release for release in known if release not in newest.values()] if first_time else known
 
 
 def _rollout(

@@ -9,7 +9,8 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,13 +28,15 @@ from streams.rollouts.inputs import LOGS, Inputs
 from streams.rollouts.leadership import Leadership
 from streams.rollouts.ledger import OUTPUTS, FencedError, Ledger, LedgerError
 from streams.rollouts.outbox import Write
-from streams.rollouts.restore import published, restore, watched_since_ms
+from streams.rollouts.restore import restore, watched_since_ms
+from streams.rollouts.standby import Standby, StandbyError
 from trust import sign_record
 
 __all__ = ["RolloutService", "ServiceOptions"]
 
 log = logging.getLogger(__name__)
 
+_BEGINS_ANEW = (LedgerError, RegistryAwayError, BrokerAwayError, StandbyError, KafkaException)
 KEPT_KEY_BYTES, KEPT_VALUE_BYTES = 1024, 64 * 1024
 
 
@@ -77,8 +80,13 @@ class RolloutService:
         leadership = Leadership(self.cluster, session_s=self.options.session_s)
         try:
             while not self._stopping.is_set():
-                if leadership.holds(0.2):
-                    self._lead(leadership, contract)
+                try:
+                    self._stand_by_and_lead(leadership, contract)
+                except FencedError as fenced:
+                    log.warning("stands by: %s", fenced)
+                except _BEGINS_ANEW as failed:
+                    log.warning("begins anew, from what was written: %s", failed)
+                    self._stopping.wait(0.5)
         finally:
             leadership.close()
 
@@ -92,17 +100,23 @@ class RolloutService:
             contract.register(topic)
         return contract
 
-    def _lead(self, leadership: Leadership, contract: Contract) -> None:
+    def _stand_by_and_lead(self, leadership: Leadership, contract: Contract) -> None:
+        with Standby(self.cluster, cache_dir=self.options.cache_dir) as standby:
+            while not leadership.holds(0.2):
+                if self._stopping.is_set():
+                    return
+                standby.follow()
+            term = _Term(self.cluster, contract, self._sign, self.options, self._now_ms)
+            with term.begun(standby):
+                # From here on the term's own memory counts; a second copy would only grow old.
+                standby.close()
+                self._lead(leadership, term)
+
+    def _lead(self, leadership: Leadership, term: "_Term") -> None:
+        self.leads.set()
         try:
-            with _Term(self.cluster, contract, self._sign, self.options, self._now_ms) as term:
-                self.leads.set()
-                while not self._stopping.is_set() and leadership.holds():
-                    term.turn()
-        except FencedError as fenced:
-            log.warning("stands by: %s", fenced)
-        except (LedgerError, RegistryAwayError, BrokerAwayError, KafkaException) as failed:
-            log.warning("begins a new term, from what was written: %s", failed)
-            self._stopping.wait(0.5)
+            while not self._stopping.is_set() and leadership.holds():
+                term.turn()
         finally:
             self.leads.clear()
 
@@ -131,21 +145,23 @@ class _Term:
         self._digested: dict[tuple[str, int], int] = {}
         self._letters: list[Write] = []
 
-    def __enter__(self) -> "_Term":
-        # The order matters: what is restored before others are fenced may be stale a moment later.
-        self._ledger.open()
-        now_ms = self._now_ms()
-        self._digested = self._inputs.committed()
-        restore(self._controller, published(self._cluster, self._digested), now_ms=now_ms)
-        self._inputs.begin(self._digested, telemetry_from_ms=watched_since_ms(self._controller))
-        leader = RolloutLeader(role="rollouts", who=f"{socket.gethostname()}/{os.getpid()}", since_ms=now_ms)
-        self._ledger.write([Write("rollouts.leader", leader.role, leader)], {}, self._inputs.consumer)
-        log.info("leads: devices=%d rollouts=%d", len(self._controller.fleet), len(self._controller.rollouts))
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._ledger.close()
-        self._inputs.close()
+    @contextmanager
+    def begun(self, standby: Standby) -> Iterator[None]:
+        """Take over with what a standby has read; at the end nothing is left half written."""
+        try:
+            # The order matters: what is restored before others are fenced may be stale a moment later.
+            self._ledger.open()
+            now_ms = self._now_ms()
+            self._digested = self._inputs.committed()
+            restore(self._controller, standby.published(self._digested), now_ms=now_ms)
+            self._inputs.begin(self._digested, telemetry_from_ms=watched_since_ms(self._controller))
+            leader = RolloutLeader(role="rollouts", who=f"{socket.gethostname()}/{os.getpid()}", since_ms=now_ms)
+            self._ledger.write([Write("rollouts.leader", leader.role, leader)], {}, self._inputs.consumer)
+            log.info("leads: devices=%d rollouts=%d", len(self._controller.fleet), len(self._controller.rollouts))
+            yield
+        finally:
+            self._ledger.close()
+            self._inputs.close()
 
     def turn(self) -> None:
         """Read, digest, decide, write."""

@@ -85,7 +85,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(
         model=st.sampled_from(VERSIONS),
-        percent=st.sampled_from([[100], [25, 100], [1, 50, 100]]),
+        percent=st.sampled_from([[100], [25, 100], [1, 50, 100], []]),
         concurrency=st.sampled_from([0, 1, 3]),
         failure_threshold=st.sampled_from([0.0, 0.3, 1.0]),
         retries=st.integers(0, 1),
@@ -101,7 +101,7 @@ class Histories(RuleBasedStateMachine):
             "model": model,
             "cohort": cohort,
             "priority": priority,
-            "strategy": {"kind": "canary", "percent": percent},
+            "strategy": {"kind": "canary", "percent": percent} if percent else "blue-green",
             "limits": {
                 "bake_s": 60,
                 "concurrency": concurrency,

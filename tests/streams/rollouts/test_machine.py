@@ -617,6 +617,30 @@ def test_an_aborted_rollout_can_be_retried(story):
     assert rollout.commands("a") == rollout.commands("b") == [NEW, OLD, NEW]
 
 
+def test_whoever_waits_for_another_try_is_noted_though_nobody_is_commanded_yet(story):
+    rollout = story({**ONE, "limits": {"concurrency": 1, "failure_threshold": 0}}, a=0, b=0).begin()
+    rollout.ack("a", "succeeded").ack("b", "succeeded")
+    rollout.tell(told.Aborted("eve", "stop", rollout.now_ms))
+    rollout.ack("a", "succeeded").ack("b", "succeeded")
+    assert rollout.phase == "aborted"
+
+    effects = rollout.tell(told.Retried("eve", "again", rollout.now_ms))
+
+    assert [rollout.state("a"), rollout.state("b")] == ["commanded", "waiting"]
+    assert {effect.device_id for effect in effects if isinstance(effect, NoteDevice)} == {"a", "b"}
+
+
+def test_whoever_is_to_switch_is_noted_though_nobody_is_commanded_yet(story):
+    document = {"strategy": "blue-green", "limits": {"bake_s": 0, "concurrency": 1}}
+    rollout = story(document, a=0, b=0).begin()
+    rollout.ack("a", "installed")
+
+    effects = rollout.tell(told.Acked("b", AckPhase.INSTALLED, rollout.now_ms))
+
+    assert [rollout.state("a"), rollout.state("b")] == ["commanded", "waiting"]
+    assert {effect.device_id for effect in effects if isinstance(effect, NoteDevice)} == {"a", "b"}
+
+
 def test_failed_devices_are_retried(story):
     limits = {"failure_threshold": 0.5, "success_threshold": 1, "retries": 0, "bake_s": 60}
     rollout = story({**ONE, "limits": limits}, a=0, b=0).begin().ack("a", "succeeded").ack("b", "failed")

@@ -25,7 +25,7 @@ if __name__ == "__main__":
     first_s = time.perf_counter()
     alone = resident_bytes()
 
-    from edge_gateway.runner import online
+    from edge_gateway import online
     from schemas.cluster import Cluster
 
     # Nobody answers there; what connecting takes is in memory all the same.

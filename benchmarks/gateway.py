@@ -35,8 +35,9 @@ from edge_gateway import Gateway, GatewayConfig, SpoolConfig, UpdateConfig, Watc
 from edge_gateway.api import Api
 from edge_gateway.fleet import PlayedFleet, members
 from edge_gateway.installation import Accepted, BakePassed, Order
+from edge_gateway.kafka_link import KafkaLink
 from edge_gateway.spool import Lane, Spool, Write
-from edge_gateway.uplink import KafkaLink, Uplink
+from edge_gateway.uplink import Uplink
 from schemas.catalogue import topic_named
 from schemas.cluster import Cluster
 from schemas.registry import Registry

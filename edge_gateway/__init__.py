@@ -7,10 +7,12 @@ from edge_gateway.config import (
     SamplingConfig,
     SpoolConfig,
     UpdateConfig,
+    UplinkConfig,
     WatchConfig,
     WindowConfig,
 )
 from edge_gateway.errors import (
+    BridgeAwayError,
     BundleRefusedError,
     ConfigError,
     DownloadError,
@@ -19,10 +21,12 @@ from edge_gateway.errors import (
     SlotsError,
     SpoolError,
 )
-from edge_gateway.runner import Network, Running, Summary, online, run
+from edge_gateway.network import Network, online
+from edge_gateway.runner import Running, Summary, run
 from edge_gateway.sources import Opened, open_source
 
 __all__ = [
+    "BridgeAwayError",
     "BundleRefusedError",
     "ConfigError",
     "DownloadError",
@@ -40,6 +44,7 @@ __all__ = [
     "SpoolError",
     "Summary",
     "UpdateConfig",
+    "UplinkConfig",
     "WatchConfig",
     "WindowConfig",
     "online",

@@ -1,18 +1,21 @@
 """Following the topic of commands: one's own partition only, from the place that was kept."""
 
+import json
 import logging
 import threading
 from collections.abc import Callable, Collection
+from dataclasses import fields
 from pathlib import Path
 from typing import NamedTuple
 
 from schemas import feeds
 from schemas.catalogue import topic_named
 from schemas.cluster import Cluster
-from schemas.errors import DriftlineError
+from schemas.errors import BadRecordError, DriftlineError, SchemaError
+from schemas.record import from_plain
 from schemas.rollouts import Command
 
-__all__ = ["COMMANDS", "Follower", "Received"]
+__all__ = ["COMMANDS", "Follower", "Received", "command_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -26,6 +29,15 @@ class Received(NamedTuple):
 
     command: Command
     position: str
+
+
+def command_of(content: bytes) -> Command:
+    """Return the command that a bridge hands out, JSON, unverified; fields of newer versions are left out."""
+    try:
+        plain = json.loads(content)
+        return from_plain(Command, {field.name: plain[field.name] for field in fields(Command) if field.name in plain})
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, SchemaError) as error:
+        raise BadRecordError("command", found=f"{error}", wanted="a command, JSON") from error
 
 
 class Follower:

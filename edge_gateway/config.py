@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge_gateway.errors import ConfigError
+from edge_gateway.uplink_config import UplinkConfig
 from sensing.sources.mqtt import MqttSettings
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "SourceConfig",
     "SpoolConfig",
     "UpdateConfig",
+    "UplinkConfig",
     "WatchConfig",
     "WindowConfig",
 ]
@@ -188,6 +190,7 @@ class GatewayConfig:
     sync_interval_s: float = 0.0
     source: SourceConfig = field(default_factory=SourceConfig)
     api: ApiConfig = field(default_factory=ApiConfig)
+    uplink: UplinkConfig = field(default_factory=UplinkConfig)
     spool: SpoolConfig = field(default_factory=SpoolConfig)
     windows: WindowConfig = field(default_factory=WindowConfig)
     inference: InferenceConfig = field(default_factory=InferenceConfig)

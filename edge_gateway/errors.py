@@ -3,6 +3,7 @@
 from schemas.errors import DriftlineError
 
 __all__ = [
+    "BridgeAwayError",
     "BundleRefusedError",
     "ConfigError",
     "DownloadError",
@@ -47,3 +48,7 @@ class DownloadError(GatewayError):
     def __init__(self, message: str, *, hint: str = "", for_good: bool = False) -> None:
         super().__init__(message, hint=hint)
         self.for_good = for_good
+
+
+class BridgeAwayError(GatewayError):
+    """A bridge that did not answer, or not as hoped; what was meant for it waits."""

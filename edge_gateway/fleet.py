@@ -15,8 +15,9 @@ from typing import Self
 from edge_gateway.agent import Gateway
 from edge_gateway.commands import Follower, Received
 from edge_gateway.config import GatewayConfig, SpoolConfig
+from edge_gateway.kafka_link import KafkaLink
 from edge_gateway.runner import Summary
-from edge_gateway.uplink import KafkaLink, Uplink
+from edge_gateway.uplink import Uplink
 from schemas.cluster import Cluster
 from schemas.registry import Registry
 from sensing.simulator import Fault, Simulated

@@ -9,31 +9,23 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from random import Random
-from typing import Protocol
 
 from edge_gateway.agent import Gateway
-from edge_gateway.commands import Follower
+from edge_gateway.clock import wall_ms
 from edge_gateway.config import GatewayConfig
 from edge_gateway.lock import only_one
+from edge_gateway.network import Network
 from edge_gateway.scorer import Scored
 from edge_gateway.sources import Opened
-from edge_gateway.uplink import KafkaLink, Uplink
-from schemas.cluster import Cluster
-from schemas.registry import Registry
 from sensing.sources.base import Source
 from trust import read_keyring
 
-__all__ = ["Network", "Running", "Summary", "online", "run", "wall_ms"]
+__all__ = ["Running", "Summary", "run"]
 
 _log = logging.getLogger(__name__)
 
 _WAIT_S = 0.05
-
-
-def wall_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,63 +37,6 @@ class Summary:
     sent: int
     waiting: int
     lost: int
-
-
-class Network(Protocol):
-    """The way up and the way down; absent while a gateway works offline."""
-
-    def pump(self, now_ms: int) -> None: ...
-
-    def close(self) -> None: ...
-
-    @property
-    def sent(self) -> int: ...
-
-    @property
-    def drained(self) -> bool: ...
-
-
-class _Online:
-    def __init__(self, gateway: Gateway, cluster: Cluster, rng: Random, cache_dir: Path) -> None:
-        self._link = KafkaLink(cluster, Registry(cluster, cache_dir=cache_dir))
-        self._uplink = Uplink(gateway.spool, self._link, source=f"gateways/{gateway.config.device_id}", rng=rng)
-        self._follower = Follower(
-            cluster,
-            [gateway.config.device_id],
-            gateway.inbox.put,
-            resume=gateway.command_position,
-            cache_dir=cache_dir,
-        )
-        self._follower.start()
-
-    @property
-    def sent(self) -> int:
-        return self._uplink.state.sent
-
-    @property
-    def drained(self) -> bool:
-        return self._uplink.idle and self._uplink.empty
-
-    def pump(self, now_ms: int) -> None:
-        self._link.poll()
-        self._uplink.pump(now_ms)
-
-    def drain(self, timeout_s: float) -> None:
-        """Send what waits, for so long as that takes and there is time."""
-        deadline_s = time.monotonic() + timeout_s
-        while time.monotonic() < deadline_s and not self.drained:
-            self._link.poll(0.05)
-            self._uplink.pump(wall_ms())
-
-    def close(self) -> None:
-        self._follower.stop()
-        self.drain(5.0)
-        self._link.close(1.0)
-
-
-def online(gateway: Gateway, cluster: Cluster, *, rng: Random, cache_dir: Path | None = None) -> Network:
-    """Connect a gateway to Kafka; it works all the same while nobody answers there."""
-    return _Online(gateway, cluster, rng, cache_dir or gateway.config.data / "schemas")
 
 
 class Running:

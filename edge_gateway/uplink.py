@@ -1,4 +1,4 @@
-"""The way up: what waits in the spool goes to Kafka, and is deleted there when Kafka has it.
+"""The way up: what waits in the spool goes out by a link, and is deleted when Kafka has it.
 
 It keeps four rules:
 
@@ -9,107 +9,21 @@ It keeps four rules:
 """
 
 import logging
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Producer
-
-from edge_gateway.schema_ids import SchemaIds
+from edge_gateway.link import Failure, Link, Origin, Settled
 from edge_gateway.spool import Spool, Spooled
-from schemas.canonical import canonical_json
-from schemas.catalogue import topic_named
-from schemas.cluster import Cluster
-from schemas.codec import codec_of
 from schemas.errors import IncompatibleSchemaError, RegistryAwayError
-from schemas.registry import Registry
-from schemas.wire import body_header
 
-__all__ = ["GATEWAY_TOPICS", "KafkaLink", "Uplink", "UplinkState"]
+__all__ = ["Uplink", "UplinkState"]
 
 _log = logging.getLogger(__name__)
-
-Settled = Callable[[KafkaError | None], None]
-
-# What a gateway writes.
-GATEWAY_TOPICS = (
-    "telemetry.feature-stats",
-    "telemetry.model-health",
-    "telemetry.samples",
-    "fleet.heartbeats",
-    "rollouts.acks",
-    "audit.log",
-)
 
 _FIRST_PAUSE_MS = 500
 _LONGEST_PAUSE_MS = 60_000
 # A batch that takes longer than this means an outage: what has piled up until it settles is backlog.
 _OUTAGE_MS = 5_000
-_NEVER = {
-    KafkaError.MSG_SIZE_TOO_LARGE,
-    KafkaError.INVALID_MSG,
-    KafkaError.INVALID_RECORD,
-    KafkaError._INVALID_ARG,
-}
-
-
-class KafkaLink:
-    """One Kafka producer with its schema ids; many gateways of one process may share it."""
-
-    def __init__(self, cluster: Cluster, registry: Registry, settings: Mapping[str, Any] | None = None) -> None:
-        self.cluster = cluster
-        self._ids = SchemaIds(registry)
-        for topic in GATEWAY_TOPICS:
-            self._ids.want(self._subject(topic), canonical_json(codec_of(topic_named(topic).record).schema).decode())
-        self._ids.start()
-        self._producer = Producer(
-            {
-                **cluster.client_settings(),
-                # The partitioner of Kafka's own clients; librdkafka's sends most keys elsewhere.
-                "partitioner": "murmur2_random",
-                "acks": "all",
-                "enable.idempotence": True,
-                "compression.type": "zstd",
-                "linger.ms": 20,
-                "delivery.timeout.ms": 30_000,
-                "socket.keepalive.enable": True,
-                "reconnect.backoff.max.ms": 10_000,
-                "log_level": 2,
-                **(settings or {}),
-            }
-        )
-
-    @property
-    def ready(self) -> bool:
-        """The registry was asked; whether it answered is another matter."""
-        return self._ids.asked.is_set()
-
-    def send(self, record: Spooled, definition: str, headers: Mapping[str, str], settled: Settled) -> None:
-        """Hand a record over; `settled(error or None)` is called from `poll`. Raises `RegistryAwayError`."""
-        value = body_header(self._ids.get(self._subject(record.topic), definition)) + record.body
-        try:
-            self._producer.produce(
-                self.cluster.named(record.topic),
-                key=record.key.encode(),
-                value=value,
-                headers=dict(headers),
-                on_delivery=lambda error, _message: settled(error),
-            )
-        except BufferError:
-            settled(KafkaError(KafkaError._QUEUE_FULL))
-        except KafkaException as error:
-            settled(error.args[0])
-
-    def poll(self, timeout_s: float = 0.0) -> None:
-        self._producer.poll(timeout_s)
-
-    def close(self, timeout_s: float) -> None:
-        self._ids.close()
-        self._producer.flush(timeout_s)
-
-    def _subject(self, topic: str) -> str:
-        return f"{self.cluster.named(topic)}-value"
 
 
 @dataclass(slots=True)
@@ -136,7 +50,7 @@ class _Batch:
 class Uplink:
     """Empties one spool into a link; `pump` never blocks, so one thread may look after many."""
 
-    def __init__(self, spool: Spool, link: KafkaLink, *, source: str, rng: Random) -> None:
+    def __init__(self, spool: Spool, link: Link, *, source: str, rng: Random) -> None:
         self.state = UplinkState()
         self._spool = spool
         self._link = link
@@ -188,23 +102,14 @@ class Uplink:
 
     def _send(self, records: list[Spooled], now_ms: int) -> None:
         batch = self._batch = _Batch(records, now_ms, waiting=len(records))
+        origin = Origin(self._source, self._spool.boot_id)
         for place, record in enumerate(records):
             try:
-                self._link.send(record, self._spool.schema(record.schema), self._headers(record), _noter(batch, record))
+                self._link.send(record, self._spool.schema(record.schema), origin, _noter(batch, record))
             except (RegistryAwayError, IncompatibleSchemaError) as error:
                 batch.waiting -= len(records) - place
                 batch.error = str(error)
                 return
-
-    def _headers(self, record: Spooled) -> dict[str, str]:
-        # CloudEvents' Kafka binding; the id is the same when a record goes out again.
-        return {
-            "ce_specversion": "1.0",
-            "ce_type": f"driftline.{topic_named(record.topic).record.__name__}",
-            "ce_source": self._source,
-            "ce_id": f"{self._spool.boot_id}/{record.id}",
-            "content-type": "application/avro",
-        }
 
     def _settle(self, batch: _Batch, now_ms: int) -> None:
         self._batch = None
@@ -240,13 +145,13 @@ class Uplink:
 
 
 def _noter(batch: _Batch, record: Spooled) -> Settled:
-    def settled(error: KafkaError | None) -> None:
+    def settled(failure: Failure | None) -> None:
         batch.waiting -= 1
-        if error is None:
+        if failure is None:
             batch.delivered.append(record)
-        elif error.code() in _NEVER:
-            batch.never.append((record, error.str()))
+        elif failure.for_good:
+            batch.never.append((record, failure.why))
         else:
-            batch.error = error.str()
+            batch.error = failure.why
 
     return settled

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from random import Random
 
 from edge_gateway import Gateway, GatewayConfig, Running, WatchConfig, WindowConfig, online
+from edge_gateway.clock import wall_ms
 from edge_gateway.config import UpdateConfig
-from edge_gateway.runner import wall_ms
 from schemas import feeds
 from sensing.simulator import Simulated
 from sensing.sources import SimulatedSource
@@ -16,7 +16,7 @@ from sensing.sources import SimulatedSource
 class Live:
     """A gateway that runs on a thread of the test, against real servers."""
 
-    def __init__(self, folder, foundry, cluster, *, speed=60.0):
+    def __init__(self, folder, foundry, cluster, *, speed=60.0, **config):
         self.config = GatewayConfig(
             device_id="press-7",
             data=folder,
@@ -25,6 +25,7 @@ class Live:
             watch=WatchConfig(bake_s=0.5, bake_windows=2, bake_decisions=10),
             updates=UpdateConfig(reserve_bytes=0),
             heartbeat_s=1.0,
+            **config,
         )
         self._executor = ThreadPoolExecutor(1)
         gateway = Gateway(self.config, foundry.keyring, executor=self._executor, rng=Random(1), now_ms=wall_ms())

@@ -2,6 +2,7 @@
 
 import signal
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -77,6 +78,41 @@ def views(settings: Settings) -> None:
     views_worker.run()
 
 
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@worker.command(
+    epilog="Example: driftline worker bridge --listen 0.0.0.0:8443 --certificate bridge.pem --key bridge.key "
+    "--device-ca devices.pem"
+)
+@click.option("--listen", default="127.0.0.1:8443", show_default=True, metavar="HOST:PORT", help="HTTPS for devices.")
+@click.option("--certificate", type=_FILE, help="The bridge's own certificate, PEM; it opens the HTTPS door.")
+@click.option("--key", type=_FILE, help="Its key.")
+@click.option("--device-ca", type=_FILE, help="The authority that signs devices' certificates.")
+@click.option("--revoked", type=_FILE, help="Certificates that the authority took back, PEM.")
+@click.option("--mqtt", metavar="URL", help="An MQTT broker, mqtts://host:port; it opens the MQTT door.")
+@click.option("--mqtt-root", default="driftline", show_default=True, help="What its topics begin with.")
+@click.option("--mqtt-ca", type=_FILE, help="The authority of the broker's certificate.")
+@click.option("--mqtt-certificate", type=_FILE, help="The bridge's certificate for the broker.")
+@click.option("--mqtt-key", type=_FILE, help="Its key.")
+@click.option("--mqtt-username", default="", help="The bridge's name where the broker wants one.")
+@click.option("--mqtt-password-file", type=_FILE, help="A file with its password.")
+@click.option("--metrics-port", type=click.IntRange(1, 65535), help="Answer Prometheus here, on loopback.")
+@on_a_cluster
+def bridge(settings: Settings, listen: str, metrics_port: int | None, **given: Any) -> None:
+    """Let devices in that cannot reach Kafka: records up, each device's own command down."""
+    import time
+
+    from driftline.bridge_options import bridge_settings
+    from streams.bridge import Bridge
+
+    chosen = bridge_settings(listen, metrics_port, settings.cache, given)
+    running = Bridge(settings.cluster(), chosen, now_ms=lambda: time.time_ns() // 1_000_000)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: running.stop())
+    running.run()
+
+
 @worker.command(epilog="Example: driftline worker rollouts --key file:controller.pem")
 @click.option("--key", required=True, help="What commands are signed with: file:PATH, env:NAME or hsm:ID?label=TOKEN.")
 @click.option(
@@ -139,3 +175,61 @@ def trainer(settings: Settings, key: str | None, store: str | None, url: str | N
         folder=settings.data / "trainer",
         clock_ms=lambda: time.time_ns() // 1_000_000,
     )
+
+
+@worker.command(epilog="Example: driftline worker sink --folder /srv/offline")
+@click.option(
+    "--folder", required=True, type=click.Path(file_okay=False, path_type=Path), help="Filled with Parquet by day."
+)
+@click.option("--flush-s", type=click.FloatRange(min=0.1), default=60.0, show_default=True, help="What was read is written this often.")
+@on_a_cluster
+def sink(settings: Settings, folder: Path, flush_s: float) -> None:
+    """Keep vectors, labels and statistics as Parquet, beyond the time that Kafka keeps them."""
+    import logging
+    import sys
+    import threading
+    import time
+
+    from trainer.offline import Flushing, run_sink
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    run_sink(
+        settings.cluster(),
+        folder,
+        stop,
+        flushing=Flushing(every_s=flush_s),
+        clock_ms=lambda: time.time_ns() // 1_000_000,
+        cache_dir=settings.cache,
+    )
+
+
+@worker.command(epilog="Example: driftline worker webhooks --config webhooks.toml")
+@click.option(
+    "--config", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Who is told, TOML."
+)
+@click.option("--check", is_flag=True, help="Only read the file and its secrets.")
+@click.option("--metrics-port", type=click.IntRange(1, 65535), help="Answer Prometheus here, on loopback.")
+@on_a_cluster
+def webhooks(settings: Settings, config: Path, check: bool, metrics_port: int | None) -> None:
+    """Deliver what happens on the topics over HTTP, signed, to services without Kafka."""
+    import os
+    from random import SystemRandom
+
+    from prometheus_client import start_http_server
+
+    from streams.webhooks import Webhooks, read_subscriptions
+
+    subscriptions = read_subscriptions(config.read_text(encoding="utf-8"), environ=os.environ)
+    if check:
+        for subscription in subscriptions:
+            click.echo(f"{subscription.name}: {', '.join(subscription.topics)} to {subscription.url}")
+        return
+    running = Webhooks(settings.cluster(), subscriptions, rng=SystemRandom(), cache_dir=settings.cache)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: running.stop())
+    if metrics_port is not None:
+        start_http_server(metrics_port, addr="127.0.0.1")
+    running.run()

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from edge_gateway import Gateway, GatewayConfig, Running, Summary, UpdateConfig, WatchConfig, WindowConfig, online
-from edge_gateway.runner import wall_ms
+from edge_gateway.clock import wall_ms
 from schemas.cluster import Cluster
 from sensing.simulator import Simulated
 from sensing.sources import SimulatedSource

@@ -2,23 +2,13 @@
 
 import time
 
-import pytest
 from confluent_kafka import Producer
 
 from edge_gateway import GatewayConfig, WatchConfig, WindowConfig
 from edge_gateway.config import UpdateConfig
 from edge_gateway.fleet import PlayedFleet, members
 from schemas import feeds
-from schemas.cluster import Cluster
-from schemas.topics import create_missing
 from schemas.wire import Contract
-
-
-@pytest.fixture
-def cluster(bootstrap, registry_url, prefix):
-    made = Cluster(bootstrap=bootstrap, registry_url=registry_url, prefix=prefix)
-    create_missing(made)
-    return made
 
 
 def test_each_of_many_obeys_its_own_command_and_loses_nothing(tmp_path, foundry, cluster):

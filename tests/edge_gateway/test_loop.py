@@ -1,37 +1,10 @@
 """The way up and the way down, over real Kafka and a real registry."""
 
-import pytest
-from confluent_kafka import Producer
 from live_gateway import Live, read
 
-from schemas.cluster import Cluster
-from schemas.topics import create_missing
-from schemas.wire import Contract
 
-
-@pytest.fixture
-def cluster(bootstrap, registry_url, prefix):
-    made = Cluster(bootstrap=bootstrap, registry_url=registry_url, prefix=prefix)
-    create_missing(made)
-    return made
-
-
-@pytest.fixture
-def send(cluster):
-    """Publish a command as the controller does."""
-    contract = Contract.connect(cluster)
-    producer = Producer({**cluster.client_settings(), "partitioner": "murmur2_random"})
-
-    def publish(command):
-        key, value = contract.encode("rollouts.commands", command)
-        producer.produce(cluster.named("rollouts.commands"), key=key, value=value)
-        assert producer.flush(10) == 0
-
-    return publish
-
-
-def test_a_command_on_the_topic_becomes_a_serving_model_and_acks_on_the_topic(tmp_path, foundry, cluster, send):
-    send(foundry.command(foundry.bundle("1"), 1))
+def test_a_command_on_the_topic_becomes_a_serving_model_and_acks_on_the_topic(tmp_path, foundry, cluster, write):
+    write("rollouts.commands", foundry.command(foundry.bundle("1"), 1))
     live = Live(tmp_path, foundry, cluster)
 
     acks = read(cluster, "rollouts.acks", lambda found: any(ack.phase == "succeeded" for ack in found))
@@ -45,10 +18,10 @@ def test_a_command_on_the_topic_becomes_a_serving_model_and_acks_on_the_topic(tm
     assert (summary.waiting, summary.lost) == (0, 0)
 
 
-def test_a_command_for_another_device_is_none_of_its_business(tmp_path, foundry, cluster, send):
+def test_a_command_for_another_device_is_none_of_its_business(tmp_path, foundry, cluster, write):
     made = foundry.bundle("1")
-    send(foundry.command(made, 1, device_id="press-8"))
-    send(foundry.command(made, 2))
+    write("rollouts.commands", foundry.command(made, 1, device_id="press-8"))
+    write("rollouts.commands", foundry.command(made, 2))
     live = Live(tmp_path, foundry, cluster)
 
     acks = read(cluster, "rollouts.acks", lambda found: any(ack.phase == "succeeded" for ack in found))
@@ -57,8 +30,8 @@ def test_a_command_for_another_device_is_none_of_its_business(tmp_path, foundry,
     assert {(ack.device_id, ack.revision) for ack in acks} == {("press-7", 2)}
 
 
-def test_a_stranger_is_refused_in_words_and_the_place_is_kept(tmp_path, foundry, cluster, send):
-    send(foundry.command(foundry.bundle("1"), 1, signer=foundry.stranger))
+def test_a_stranger_is_refused_in_words_and_the_place_is_kept(tmp_path, foundry, cluster, write):
+    write("rollouts.commands", foundry.command(foundry.bundle("1"), 1, signer=foundry.stranger))
     live = Live(tmp_path, foundry, cluster)
     acks = read(cluster, "rollouts.acks", lambda found: len(found) >= 1)
     audit = read(cluster, "audit.log", lambda found: len(found) >= 1)

@@ -1,12 +1,11 @@
 """MQTT against a real broker (amqtt), in this process."""
 
-import asyncio
 import json
-import threading
 import time
 
 import pytest
-from amqtt.broker import Broker
+from certificates import Authority
+from mqtt_brokers import Amqtt
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
@@ -15,35 +14,9 @@ from sensing.sources import MqttSettings, MqttSource
 CHANNELS = ("temperature", "wind")
 
 
-class RealBroker:
-    def __init__(self, port):
-        self.port = port
-        self.start()
-
-    def start(self):
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-        config = {
-            "listeners": {"default": {"type": "tcp", "bind": f"127.0.0.1:{self.port}"}},
-            "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
-        }
-
-        async def begin():
-            self._broker = Broker(config)
-            await self._broker.start()
-
-        asyncio.run_coroutine_threadsafe(begin(), self._loop).result(10)
-
-    def stop(self):
-        asyncio.run_coroutine_threadsafe(self._broker.shutdown(), self._loop).result(10)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(5)
-
-
 @pytest.fixture
 def broker(unused_tcp_port):
-    made = RealBroker(unused_tcp_port)
+    made = Amqtt(unused_tcp_port)
     yield made
     made.stop()
 
@@ -112,3 +85,51 @@ def test_it_comes_back_when_the_broker_does(source, send, broker):
     send({"at_ms": 77, "temperature": 1})
 
     assert 77 in [at for each in read(source, 1, 30) for at in each.at_ms.tolist()]
+
+
+@pytest.fixture
+def authority(tmp_path):
+    return Authority(tmp_path / "authority", "plant")
+
+
+@pytest.fixture
+def tls_broker(unused_tcp_port, authority):
+    paper = authority.server()
+    made = Amqtt(unused_tcp_port, certificate=paper.certificate, key=paper.key)
+    yield made
+    made.stop()
+
+
+def test_readings_arrive_over_tls_and_are_acknowledged_one_by_one(tls_broker, authority):
+    settings = MqttSettings(host="localhost", port=tls_broker.port, client_id="gateway", ca=str(authority.file))
+    source = MqttSource(settings, CHANNELS)
+    sender = paho.Client(CallbackAPIVersion.VERSION2)
+    sender.tls_set(str(authority.file))
+    sender.connect("localhost", tls_broker.port)
+    sender.loop_start()
+
+    def send(payload):
+        sender.publish("sensors/hall", json.dumps(payload), qos=1)
+
+    wait_connected(source, send)
+    for number in range(200):
+        send({"at_ms": 1000 + number, "temperature": number})
+    found = read(source, 200, 30)
+    source.close()
+    sender.disconnect()
+    sender.loop_stop()
+
+    # QoS 1: each at least once.
+    assert {at for each in found for at in each.at_ms.tolist()} == set(range(1000, 1200))
+
+
+def test_a_broker_of_another_authority_is_not_talked_to(tls_broker, authority, tmp_path, caplog):
+    stranger = Authority(tmp_path / "stranger", "elsewhere")
+
+    source = MqttSource(MqttSettings(host="localhost", port=tls_broker.port, ca=str(stranger.file)), CHANNELS)
+    time.sleep(2.0)
+    found = source.poll(0.1)
+    source.close()
+
+    assert found == []
+    assert "mqtt connected" not in caplog.text

@@ -1,0 +1,269 @@
+"""A gateway that reaches the fleet over a bridge: mutual TLS, a real broker behind it."""
+
+import io
+import json
+import socket
+import time
+from random import Random
+
+import fastavro
+import pytest
+from a_bridge import Grounds, bridge_on
+from live_gateway import Live, read
+
+from edge_gateway import BridgeAwayError, UplinkConfig
+from edge_gateway.https_bridge import Asker, HttpsCarrier
+from edge_gateway.link import Origin
+from edge_gateway.parcel_link import ParcelLink
+from edge_gateway.spool import Lane, Spool, SpoolConfig, Spooled
+from edge_gateway.uplink import Uplink
+from schemas import feeds
+from schemas.catalogue import topic_named
+from schemas.cluster import Cluster
+from schemas.codec import codec_of
+from schemas.fleet import Device, DeviceState
+from schemas.operators import AuditEntry
+from schemas.parcel import Letter, Parcel
+
+BOOT = "0b5d2f0e-8f2f-4a3a-9a63-0f7f9f0c8f11"
+OTHER = "1b5d2f0e-8f2f-4a3a-9a63-0f7f9f0c8f11"
+NOWHERE = Cluster(bootstrap="127.0.0.1:1", registry_url="http://127.0.0.1:1")
+
+
+@pytest.fixture(scope="module")
+def grounds(tmp_path_factory):
+    return Grounds(tmp_path_factory.mktemp("grounds"))
+
+
+@pytest.fixture
+def bridge(cluster, grounds):
+    with bridge_on(cluster, https=grounds.https()) as running:
+        yield running
+
+
+@pytest.fixture
+def reach(grounds, bridge):
+    """Say how a device reaches the bridge, by default with its own certificate."""
+
+    def uplink(device_id="press-7", *, paper=None, **changes):
+        paper = paper or grounds.devices.device(device_id)
+        said = {
+            "kind": "https",
+            "url": f"https://127.0.0.1:{bridge.port}",
+            "ca": grounds.servers.file,
+            "certificate": paper.certificate,
+            "key": paper.key,
+        }
+        return UplinkConfig(**{**said, **changes})
+
+    return uplink
+
+
+def parcel(*letters, definitions=None):
+    return Parcel(parcel_id=OTHER, boot_id=BOOT, letters=letters, definitions=definitions or {})
+
+
+def entry(device_id, number=0):
+    return AuditEntry(
+        subject=f"device/{device_id}", action=f"said {number}", who=f"gateway {device_id}", why="", at_ms=number
+    )
+
+
+def letter(record, number=0, topic="audit.log"):
+    codec = codec_of(topic_named(topic).record)
+    return Letter(number=number, topic=topic, schema=codec.fingerprint, body=codec_of(type(record)).encode(record))
+
+
+def test_a_gateway_behind_a_bridge_is_like_any_other(tmp_path, foundry, cluster, reach, write):
+    live = Live(tmp_path, foundry, NOWHERE, uplink=reach())
+    write("rollouts.commands", foundry.command(foundry.bundle("1"), 1))
+
+    acks = read(cluster, "rollouts.acks", lambda found: any(ack.phase == "succeeded" for ack in found))
+    stats = read(cluster, "telemetry.feature-stats", lambda found: {s.seq for s in found} >= {0, 1, 2})
+    heartbeats = read(cluster, "fleet.heartbeats", lambda found: any(each.model_id == "demo/1" for each in found))
+    summary = live.close()
+
+    assert [ack.phase for ack in acks] == ["received", "downloading", "installed", "trial", "succeeded"]
+    assert {each.device_id for each in stats} == {"press-7"}
+    assert heartbeats
+    assert (summary.waiting, summary.lost) == (0, 0)
+
+
+def test_records_stand_on_their_topics_as_if_the_gateway_had_written_them(cluster, reach):
+    carrier = HttpsCarrier(reach())
+
+    receipt = carrier.carry(parcel(letter(entry("press-7"), 41)))
+    carrier.close()
+
+    with feeds.follow(cluster, "audit.log", from_ms=0) as feed:
+        (event,) = [event for event in feed.poll(10) if isinstance(event, feeds.Changed)]
+    assert receipt.taken == (41,)
+    assert event.key == "device/press-7"
+    assert dict(event.headers)["ce_source"] == b"gateways/press-7"
+    assert dict(event.headers)["ce_id"] == f"{BOOT}/41".encode()
+
+
+def test_a_record_about_another_device_is_refused_and_kept_as_a_dead_letter(cluster, reach):
+    carrier = HttpsCarrier(reach())
+
+    receipt = carrier.carry(parcel(letter(entry("press-7"), 1), letter(entry("press-8"), 2)))
+    carrier.close()
+    letters = read(cluster, "dead-letters", lambda found: len(found) >= 1)
+
+    assert receipt.taken == (1,)
+    assert list(receipt.refused) == ["2"]
+    assert "the certificate is that of 'press-7'" in receipt.refused["2"]
+    assert (letters[0].source_topic, letters[0].source_offset) == ("bridge/press-7", 2)
+
+
+def test_who_has_no_certificate_of_the_devices_authority_is_not_let_in(grounds, reach):
+    for paper in (grounds.strangers.device("press-7"), grounds.servers.server("press-7")):
+        with pytest.raises(BridgeAwayError):
+            HttpsCarrier(reach(paper=paper)).carry(parcel())
+
+
+def test_a_device_does_not_talk_to_a_server_of_another_authority(grounds, reach):
+    with pytest.raises(BridgeAwayError, match="certificate verify failed"):
+        HttpsCarrier(reach(ca=grounds.devices.file)).carry(parcel())
+
+
+def test_a_certificate_that_was_taken_back_is_not_let_in(cluster, grounds, reach):
+    paper = grounds.devices.device("press-9")
+    with bridge_on(cluster, https=grounds.https(revoked=grounds.devices.revoke(paper))) as strict:
+        url = f"https://127.0.0.1:{strict.port}"
+        with pytest.raises(BridgeAwayError):
+            HttpsCarrier(reach(paper=paper, url=url)).carry(parcel())
+
+        assert HttpsCarrier(reach(url=url)).carry(parcel()).taken == ()
+
+
+def test_a_device_that_the_fleet_has_revoked_is_turned_away_at_once(reach, write):
+    carrier = HttpsCarrier(reach())
+    assert carrier.carry(parcel()).taken == ()
+
+    write(
+        "fleet.devices",
+        Device(
+            device_id="press-7", state=DeviceState.REVOKED, labels={}, model_id="", revision=0, registered_ms=0,
+            last_seen_ms=0,
+        ),
+    )  # fmt: skip
+
+    with pytest.raises(BridgeAwayError, match="403: press-7 was revoked"):
+        carry_until_refused(carrier, within_s=10)
+
+
+def test_bytes_that_are_no_parcel_are_answered_in_words(reach):
+    carrier = HttpsCarrier(reach())
+
+    with pytest.raises(BridgeAwayError, match="answers 400: Parcel: found"):
+        carrier._line.ask("POST", "/v1/records", body=b"nonsense")
+    with pytest.raises(BridgeAwayError, match="answers 413"):
+        carrier._line.ask("POST", "/v1/records", body=bytes(2_000_000))
+    with pytest.raises(BridgeAwayError, match="wait_s is 'nan'"):
+        carrier._line.ask("GET", "/v1/command?wait_s=nan")
+    with pytest.raises(BridgeAwayError, match="answers 404"):
+        carrier._line.ask("GET", "/v1/other")
+    assert carrier.carry(parcel()).taken == ()
+
+
+def test_a_record_that_an_older_version_left_in_the_spool_goes_out_with_its_schema(cluster, reach):
+    schema = {**codec_of(AuditEntry).schema}
+    schema["fields"] = [field for field in schema["fields"] if field["name"] != "evidence"]
+    link = ParcelLink(HttpsCarrier(reach()))
+    outcomes = []
+
+    out = io.BytesIO()
+    plain = {"subject": "device/press-7", "action": "old", "who": "gateway press-7", "why": "", "at_ms": 1}
+    fastavro.schemaless_writer(out, fastavro.parse_schema(schema), plain)
+    record = Spooled(7, Lane.CONTROL, "audit.log", "device/press-7", 1, 0, out.getvalue())
+    for turn in range(2):
+        link.send(record, json.dumps(schema), Origin("gateways/press-7", BOOT), outcomes.append)
+        while len(outcomes) <= turn:
+            link.poll(0.1)
+    link.close(1)
+
+    assert outcomes[0].why == "1 schemas are not known here"
+    assert outcomes[1] is None
+    assert [each.action for each in read(cluster, "audit.log", lambda found: len(found) >= 1)] == ["old"]
+
+
+def test_a_command_comes_down_as_soon_as_it_is_given(foundry, reach, write):
+    found = []
+    asker = Asker(reach(), found.append, resume=None, rng=Random(1))
+    asker.start()
+    time.sleep(1.0)
+
+    begun_s = time.monotonic()
+    write("rollouts.commands", foundry.command(foundry.bundle("1"), 1))
+    write("rollouts.commands", foundry.command(foundry.bundle("1"), 1, device_id="press-8"))
+    while not found:
+        assert time.monotonic() < begun_s + 10
+        time.sleep(0.01)
+    took_s = time.monotonic() - begun_s
+    time.sleep(0.5)
+    asker.stop()
+
+    assert [(each.command.device_id, each.command.revision) for each in found] == [("press-7", 1)]
+    assert took_s < 3
+    again = []
+    resumed = Asker(reach(), again.append, resume=found[0].position, rng=Random(1))
+    resumed.start()
+    time.sleep(1.0)
+    resumed.stop()
+    assert again == []
+
+
+def test_what_was_made_while_the_bridge_was_away_arrives_when_it_is_back(tmp_path, cluster, grounds, reach):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    spool = Spool(tmp_path / "spool.db", SpoolConfig(), now_ms=0)
+    for number in range(300):
+        spool.write(lambda write, n=number: write.put(Lane.CONTROL, "audit.log", entry("press-7", n), 0), now_ms=0)
+    uplink = Uplink(
+        spool, ParcelLink(HttpsCarrier(reach(url=f"https://127.0.0.1:{port}"))), source="gateways/press-7",
+        rng=Random(1),
+    )  # fmt: skip
+
+    pump(uplink, 2.0)
+    buffered = spool.depth().records
+    with bridge_on(cluster, https=grounds.https(port=port)):
+        pump(uplink, 30.0, until=lambda: uplink.idle and uplink.empty)
+    left = spool.depth()
+    found = read(cluster, "audit.log", lambda found: len({each.action for each in found}) >= 300)
+    uplink._link.close(1)
+    spool.close()
+
+    assert buffered == 300
+    assert (left.records, left.dropped) == (0, 0)
+    assert {each.action for each in found} == {f"said {number}" for number in range(300)}
+
+
+def test_nothing_is_forgotten_here_while_kafka_is_away_behind_the_bridge(tmp_path, grounds, registry_url):
+    """The bridge has no roster and no broker: it takes nothing, and says so."""
+    nobody = Cluster(bootstrap="127.0.0.1:1", registry_url=registry_url)
+    paper = grounds.devices.device("press-7")
+    with bridge_on(nobody, kafka_away=True, https=grounds.https()) as running:
+        carrier = HttpsCarrier(
+            UplinkConfig(
+                kind="https", url=f"https://127.0.0.1:{running.port}", ca=grounds.servers.file,
+                certificate=paper.certificate, key=paper.key,
+            )
+        )  # fmt: skip
+        with pytest.raises(BridgeAwayError, match="503: the bridge has not read yet who was revoked"):
+            carrier.carry(parcel(letter(entry("press-7"))))
+
+
+def carry_until_refused(carrier, within_s):
+    ends_s = time.monotonic() + within_s
+    while time.monotonic() < ends_s:
+        carrier.carry(parcel())
+        time.sleep(0.1)
+
+
+def pump(uplink, seconds, until=lambda: False):
+    ends_s = time.monotonic() + seconds
+    while time.monotonic() < ends_s and not until():
+        uplink._link.poll(0.05)
+        uplink.pump(time.time_ns() // 1_000_000)

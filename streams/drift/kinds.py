@@ -16,7 +16,7 @@ from streams.drift.references import bin_name
 from streams.drift.scores import SCORES, Floats, Pair
 from streams.drift.verdicts import SEVERITIES, Grade
 
-__all__ = ["drifting", "observations"]
+__all__ = ["drifting", "family_of", "kind_name", "observations"]
 
 _NAMES = {
     Kind.MEAN_UP: DriftKind.MEAN_SHIFT,
@@ -61,10 +61,28 @@ def observations(judged: Judged, followed: Collection[str]) -> list[tuple[int, O
         return []
     grade = judged.found.grade[rows]
     drifts = rows[(grade == Grade.DRIFT).any(axis=1)]
-    pair = measured.pair.only(drifts)
+    pair = measured.pair_of(drifts)
     scores = {name: SCORES[name](pair) for name in _TOLD}
     close = _Close(judged, pair, scores, {row: place for place, row in enumerate(drifts.tolist())})
     return [(int(measured.place[row]), _observation(close, row)) for row in rows.tolist()]
+
+
+def kind_name(kind: Kind, variance_ratio: float, pair: Pair, place: int, feature: int) -> str:
+    """Return what drift is called that evidence of a kind has found in one feature of the pair's device at `place`."""
+    name = _NAMES[kind].value
+    if name in _FAMILY:
+        if variance_ratio < _DEAD_VARIANCE_RATIO:
+            return DriftKind.DEAD_SENSOR.value
+        live, reference = _shares(pair, place, feature)
+        fullest = int(np.nan_to_num(live).argmax())
+        if live[fullest] > _STUCK_SHARE and reference[fullest] < _STUCK_SHARE / 2:
+            return DriftKind.STUCK_BIN.value
+    return name
+
+
+def family_of(kind: str) -> str:
+    """Return the family of a kind: alerts of one family are one alert."""
+    return _FAMILY.get(kind, kind)
 
 
 @dataclass(frozen=True)
@@ -107,7 +125,7 @@ def _breach(close: _Close, row: int, feature: int, ranked: tuple[str, ...]) -> B
     return Breach(
         feature=against.features[feature],
         kind=kind,
-        family=_FAMILY.get(kind, kind),
+        family=family_of(kind),
         severity=SEVERITIES[int(close.judged.found.severity[row, feature])],
         evidence=Evidence(
             scores={name: value for name, value in told.items() if math.isfinite(value)},
@@ -124,16 +142,8 @@ def _kind(close: _Close, row: int, feature: int) -> str:
     found_kind, rules = int(close.judged.found.kind[row, feature]), close.judged.rules
     if rules.mode == Mode.THRESHOLDS:
         return list(rules.limits)[found_kind]
-    name = _NAMES[Kind(found_kind)].value
-    if name in _FAMILY:
-        place = close.place_of[row]
-        if close.scores["variance_ratio"][place, feature] < _DEAD_VARIANCE_RATIO:
-            return DriftKind.DEAD_SENSOR.value
-        live, reference = _shares(close.pair, place, feature)
-        fullest = int(np.nan_to_num(live).argmax())
-        if live[fullest] > _STUCK_SHARE and reference[fullest] < _STUCK_SHARE / 2:
-            return DriftKind.STUCK_BIN.value
-    return name
+    place = close.place_of[row]
+    return kind_name(Kind(found_kind), close.scores["variance_ratio"][place, feature], close.pair, place, feature)
 
 
 def _top_bins(close: _Close, row: int, feature: int) -> tuple[Binned, ...]:

@@ -1,0 +1,83 @@
+"""A jury says what each of its policies would say alone."""
+
+import numpy as np
+import pytest
+from drift_fleet import Fleet, boot_of, columns_of
+
+from streams.backtest.jury import Jury
+from streams.drift.alerts import AlertBook
+from streams.drift.engine import Engine
+from streams.drift.following import follow
+from streams.drift.judge import Judge, needs_of
+from streams.drift.measured import Group
+from streams.drift.policy import read_policy
+from streams.drift.references import lay_out
+
+POLICIES = {
+    "default": "",
+    "nervous": "[budget]\nfalse_alarms_per_device_day = 20",
+    "calm": "[budget]\nfalse_alarms_per_device_day = 1e-9",
+    "one-window": "[budget]\nwindow_share = 1.0",
+    "small-share": "[budget]\nwindow_share = 0.1",
+    "high-floors": "[floors]\nmean_shift = 0.8\nvariance_ratio = 3.0\npsi = 0.5",
+    "patient": "[alerts]\nbreaches = 3\nof_windows = 5\nresolve_after_windows = 2",
+    "rates": "[floors]\nmissing_rate = 0.2",
+    "small-looks": "[minimum]\nsamples = 20\nper_bin = 2",
+    "thresholds": 'mode = "thresholds"',
+    "overridden": '[[override]]\nmodel = "pump/*"\n[override.rules.floors]\nmean_shift = 0.5',
+}
+RULES = {name: read_policy(document) for name, document in POLICIES.items()}
+
+
+def log(fleet, seed, *, minutes=120, devices=6, samples=(60, 60, 600)):
+    """Windows of devices of which some drift for a while, in every way; some lack values, one sleeps for hours."""
+    rng = np.random.default_rng(seed)
+    windows = []
+    for minute in range(minutes):
+        for device in range(devices):
+            values = fleet.readings(samples=int(rng.choice(samples)))
+            feature, phase = device % 3, minute // 30 + device
+            if device and phase % 3 == 1:
+                values[:, feature] += (0.3, 1.0, 6.0)[device % 3]
+            if device and phase % 5 == 2:
+                values[:, feature] *= 3.0
+            if device == 4 and phase % 4 == 1:
+                values[:, 0] = 0.25
+            if rng.random() < 0.2:
+                values[rng.random(len(values)) < rng.choice([0.01, 0.5]), 1] = np.nan
+            asleep = device == 5 and minute >= 40
+            at = minute + 300 * asleep
+            windows.append(fleet.window(f"d-{device}", at, values=values, boot=boot_of(device), seq=minute))
+    return sorted(windows, key=lambda one: one.window_end_ms)
+
+
+def changes(alerts):
+    return [(one.alert_id, one.state, one.severity, one.changed_ms, one.kind) for one in alerts]
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("batch", [7, 500])
+def test_policies_in_a_jury_say_what_each_says_alone(seed, batch):
+    fleet = Fleet(seed=seed)
+    group = Group(lay_out(fleet.grid, fleet.baseline))
+    windows = columns_of(log(fleet, seed), fleet.shape)
+    horizons = RULES["default"].horizons_ms
+    needs = needs_of(list(RULES.values()), fleet.shape.bins)
+    engine = Engine(grid_id=fleet.grid.grid_id, shape=fleet.shape, horizons_ms=horizons, needs=needs)
+    jury = Jury(RULES)
+    alone = {name: (Judge(rules, shape=fleet.shape), AlertBook(policy_id=name)) for name, rules in RULES.items()}
+    found, wanted = {name: [] for name in RULES}, {name: [] for name in RULES}
+
+    for first in range(0, len(windows), batch):
+        some = windows.take(np.arange(first, min(first + batch, len(windows))))
+        admitted = engine.admit(some, [group], np.zeros(len(some), np.int64))
+        fast = [one for one in admitted.measured if one.looks is not None]
+        for name, told in jury.judge(fleet.grid.grid_id, fleet.shape, fast).items():
+            found[name] += sorted(changes(told))
+        for name, (judge, book) in alone.items():
+            wanted[name] += sorted(changes(follow(book, judge.judge(fast))))
+
+    assert found == wanted
+    # The policies differ, and none is idle but the one that is meant to be.
+    assert all(wanted[name] for name in RULES)
+    assert len({str(told) for told in wanted.values()}) >= 8

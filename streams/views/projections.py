@@ -2,13 +2,23 @@
 
 device:<id>      hash     device, heartbeat, command, features, scores, health: JSON, each with its own time
 devices          set      every known device_id
-alerts           hash     alert_id -> JSON; resolved ones leave
+fleet            hash     device_id -> what lists show of a device: JSON
+beats            hash     device_id -> its last heartbeat, in short: JSON
+drift            hash     device_id -> its latest verdict, and how far each notable feature is: JSON
+series:<id>      sorted   the latest scores of a device, by the end of their window: JSON
+alerts           hash     alert_id -> JSON; resolved ones leave, for `resolved`
+resolved         sorted   the latest resolved alerts, by when they changed: JSON
+silences         hash     request_id -> JSON
 rollouts         hash     rollout_id -> JSON
+plans            hash     rollout_id -> JSON
 rollout:<id>     hash     device_id -> JSON
 models           hash     model_id -> JSON
+grids, baselines hash     content id -> JSON
+policies         hash     policy_id -> JSON
+trainings        hash     request_id -> JSON
+audit            sorted   the latest entries of the audit log, by their time: JSON
 """
 
-import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -17,16 +27,23 @@ from typing import Any
 import numpy as np
 
 from schemas.drift_alert import AlertState, DriftAlert
-from schemas.drift_scores import DriftScores
+from schemas.drift_scores import DriftScores, Verdict
 from schemas.feature_stats import FeatureStats
 from schemas.fleet import Device, Heartbeat
-from schemas.grid import Grid
+from schemas.grid import Baseline, Grid
+from schemas.jsonable import as_jsonable, as_text
 from schemas.model_health import ModelHealth
-from schemas.record import as_plain
+from schemas.operators import AuditEntry, OperatorRequest
+from schemas.policy import Policy
 from schemas.release import ModelRelease
-from schemas.rollouts import Command, RolloutDevice, RolloutStatus
+from schemas.rollouts import Command, RolloutDevice, RolloutPlan, RolloutStatus
+from schemas.training import TrainingRequest
 
-__all__ = ["Forget", "Projector", "Put", "Remember", "Take", "Write"]
+__all__ = ["Append", "Forget", "Projector", "Put", "Remember", "Take", "Write"]
+
+_SERIES_KEPT = 240
+_RESOLVED_KEPT = 5_000
+_AUDIT_KEPT = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +74,24 @@ class Remember:
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """Remove a member from a set, and the hash that is about it."""
+    """Remove a member from a set, and all that is about it."""
 
     set: str
     member: str
-    hash: str
+    about: tuple[str, ...]
 
 
-Write = Put | Take | Remember | Forget
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Add a member to a sorted set in the order of time, and keep only the latest."""
+
+    sorted: str
+    at_ms: int
+    member: str
+    kept: int
+
+
+Write = Put | Take | Remember | Forget | Append
 
 
 class Projector:
@@ -73,28 +100,64 @@ class Projector:
     def __init__(self, grid_of: Callable[[str], Grid | None]) -> None:
         self._grid_of = grid_of
 
-    def project(self, topic: str, record: Any) -> Iterable[Write]:
+    def project(self, topic: str, record: Any, place: str = "") -> Iterable[Write]:
+        """Return what a record changes; `place` tells records of a log apart that say the same."""
+        if topic == "audit.log":
+            return self._audit(record, place)
         return self._projections[topic](self, record)
 
     def forget(self, topic: str, key: str) -> Iterable[Write]:
         """Return what a tombstone changes; other topics' endings are values."""
-        return (Forget("devices", key, f"device:{key}"),) if topic == "fleet.devices" else ()
+        if topic != "fleet.devices":
+            return ()
+        about = (f"device:{key}", f"device:{key}:at", f"series:{key}")
+        return (Forget("devices", key, about), *(Take(name, key) for name in ("fleet", "beats", "drift")))
 
     @classmethod
     def topics(cls) -> tuple[str, ...]:
-        return tuple(cls._projections)
+        return (*cls._projections, "audit.log")
 
     def _device(self, device: Device) -> Iterable[Write]:
-        return (Remember("devices", device.device_id), _of_device(device, "device"))
+        plain = as_jsonable(device)
+        short = {name: plain[name] for name in ("state", "labels", "groups", "model_id", "last_seen_ms")}
+        return (
+            Remember("devices", device.device_id),
+            _of_device(device, "device"),
+            Put("fleet", device.device_id, as_text(short)),
+        )
 
     def _heartbeat(self, heartbeat: Heartbeat) -> Iterable[Write]:
-        return (Remember("devices", heartbeat.device_id), _of_device(heartbeat, "heartbeat", heartbeat.at_ms))
+        short = {"at_ms": heartbeat.at_ms, "model_id": heartbeat.model_id, "safe_mode": heartbeat.safe_mode}
+        return (
+            Remember("devices", heartbeat.device_id),
+            _of_device(heartbeat, "heartbeat", heartbeat.at_ms),
+            Put("beats", heartbeat.device_id, as_text(short), heartbeat.at_ms),
+        )
 
     def _command(self, command: Command) -> Iterable[Write]:
         return (_of_device(command, "command", without=("envelope",)),)
 
     def _scores(self, scores: DriftScores) -> Iterable[Write]:
-        return (_of_device(scores, "scores", scores.window_end_ms),)
+        psi = {one.feature: _rounded(one.scores.get("psi", math.nan)) for one in scores.features}
+        short = {
+            "at_ms": scores.window_end_ms,
+            "verdict": scores.verdict.value,
+            "drifted": scores.drifted,
+            "psi": psi,
+            "drifting": [one.feature for one in scores.features if one.verdict is Verdict.DRIFT],
+        }
+        point = {
+            "at_ms": scores.window_end_ms,
+            "horizon_ms": scores.horizon_ms,
+            "verdict": scores.verdict.value,
+            "samples": scores.samples,
+            "psi": psi,
+        }
+        return (
+            _of_device(scores, "scores", scores.window_end_ms),
+            Put("drift", scores.device_id, as_text(short), scores.window_end_ms),
+            Append(f"series:{scores.device_id}", scores.window_end_ms, as_text(point), _SERIES_KEPT),
+        )
 
     def _health(self, health: ModelHealth) -> Iterable[Write]:
         return (_of_device(health, "health", health.window_end_ms),)
@@ -104,32 +167,66 @@ class Projector:
         means = np.frombuffer(stats.mean, "<f4")
         missing = np.frombuffer(stats.missing, "<u4")
         names = [feature.name for feature in grid.features] if grid else [str(i) for i in range(len(means))]
+        counts = np.frombuffer(stats.counts, "<u4").reshape(len(means), -1)
         latest = {
             "window_end_ms": stats.window_end_ms,
             "model_id": stats.model_id,
             "pipeline": stats.pipeline,
+            "grid_id": stats.grid_id,
             "samples": stats.samples,
             "mean": dict(zip(names, means.tolist(), strict=False)),
             "missing": dict(zip(names, missing.tolist(), strict=False)),
+            "counts": dict(zip(names, counts.tolist(), strict=False)),
         }
-        return (Put(f"device:{stats.device_id}", "features", _json(latest), stats.window_end_ms),)
+        return (Put(f"device:{stats.device_id}", "features", as_text(latest), stats.window_end_ms),)
 
     def _alert(self, alert: DriftAlert) -> Iterable[Write]:
+        text = as_text(as_jsonable(alert))
         if alert.state is AlertState.RESOLVED:
-            return (Take("alerts", alert.alert_id),)
-        return (Put("alerts", alert.alert_id, _json(as_plain(alert))),)
+            return (Take("alerts", alert.alert_id), Append("resolved", alert.changed_ms, text, _RESOLVED_KEPT))
+        return (Put("alerts", alert.alert_id, text),)
+
+    def _request(self, request: OperatorRequest) -> Iterable[Write]:
+        if request.action == "silence":
+            return (Put("silences", request.request_id, as_text(as_jsonable(request))),)
+        return ()
 
     def _rollout(self, status: RolloutStatus) -> Iterable[Write]:
-        return (Put("rollouts", status.rollout_id, _json(_plain(status, without=("state", "digested")))),)
+        return (Put("rollouts", status.rollout_id, as_text(as_jsonable(status, without=("state", "digested")))),)
+
+    def _plan(self, plan: RolloutPlan) -> Iterable[Write]:
+        return (Put("plans", plan.rollout_id, as_text(as_jsonable(plan))),)
 
     def _rollout_device(self, device: RolloutDevice) -> Iterable[Write]:
-        return (Put(f"rollout:{device.rollout_id}", device.device_id, _json(as_plain(device))),)
+        return (Put(f"rollout:{device.rollout_id}", device.device_id, as_text(as_jsonable(device))),)
 
     def _release(self, release: ModelRelease) -> Iterable[Write]:
-        return (Put("models", f"{release.model}/{release.version}", _json(_plain(release, without=("manifest",)))),)
+        text = as_text(as_jsonable(release, without=("manifest",)))
+        return (Put("models", f"{release.model}/{release.version}", text),)
+
+    def _grid(self, grid: Grid) -> Iterable[Write]:
+        return (Put("grids", grid.grid_id, as_text(as_jsonable(grid))),)
+
+    def _baseline(self, baseline: Baseline) -> Iterable[Write]:
+        return (Put("baselines", baseline.baseline_id, as_text(as_jsonable(baseline))),)
+
+    def _policy(self, policy: Policy) -> Iterable[Write]:
+        return (Put("policies", policy.policy_id, as_text(as_jsonable(policy, without=("envelope",)))),)
+
+    def _training(self, request: TrainingRequest) -> Iterable[Write]:
+        return (Put("trainings", request.request_id, as_text(as_jsonable(request))),)
+
+    def _audit(self, entry: AuditEntry, place: str) -> Iterable[Write]:
+        return (Append("audit", entry.at_ms, as_text({"id": place, **as_jsonable(entry)}), _AUDIT_KEPT),)
 
     _projections: Mapping[str, Callable[["Projector", Any], Iterable[Write]]] = {
+        "models.grids": _grid,
+        "models.baselines": _baseline,
         "models.releases": _release,
+        "drift.policies": _policy,
+        "operators.requests": _request,
+        "training.requests": _training,
+        "rollouts.plans": _plan,
         "fleet.devices": _device,
         "fleet.heartbeats": _heartbeat,
         "telemetry.feature-stats": _features,
@@ -143,28 +240,8 @@ class Projector:
 
 
 def _of_device(record: Any, field: str, at_ms: int | None = None, without: Iterable[str] = ()) -> Put:
-    return Put(f"device:{record.device_id}", field, _json(_plain(record, without)), at_ms)
+    return Put(f"device:{record.device_id}", field, as_text(as_jsonable(record, without=without)), at_ms)
 
 
-def _plain(record: Any, without: Iterable[str]) -> dict[str, Any]:
-    plain = as_plain(record)
-    for name in without:
-        del plain[name]
-    return plain
-
-
-def _json(plain: Any) -> str:
-    return json.dumps(_finite(plain), separators=(",", ":"), ensure_ascii=False)
-
-
-def _finite(value: Any) -> Any:
-    """Replace what JSON has no word for, NaN and the infinities, by null."""
-    match value:
-        case float():
-            return value if math.isfinite(value) else None
-        case dict():
-            return {key: _finite(item) for key, item in value.items()}
-        case list():
-            return [_finite(item) for item in value]
-        case _:
-            return value
+def _rounded(score: float) -> float:
+    return round(score, 4)

@@ -108,8 +108,8 @@ class _Readers:
 
     def _writes(self, topic: str, event: Event[Any]) -> Iterable[Write]:
         match event:
-            case Changed(value=value):
-                return self._projector.project(topic, value)
+            case Changed(value=value, partition=partition, offset=offset):
+                return self._projector.project(topic, value, f"{partition}-{offset}")
             case Deleted(key=key):
                 return self._projector.forget(topic, key)
             case Bad() | Skipped():

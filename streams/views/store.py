@@ -1,15 +1,21 @@
 """The views in Redis: a batch of writes and the place it was read up to go in together, or not at all."""
 
+import uuid
 from collections.abc import Iterable
 
 import redis
 
 from schemas.feeds import Position
-from streams.views.projections import Forget, Put, Remember, Take, Write
+from streams.views.projections import Append, Forget, Put, Remember, Take, Write
 
 __all__ = ["ViewStore"]
 
-_POSITIONS = "positions"
+# The number rises with what the views hold: after an update they are read anew.
+_POSITIONS = "positions:2"
+# Whose change readers that hold the whole fleet want to hear of, device by device; and when they must begin anew.
+_FLEET_WIDE = frozenset({"fleet", "beats", "drift"})
+_CHANGES, _CHANGES_KEPT = "changes", 100_000
+_BUILT = "built"
 
 # A backlog arrives after what is newer; the times of what stands are kept in a hash beside it.
 _PUT_IF_NEWER = """
@@ -35,9 +41,15 @@ class ViewStore:
         return None if text is None else Position.from_json(text)
 
     def apply(self, topic: str, writes: Iterable[Write], position: Position) -> None:
+        changed: dict[str, None] = {}
         with self._client.pipeline(transaction=True) as batch:
+            batch.set(self._key(_BUILT), uuid.uuid4().hex, nx=True)
             for write in writes:
                 self._queue(batch, write)
+                if isinstance(write, Put | Take) and write.hash in _FLEET_WIDE:
+                    changed[write.field] = None
+            for device_id in changed:
+                batch.xadd(self._key(_CHANGES), {"device": device_id}, maxlen=_CHANGES_KEPT)
             batch.hset(self._key(_POSITIONS), topic, position.to_json())
             batch.execute()
 
@@ -56,11 +68,14 @@ class ViewStore:
                 )
             case Take(name, field):
                 batch.hdel(self._key(name), field)
+            case Append(name, at_ms, member, kept):
+                batch.zadd(self._key(name), {member: at_ms})
+                batch.zremrangebyrank(self._key(name), 0, -kept - 1)
             case Remember(name, member):
                 batch.sadd(self._key(name), member)
             case Forget(name, member, about):
                 batch.srem(self._key(name), member)
-                batch.unlink(self._key(about), self._key(f"{about}:at"))
+                batch.unlink(*map(self._key, about))
 
     def _key(self, name: str) -> str:
         return self._prefix + name

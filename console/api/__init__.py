@@ -1,0 +1,11 @@
+"""The REST API, one router a subject."""
+
+from console.api import account, alerts, audit, backtests, devices, events, models, policies, rollouts, service
+from console.api.context import Context
+
+__all__ = ["ROUTERS", "Context"]
+
+ROUTERS = tuple(
+    module.router
+    for module in (devices, alerts, rollouts, models, policies, backtests, audit, events, account, service)
+)

@@ -1,0 +1,262 @@
+"""Routes about the fleet: devices, their features, scores and distributions."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from console.api.context import Admin, Context, Here, Operator, Viewer
+from console.api.controls import Asked, IdempotencyKey, ask
+from console.api.paging import Cursor, Limit, page
+from console.distributions import distributions
+from console.fleet import Row
+from console.heatmap import heatmap
+from console.problems import ProblemError, not_found
+
+__all__ = ["router"]
+
+router = APIRouter(tags=["fleet"])
+
+_PRESS: dict[str, JsonValue] = {
+    "device_id": "press-7",
+    "state": "online",
+    "model_id": "bearings/14",
+    "labels": {"site": "north"},
+    "groups": [],
+    "last_seen_ms": 1_780_000_000_000,
+    "safe_mode": False,
+    "verdict": "drift",
+    "scored_ms": 1_780_000_000_000,
+    "drifting": ["temperature"],
+    "worst_psi": 0.41,
+}
+
+
+class DeviceRow(BaseModel):
+    """A device as lists show it."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_PRESS]})
+
+    device_id: str
+    state: str
+    model_id: str
+    labels: dict[str, str]
+    groups: list[str]
+    last_seen_ms: int = Field(description="Broker time of the last heartbeat that the controller noted; 0: never.")
+    safe_mode: bool
+    verdict: str
+    scored_ms: int = Field(description="End of the last scored window, device clock; 0: never.")
+    drifting: list[str]
+    worst_psi: float
+
+
+class Devices(BaseModel):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"items": [_PRESS], "total": 1, "next": None}]})
+
+    items: list[DeviceRow]
+    total: int
+    next: str | None
+
+
+class Change(BaseModel):
+    """Labels to set (an empty value removes one) or groups to put the device in."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"labels": {"site": "south"}}]})
+
+    labels: dict[str, str] | None = Field(None, max_length=64)
+    groups: list[Annotated[str, Field(pattern=r"^[^,\x00]+$")]] | None = Field(None, max_length=64)
+    why: str = Field("", max_length=2000)
+
+
+class Registration(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"labels": {"site": "north"}, "why": "new line"}]}
+    )
+
+    labels: dict[str, str] = Field(default_factory=dict, max_length=64)
+    why: str = Field("", max_length=2000)
+
+
+@router.get("/stats")
+async def stats(here: Here, _who: Viewer) -> dict[str, Any]:
+    """Count the fleet: devices by state, model and verdict, alerts by severity, rollouts by phase."""
+    await here.fleet.refresh()
+    alerts = await here.views.all_of("alerts")
+    rollouts = await here.views.all_of("rollouts")
+    return {
+        "devices": len(here.fleet.rows),
+        "by_state": here.fleet.count("state"),
+        "by_verdict": here.fleet.count("verdict"),
+        "by_model": here.fleet.count("model_id"),
+        "safe_mode": sum(row.safe_mode for row in here.fleet.rows.values()),
+        "alerts": _count(alerts, "severity"),
+        "alerts_by_state": _count(alerts, "state"),
+        "rollouts": _count(rollouts, "phase"),
+        "models": len(await here.views.texts_of("models")),
+    }
+
+
+@router.get("/devices", response_model=Devices)
+async def devices(
+    here: Here,
+    _who: Viewer,
+    state: Annotated[str, Query(max_length=40)] = "",
+    model: Annotated[str, Query(max_length=400)] = "",
+    verdict: Annotated[str, Query(max_length=40)] = "",
+    q: Annotated[str, Query(max_length=400, description="Part of a device_id.")] = "",
+    label: Annotated[list[str] | None, Query(max_length=16, description="name=value; all must fit.")] = None,
+    sort: Annotated[Literal["id", "drift"], Query(description="By device_id, or the most drifted first.")] = "id",
+    limit: Limit = 100,
+    cursor: Cursor = "",
+) -> Response:
+    """List devices."""
+    await here.fleet.refresh()
+    rows = here.fleet.chosen(state=state, model=model, verdict=verdict, text=q, labels=_labels(label))
+    if sort == "drift":
+        rows.sort(key=_by_drift)
+        return JSONResponse(page(rows, key=_by_drift, cursor=cursor, limit=limit, show=Row.shown))
+    return JSONResponse(page(rows, key=lambda row: row.device_id, cursor=cursor, limit=limit, show=Row.shown))
+
+
+@router.get("/fleet/heatmap")
+async def fleet_heatmap(
+    here: Here,
+    _who: Viewer,
+    by: Annotated[str, Query(max_length=200, description="device, model, or the name of a label.")] = "model",
+    label: Annotated[list[str] | None, Query(max_length=16)] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 40,
+) -> dict[str, Any]:
+    """Show drift by feature, for groups of devices or for the worst devices."""
+    await here.fleet.refresh()
+    labels = sorted({name for row in here.fleet.rows.values() for name in row.labels})
+    return {**heatmap(here.fleet.chosen(labels=_labels(label)), by=by, limit=limit), "labels": labels}
+
+
+@router.get("/features")
+async def features(
+    here: Here, _who: Viewer, device: Annotated[list[str], Query(min_length=1, max_length=100)]
+) -> dict[str, Any]:
+    """Read the latest features of up to a hundred devices at once; None for a device without any."""
+    found = await here.views.each((f"device:{device_id}" for device_id in device), "features")
+    return {"items": dict(zip(device, found, strict=True))}
+
+
+@router.get("/scores")
+async def scores(
+    here: Here,
+    _who: Viewer,
+    verdict: Annotated[str, Query(max_length=40)] = "",
+    limit: Limit = 100,
+    cursor: Cursor = "",
+) -> dict[str, Any]:
+    """List the latest scores of devices, the most drifted first."""
+    await here.fleet.refresh()
+    rows = sorted((row for row in here.fleet.chosen(verdict=verdict) if row.scored_ms), key=_by_drift)
+    return page(rows, key=_by_drift, cursor=cursor, limit=limit, show=lambda row: {**row.shown(), "psi": row.psi})
+
+
+@router.get("/devices/{device_id:path}/features")
+async def device_features(here: Here, _who: Viewer, device_id: str) -> dict[str, Any]:
+    """Read the latest features of a device."""
+    return await _part(here, device_id, "features")
+
+
+@router.get("/devices/{device_id:path}/scores")
+async def device_scores(
+    here: Here, _who: Viewer, device_id: str, limit: Annotated[int, Query(ge=1, le=240)] = 240
+) -> dict[str, Any]:
+    """Read the latest scores of a device, and how they came about: one point a report, oldest first."""
+    latest = await here.views.one_of(f"device:{device_id}", "scores")
+    points = await here.views.latest(f"series:{device_id}", limit=limit)
+    if latest is None and not points:
+        raise not_found("scores of device", device_id)
+    return {"latest": latest, "points": points[::-1]}
+
+
+@router.get("/devices/{device_id:path}/distributions")
+async def device_distributions(here: Here, _who: Viewer, device_id: str) -> dict[str, Any]:
+    """Compare the last window of a device with its model's baseline, bin by bin."""
+    found = await here.views.some_of(f"device:{device_id}", ("features", "scores"))
+    window = found.get("features")
+    if window is None:
+        raise not_found("features of device", device_id)
+    grid = await here.views.immutable("grids", window["grid_id"])
+    baseline = await here.views.immutable("baselines", found.get("scores", {}).get("baseline_id", ""))
+    return distributions(window, grid, baseline)
+
+
+@router.get("/devices/{device_id:path}")
+async def device(here: Here, _who: Viewer, device_id: str) -> dict[str, Any]:
+    """Read all that is known of a device."""
+    return await _whole(here, device_id)
+
+
+@router.patch("/devices/{device_id:path}", response_model=Asked)
+async def change_device(
+    here: Here,
+    who: Operator,
+    device_id: str,
+    change: Change,
+    key: IdempotencyKey = "",
+) -> Response:
+    """Label a device, or put it into groups; one of the two at a time."""
+    if (change.labels is None) == (change.groups is None):
+        raise ProblemError(422, "not-understood", "wanted labels, or groups")
+    await _part(here, device_id, "device")
+    action, arguments = (
+        ("label", change.labels) if change.labels is not None else ("group", {"groups": ",".join(change.groups or ())})
+    )
+    return await ask(here, who, f"device/{device_id}", action, why=change.why, key=key, arguments=arguments)
+
+
+@router.post("/devices/{device_id:path}/register", response_model=Asked)
+async def register(
+    here: Here, who: Admin, device_id: str, registration: Registration, key: IdempotencyKey = ""
+) -> Response:
+    """Take a device into the fleet."""
+    arguments = registration.labels
+    return await ask(
+        here, who, f"device/{device_id}", "register", why=registration.why, key=key, arguments=arguments
+    )  # fmt: skip
+
+
+@router.post("/devices/{device_id:path}/revoke", response_model=Asked)
+async def revoke(
+    here: Here, who: Admin, device_id: str, registration: Registration, key: IdempotencyKey = ""
+) -> Response:
+    """Take a device out of the fleet."""
+    return await ask(here, who, f"device/{device_id}", "revoke", why=registration.why, key=key)
+
+
+async def _whole(here: Context, device_id: str) -> dict[str, Any]:
+    found = await here.views.all_of(f"device:{device_id}")
+    if not found:
+        raise not_found("device", device_id)
+    return {"device_id": device_id, **found}
+
+
+async def _part(here: Context, device_id: str, name: str) -> dict[str, Any]:
+    found: dict[str, Any] | None = await here.views.one_of(f"device:{device_id}", name)
+    if found is None:
+        raise not_found(f"{name} of device", device_id)
+    return found
+
+
+def _labels(given: list[str] | None) -> list[tuple[str, str]]:
+    pairs = [text.partition("=") for text in given or ()]
+    if any(not sign for _, sign, _ in pairs):
+        raise ProblemError(422, "not-understood", "label: wanted name=value")
+    return [(name, value) for name, _, value in pairs]
+
+
+def _by_drift(row: Row) -> tuple[float, str]:
+    return (-row.worst_psi, row.device_id)
+
+
+def _count(records: Mapping[str, Any], name: str) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for record in records.values():
+        counts[record[name]] = counts.get(record[name], 0) + 1
+    return counts

@@ -1,0 +1,48 @@
+"""Settings of the console."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+__all__ = ["ConsoleConfig", "OidcConfig"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OidcConfig:
+    """Whose tokens are believed besides our own keys; without an issuer, nobody's."""
+
+    issuer: str = ""
+    audience: str = ""
+    # The claim that lists roles; a nested one is reached with dots, as in "realm_access.roles".
+    role_claim: str = "roles"
+    # Which values of that claim stand for a role of ours, as "theirs=ours"; our own names always do.
+    roles: tuple[str, ...] = ()
+    # The claim that names the person in the audit log.
+    name_claim: str = "email"
+
+    def __post_init__(self) -> None:
+        if self.issuer and not self.audience:
+            raise ValueError("oidc.audience: found nothing, wanted who the tokens are made for")
+        if self.issuer and not self.issuer.startswith(("https://", "http://127.0.0.1", "http://localhost")):
+            raise ValueError(f"oidc.issuer: found {self.issuer!r}, wanted https")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsoleConfig:
+    """How the console serves."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    # Names under which browsers may reach it; others are refused, so that no foreign name can be pointed at it.
+    hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "[::1]")
+    # Where keys and sessions are kept; by default in the data folder.
+    data: Path | None = None
+    session_h: float = 12.0
+    # How long a control waits for the word of whoever carries it out before it answers "taken, not yet done".
+    answer_s: float = 5.0
+    oidc: OidcConfig = field(default_factory=OidcConfig)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise ValueError(f"port: found {self.port}, wanted 0 to 65535")
+        if self.session_h <= 0:
+            raise ValueError(f"session_h: found {self.session_h:g}, wanted more than 0")

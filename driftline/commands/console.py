@@ -1,0 +1,49 @@
+"""`driftline console`: the REST API and the page."""
+
+import logging
+import time
+from dataclasses import replace
+
+import click
+
+from driftline.cluster_options import on_a_cluster
+from driftline.settings import Settings
+
+__all__ = ["console"]
+
+
+@click.command(epilog="Example: driftline console --port 8000")
+@click.option("--host", help="The address to listen on; loopback unless said otherwise.")
+@click.option("--port", type=click.IntRange(0, 65535), help="8000 unless said otherwise.")
+@on_a_cluster
+def console(settings: Settings, host: str | None, port: int | None) -> None:
+    """Serve the REST API and the page; settings are in [console] of driftline.toml."""
+    import uvicorn
+
+    from console import AuthStore, ConsoleConfig, first_link, make_console
+    from driftline.lending import lent_by_rooms
+
+    config = settings.section("console", ConsoleConfig)
+    config = replace(config, host=host or config.host, port=config.port if port is None else port)
+    store = AuthStore((config.data or settings.data / "console") / "console.db")
+    app = make_console(
+        settings.cluster(), settings.redis, store, config, lent=lent_by_rooms(), cache_dir=settings.cache
+    )
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    url = f"http://{config.host}:{config.port}"
+    click.echo(f"console: {url}")
+    if link := first_link(store, url, now_ms=time.time_ns() // 1_000_000):
+        click.echo(f"no admin yet; this link makes one, once, within a day: {link}")
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            host=config.host,
+            port=config.port,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=3,
+        )
+    )
+    server.run()
+    store.close()

@@ -1,0 +1,149 @@
+"""A console at work over real servers: views, keys for each role, and a fleet that tests fill."""
+
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+import uvicorn
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
+
+from console import AuthStore, ConsoleConfig, Role, make_console
+from driftline.lending import lent_by_rooms
+from schemas.catalogue import CATALOGUE
+from schemas.cluster import Cluster
+from schemas.topics import create_missing
+from schemas.wire import Contract
+from streams.views.service import ViewsWorker
+
+
+class Server:
+    """An app behind a real socket, in a thread of its own."""
+
+    def __init__(self, app: Any, port: int | None = None) -> None:
+        self.port = port or free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._server = uvicorn.Server(
+            uvicorn.Config(app, host="127.0.0.1", port=self.port, log_level="warning", timeout_graceful_shutdown=1)
+        )
+        self._thread = threading.Thread(target=self._server.run)
+
+    def __enter__(self) -> "Server":
+        self._thread.start()
+        eventually(lambda: self._server.started)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._server.should_exit = True
+        self._thread.join(20)
+        assert not self._thread.is_alive()
+
+
+class Running:
+    """A console that runs, with a client for each role."""
+
+    def __init__(self, server: Server, store: AuthStore, cluster: Cluster) -> None:
+        self.url, self.store, self.cluster = server.url, store, cluster
+        self.keys = {role: store.make_key(role.value, role, by="tests", now_ms=0)[1] for role in Role}
+        self._contract = Contract.connect(cluster)
+        self._producer = Producer({**cluster.client_settings(), "partitioner": "murmur2_random"})
+
+    def client(self, role: Role | None) -> httpx2.Client:
+        headers = {} if role is None else {"Authorization": f"Bearer {self.keys[role]}"}
+        return httpx2.Client(base_url=self.url, headers=headers, timeout=20)
+
+    def publish(self, topic: str, records: Sequence[Any]) -> None:
+        for record in records:
+            key, value = self._contract.encode(topic, record)
+            self._producer.produce(self.cluster.named(topic), key=key, value=value)
+        assert self._producer.flush(30) == 0
+
+    def forget(self, topic: str, key: str) -> None:
+        self._producer.produce(self.cluster.named(topic), key=key.encode(), value=None)
+        assert self._producer.flush(30) == 0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def eventually(look: Callable[[], Any], within_s: float = 20.0) -> Any:
+    deadline = time.monotonic() + within_s
+    while not (found := look()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+    return found
+
+
+@pytest.fixture(scope="session")
+def fleet_cluster(bootstrap: str, registry_url: str) -> Iterator[Cluster]:
+    """A fleet with all its topics; they go with it, for a broker has room for so many only."""
+    cluster = Cluster(bootstrap=bootstrap, registry_url=registry_url, prefix=f"t-{uuid.uuid4().hex[:8]}-")
+    create_missing(cluster)
+    yield cluster
+    AdminClient(cluster.client_settings()).delete_topics([cluster.named(topic) for topic in CATALOGUE])
+
+
+@pytest.fixture(scope="session")
+def views_worker(fleet_cluster: Cluster, redis_url: str) -> Iterator[ViewsWorker]:
+    worker = ViewsWorker(fleet_cluster, redis_url)
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    yield worker
+    worker.stop()
+    thread.join(20)
+    assert not thread.is_alive()
+
+
+@pytest.fixture(scope="session")
+def console(
+    fleet_cluster: Cluster,
+    views_worker: ViewsWorker,
+    redis_url: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Running]:
+    """One console for all tests that do no harm to it; each uses names of its own."""
+    folder: Path = tmp_path_factory.mktemp("console")
+    store = AuthStore(folder / "console.db")
+    app = make_console(
+        fleet_cluster, redis_url, store, ConsoleConfig(answer_s=1.0), lent=lent_by_rooms(), cache_dir=folder
+    )
+    with Server(app) as server:
+        running = Running(server, store, fleet_cluster)
+        with running.client(Role.VIEWER) as viewer:
+            eventually(lambda: viewer.get("/ready").json().get("parts", {}).get("live") == "ok", 30)
+        yield running
+    store.close()
+
+
+@pytest.fixture
+def viewer(console: Running) -> Iterator[httpx2.Client]:
+    with console.client(Role.VIEWER) as client:
+        yield client
+
+
+@pytest.fixture
+def operator(console: Running) -> Iterator[httpx2.Client]:
+    with console.client(Role.OPERATOR) as client:
+        yield client
+
+
+@pytest.fixture
+def admin(console: Running) -> Iterator[httpx2.Client]:
+    with console.client(Role.ADMIN) as client:
+        yield client
+
+
+@pytest.fixture
+def name() -> str:
+    """A name that no other test has."""
+    return f"press-{uuid.uuid4().hex[:8]}"

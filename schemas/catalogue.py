@@ -161,6 +161,7 @@ _TOPICS = (
     _state("models.releases", ModelRelease, "model/version", "trainer", "Models, and how far each may go.", _FEW),
     _log("drift.scores", DriftScores, "device_id", 7, "drift worker", "How far devices are from their reference.", _BY_DEVICE),
     _state("drift.checkpoints", DriftCheckpoint, "partition/slot/part", "drift worker", "What a drift worker goes on from.", _BY_DEVICE, Placement.SOURCE),
+    _state("health.checkpoints", DriftCheckpoint, "partition/slot/part", "health worker", "What a health worker goes on from.", _BY_DEVICE, Placement.SOURCE),
     _log("drift.cohort-panes", CohortPane, "cohort", 1, "drift worker", "Shares of cohorts, to be summed.", _FEW),
     _state("drift.alerts", DriftAlert, "alert_id", "drift, health and cohort workers and the controller, each its own ids", "Alerts as they stand.", _BY_DEVICE, Placement.SOURCE),
     _state("drift.policies", Policy, "policy_id", "console, command", "How drift is judged; each signed by whoever may.", _FEW),

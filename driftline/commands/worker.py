@@ -2,14 +2,34 @@
 
 import signal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from driftline.cluster_options import on_a_cluster
 from driftline.settings import Settings
 
+if TYPE_CHECKING:
+    from streams.drift.policy import InForce
+    from trust import Keyring
+
 __all__ = ["worker"]
+
+
+_POLICY = click.option(
+    "--policy", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="How it judges while no signed policy counts, TOML.",
+)  # fmt: skip
+_FOLLOW = click.option(
+    "--follow", default="default", show_default=True, metavar="ID", help="The signed policy to follow."
+)
+_KEYRING = click.option(
+    "--keyring", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Whose signed policies count; without one, none does.",
+)  # fmt: skip
+_INSTANCE = click.option(
+    "--instance-id", default="", help="A name that outlives restarts, so that they disturb nobody."
+)
 
 
 @click.group(epilog="Example: driftline worker drift --instance-id drift-1")
@@ -45,21 +65,21 @@ def drift(
     run_worker(make_drift_app(settings.cluster(), chosen))
 
 
-@worker.command(epilog="Example: driftline worker health --instance-id health-1")
-@click.option(
-    "--policy", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Its [health] table counts, TOML."
-)
-@click.option("--instance-id", default="", help="A name that outlives restarts, so that they disturb nobody.")
+@worker.command(epilog="Example: driftline worker health --keyring keyring.json --instance-id health-1")
+@_POLICY
+@_FOLLOW
+@_KEYRING
+@_INSTANCE
 @on_a_cluster
-def health(settings: Settings, policy: Path | None, instance_id: str) -> None:
+def health(settings: Settings, policy: Path | None, follow: str, keyring: Path | None, instance_id: str) -> None:
     """Watch how models fare on their devices, and raise alerts."""
-    from streams.health.policy import read_health_policy
     from streams.health.service import HealthSettings, make_health_app
     from streams.kafka import run_worker
 
     chosen = HealthSettings(
-        policy=read_health_policy("" if policy is None else policy.read_text(encoding="utf-8")),
-        policy_id="default" if policy is None else policy.stem,
+        policy=_own_policy(policy),
+        follow=follow,
+        keyring=_pinned(keyring),
         instance_id=instance_id,
         cache_dir=settings.cache,
     )
@@ -181,7 +201,13 @@ def trainer(settings: Settings, key: str | None, store: str | None, url: str | N
 @click.option(
     "--folder", required=True, type=click.Path(file_okay=False, path_type=Path), help="Filled with Parquet by day."
 )
-@click.option("--flush-s", type=click.FloatRange(min=0.1), default=60.0, show_default=True, help="What was read is written this often.")
+@click.option(
+    "--flush-s",
+    type=click.FloatRange(min=0.1),
+    default=60.0,
+    show_default=True,
+    help="What was read is written this often.",
+)
 @on_a_cluster
 def sink(settings: Settings, folder: Path, flush_s: float) -> None:
     """Keep vectors, labels and statistics as Parquet, beyond the time that Kafka keeps them."""
@@ -233,3 +259,15 @@ def webhooks(settings: Settings, config: Path, check: bool, metrics_port: int | 
     if metrics_port is not None:
         start_http_server(metrics_port, addr="127.0.0.1")
     running.run()
+
+
+def _own_policy(file: Path | None) -> "InForce":
+    from streams.drift.policy import own_policy
+
+    return own_policy() if file is None else own_policy(file.read_text(encoding="utf-8"), policy_id=file.stem)
+
+
+def _pinned(file: Path | None) -> "Keyring | None":
+    from trust import read_keyring
+
+    return None if file is None else read_keyring(file)

@@ -18,7 +18,7 @@ from schemas.drift_alert import AlertState, DriftAlert, Evidence, Severity
 from schemas.operators import AuditEntry
 from streams.drift.policy import Life
 
-__all__ = ["AlertBook", "Breach", "Live", "Observation", "Silence", "audited"]
+__all__ = ["MATCHED", "AlertBook", "Breach", "Live", "Observation", "Silence", "audited"]
 
 _GRAVER = (Severity.UNKNOWN, Severity.LOW, Severity.MEDIUM, Severity.HIGH, Severity.CRITICAL)
 
@@ -50,26 +50,23 @@ class Observation:
     members: tuple[str, ...] = ()
 
 
+# What a silence can name beside the labels of a device.
+MATCHED = ("subject", "feature", "kind", "model_id", "severity")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Silence:
     """Until `until_ms`, nobody is told of alerts that match; patterns have `*`."""
 
     silence_id: str
     until_ms: int
-    # By subject, feature, kind, model_id, severity, or the name of a label.
+    # By one of `MATCHED`, or the name of a label.
     matchers: Mapping[str, str]
 
     def covers(self, alert: DriftAlert, now_ms: int) -> bool:
         if now_ms >= self.until_ms:
             return False
-        told = {
-            **alert.labels,
-            "subject": alert.subject,
-            "feature": alert.feature,
-            "kind": alert.kind,
-            "model_id": alert.model_id,
-            "severity": alert.severity.value,
-        }
+        told = {**alert.labels, **{name: str(getattr(alert, name)) for name in MATCHED}}
         return all(fnmatchcase(told.get(name, ""), pattern) for name, pattern in self.matchers.items())
 
 
@@ -136,6 +133,17 @@ class AlertBook:
         self.silences = {name: one for name, one in self.silences.items() if now_ms < one.until_ms}
         self.silences[silence.silence_id] = silence
         return [alert for alerts in self.live.values() for alert in self._grown_old(alerts, now_ms, None)]
+
+    def unsilence(self, silence_id: str, now_ms: int) -> list[DriftAlert]:
+        """End a silence before its time; one that is not known changes nothing."""
+        if self.silences.pop(silence_id, None) is None:
+            return []
+        return [alert for alerts in self.live.values() for alert in self._grown_old(alerts, now_ms, None)]
+
+    def pass_time(self, now_ms: int, life: Life) -> list[DriftAlert]:
+        """Escalate, and end silences, where no window comes to remind of it."""
+        self.silences = {name: one for name, one in self.silences.items() if now_ms < one.until_ms}
+        return [alert for alerts in self.live.values() for alert in self._grown_old(alerts, now_ms, life)]
 
     def _grown_old(self, alerts: dict[tuple[str, str], Live], now_ms: int, life: Life | None) -> list[DriftAlert]:
         """End silences that are over, and escalate what fired long ago and nobody acknowledged."""
@@ -224,6 +232,8 @@ def audited(alert: DriftAlert, *, who: str) -> AuditEntry:
             "policy": f"{alert.policy_id}/{alert.policy_revision}",
             "samples": str(alert.evidence.samples),
             "reference": alert.evidence.reference,
+            **({"silenced": "yes"} if alert.silenced else {}),
+            **({"escalated": "yes"} if alert.escalated else {}),
         },
     )
 

@@ -25,6 +25,7 @@ class Kept:
     slot: int
     next_offset: int
     first_offset: int
+    at_ms: int = 0
 
 
 def in_parts(partition: int, kept: Kept, *, at_ms: int) -> list[DriftCheckpoint]:
@@ -46,15 +47,15 @@ def in_parts(partition: int, kept: Kept, *, at_ms: int) -> list[DriftCheckpoint]
     ]
 
 
-def latest(cluster: Cluster, partition: int) -> Kept | None:
+def latest(cluster: Cluster, partition: int, *, topic: str = TOPIC) -> Kept | None:
     """Return the latest whole checkpoint of a partition, or None."""
     parts: dict[tuple[int, int], DriftCheckpoint] = {}
-    with feeds.read(cluster, TOPIC, partitions=[partition], until_current=True) as feed:
+    with feeds.read(cluster, topic, partitions=[partition], until_current=True) as feed:
         for event in feed:
             if isinstance(event, Changed):
                 parts[event.value.slot, event.value.part] = event.value
     whole = [kept for slot in (0, 1) if (kept := _whole(slot, parts)) is not None]
-    return max(whole, key=lambda kept: kept.next_offset, default=None)
+    return max(whole, key=lambda kept: (kept.next_offset, kept.at_ms), default=None)
 
 
 def _whole(slot: int, parts: dict[tuple[int, int], DriftCheckpoint]) -> Kept | None:
@@ -66,4 +67,6 @@ def _whole(slot: int, parts: dict[tuple[int, int], DriftCheckpoint]) -> Kept | N
     if hashlib.sha256(frozen).hexdigest() != first.checkpoint_id:
         log.warning("checkpoint cut off: partition=%d slot=%d", first.partition, slot)
         return None
-    return Kept(frozen=frozen, slot=slot, next_offset=first.next_offset, first_offset=first.first_offset)
+    return Kept(
+        frozen=frozen, slot=slot, next_offset=first.next_offset, first_offset=first.first_offset, at_ms=first.at_ms
+    )

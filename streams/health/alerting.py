@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from schemas.drift_alert import DriftAlert, Evidence, Severity
 from streams.drift.alerts import AlertBook, Breach, Observation
-from streams.drift.policy import Life
+from streams.drift.policy import InForce
 from streams.health.limit import LIMITED
 from streams.health.panel import Finding
 from streams.health.series import SERIES
@@ -21,9 +21,13 @@ _GRAVE = 3.0
 class Alerting:
     """The alerts of one partition's devices."""
 
-    def __init__(self, life: Life, *, policy_id: str, policy_revision: int) -> None:
-        self._life = life
-        self._book = AlertBook(policy_id=policy_id, policy_revision=policy_revision)
+    def __init__(self, policy: InForce) -> None:
+        self._life = policy.rules.life
+        self.book = AlertBook(policy_id=policy.policy_id, policy_revision=policy.revision)
+
+    def take_up(self, policy: InForce) -> None:
+        self._life = policy.rules.life
+        self.book.policy_id, self.book.policy_revision = policy.policy_id, policy.revision
 
     def changes(self, findings: Sequence[Finding]) -> list[DriftAlert]:
         """Take the findings of one window of one model, and return the alerts that they change."""
@@ -31,7 +35,7 @@ class Alerting:
             return []
         first = findings[0]
         breaches = tuple(_breach(finding, finding.shift) for finding in findings if finding.shift is not None)
-        if not breaches and first.device_id not in self._book:
+        if not breaches and first.device_id not in self.book:
             return []
         seen = Observation(
             subject=first.device_id,
@@ -40,7 +44,7 @@ class Alerting:
             breaches=breaches,
             unknown=_EVERY_SERIES - {finding.series for finding in findings},
         )
-        return self._book.observe(seen, self._life)
+        return self.book.observe(seen, self._life)
 
 
 def _breach(finding: Finding, shift: Shift) -> Breach:

@@ -1,5 +1,6 @@
 """Plain limits beside the detectors: a loss, or a rise, of so much against what was usual at first."""
 
+import math
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -33,6 +34,9 @@ LIMITED: Mapping[str, Limit] = {
     "accuracy": Limit(Worse.DOWN, 0.05),
     "precision": Limit(Worse.DOWN, 0.05),
     "recall": Limit(Worse.DOWN, 0.05),
+    "estimated_accuracy": Limit(Worse.DOWN, 0.05),
+    "estimated_precision": Limit(Worse.DOWN, 0.05),
+    "estimated_recall": Limit(Worse.DOWN, 0.05),
     "latency_ms": Limit(Worse.UP, 0.2, as_share=True),
     "anomaly_rate": Limit(Worse.UP, 0.0),
     "confidence": Limit(Worse.DOWN, 0.0),
@@ -58,8 +62,8 @@ class LimitWatch:
         self._recent = array("d")
 
     def step(self, value: float) -> Shift | None:
-        """Take one value; `nan` is no value and changes nothing."""
-        if value == value:
+        """Take one value; what is not finite is no value and changes nothing."""
+        if math.isfinite(value):
             if len(self._first) < self._warm_up:
                 self._first.append(value)
                 return None
@@ -70,6 +74,10 @@ class LimitWatch:
         usual = sum(self._first) / len(self._first)
         now = sum(self._recent) / len(self._recent)
         return Shift(usual, now, now - usual) if self._limit.broken(usual, now) else None
+
+    def under(self, limit: Limit) -> None:
+        """Hold another limit from now on; what is usual stays."""
+        self._limit = limit
 
     def state(self) -> dict[str, Any]:
         return {"first": self._first.tobytes(), "recent": self._recent.tobytes()}

@@ -2,7 +2,7 @@
 
 [health]
 warm_up_windows = 30            # windows of a new model that say what is normal on its device
-memory_windows = 1024           # what a detector remembers, at least
+memory_windows = 512            # what a detector remembers, at least
 
 [health.anomaly_rate]           # one table for each series that should differ from the default
 detector = "page_hinkley"       # or "off"
@@ -12,11 +12,14 @@ min_shift = 1.0                 # in standard deviations of the warm-up; less is
 [health.limits]                 # plain limits beside the detectors
 accuracy = 0.05                 # a loss of so much
 latency_ms = 0.2                # a rise by such a share
+
+[health.estimated]              # accuracy without labels, from the model's own confidence
+trust = "measured"              # only where labels have shown the confidence to be true; or "always", "never"
 """
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from streams.drift.policy.document import PolicyError, Section
 from streams.health.detectors import DETECTORS, DetectorSpec
@@ -39,14 +42,16 @@ class HealthPolicy:
     # Late labels: how long predictions wait for them, and how many outcomes say what a model is worth.
     label_wait_ms: int = 7 * 24 * 3_600_000
     outcomes: int = 200
-    most_waiting: int = field(default=100_000)
+    most_waiting: int = 100_000
+    # Whose confidences estimates are made from: of whom labels showed them to be true, of all, or of nobody.
+    trust: str = "measured"
 
 
 def read_health_policy(document: str) -> HealthPolicy:
     """Read the `[health]` table of a policy document; without one, the defaults hold.
 
     >>> sorted(read_health_policy("").limits)
-    ['accuracy', 'latency_ms', 'precision', 'recall']
+    ['accuracy', 'estimated_accuracy', 'estimated_precision', 'estimated_recall', 'latency_ms', 'precision', 'recall']
     >>> read_health_policy('[health.latency_ms]\\ndetector = "adwim"')
     Traceback (most recent call last):
     ...
@@ -58,10 +63,14 @@ adwin, ddm, eddm, hddm_a, hddm_w, kswin, off, page_hinkley
     except tomllib.TOMLDecodeError as error:
         raise PolicyError("document", str(error), "TOML") from None
     warm_up = section.whole("warm_up_windows", 30, least=2)
-    memory = section.whole("memory_windows", 1024, least=50)
+    memory = section.whole("memory_windows", 512, least=50)
     watches = {name: watch for name in SERIES if (watch := _watch(section.section(name), warm_up, memory)) is not None}
+    estimated = section.section("estimated")
+    trust = estimated.choice("trust", "measured", ("measured", "always", "never"))
+    estimated.finish()
     policy = HealthPolicy(
         watches=watches,
+        trust=trust,
         limits=_limits(section.section("limits")),
         label_wait_ms=section.whole("label_wait_ms", 7 * 24 * 3_600_000, least=1),
         outcomes=section.whole("outcomes", 200, least=10),

@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
+import math
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +12,29 @@ import faust
 
 from schemas.cluster import Cluster
 from schemas.drift_alert import DriftAlert
-from schemas.errors import BadRecordError, RegistryAwayError
+from schemas.errors import RegistryAwayError
+from schemas.operators import OperatorRequest
 from schemas.wire import Contract
 from streams.drift.alerts import audited
-from streams.drift.policy import Life
-from streams.health.alerting import Alerting
-from streams.health.labels import LabelJoin
-from streams.health.panel import Finding, HealthPanel
-from streams.health.policy import HealthPolicy, read_health_policy
+from streams.drift.operators import Operators
+from streams.drift.policy import InForce, PolicyFeed, Refused, Wanted, note_applied
+from streams.health.decoding import Decoded, decoded
+from streams.health.holding import CHECKPOINTS, Held, restored
+from streams.health.metrics import Metrics
+from streams.health.partition import HEALTH, LABELS, SAMPLES
 from streams.kafka import BatchProducer, Outgoing, Run, accepted_runs, bulk_topic, make_app
 from streams.kafka.dead_letter import dead_letter
+from trust import Keyring
 
-__all__ = ["HealthSettings", "make_health_app"]
+__all__ = ["HealthService", "HealthSettings", "make_health_app"]
 
 log = logging.getLogger(__name__)
 
 WHO = "health worker"
 GROUP = "driftline-health"
-HEALTH, SAMPLES, LABELS = "telemetry.model-health", "telemetry.samples", "telemetry.labels"
+_READ = (HEALTH, SAMPLES, LABELS)
+# Topics whose schemas must be known before the first run is worked on.
+_WRITTEN = ("drift.alerts", "drift.policy-applied", CHECKPOINTS, "audit.log", "dead-letters")
 _ASK_AGAIN_S = 0.5
 
 
@@ -37,102 +42,195 @@ _ASK_AGAIN_S = 0.5
 class HealthSettings:
     """How one health worker runs."""
 
-    policy: HealthPolicy = field(default_factory=lambda: read_health_policy(""))
-    life: Life = field(default_factory=Life)
-    policy_id: str = "default"
-    policy_revision: int = 0
+    # Counts while no signed policy of the name that is followed does; its [health] and [alerts] tables matter here.
+    policy: InForce = field(default_factory=InForce)
+    follow: str = "default"
+    # Without one, signed policies are not followed.
+    keyring: Keyring | None = None
+    checkpoint_every_s: float = 60.0
     instance_id: str = ""
+    max_run_records: int = 2000
     cache_dir: Path | None = None
 
 
 def make_health_app(cluster: Cluster, settings: HealthSettings | None = None, **app_settings: Any) -> faust.App:
     """Make the Faust app of a health worker; `run_worker(app)` runs it."""
     settings = settings or HealthSettings()
-    app = make_app(cluster.named(GROUP), cluster.bootstrap, instance_id=settings.instance_id, **app_settings)
-    service = _HealthService(cluster, settings)
+    app = make_app(
+        cluster.named(GROUP),
+        cluster.bootstrap,
+        instance_id=settings.instance_id,
+        max_run_records=settings.max_run_records,
+        **app_settings,
+    )
+    service = HealthService(cluster, settings)
 
-    @app.agent(bulk_topic(app, *map(cluster.named, (HEALTH, SAMPLES, LABELS))))
+    @app.agent(bulk_topic(app, *map(cluster.named, _READ)))
     async def watch_health(deliveries: Any) -> None:
-        """Turn what gateways say of their models into alerts; the judging is the panel's."""
+        """Turn what gateways say of their models into alerts; the judging is the partition's."""
         await service.open()
         async for run in accepted_runs(deliveries):
             await service.work(run)
 
+    @app.task  # type: ignore[untyped-decorator]
+    async def heed_operators() -> None:
+        """Acknowledge and silence alerts as operators ask."""
+        await service.heed_operators()
+
+    @app.task  # type: ignore[untyped-decorator]
+    async def follow_policy() -> None:
+        """Judge by what is signed and published, from the next run on."""
+        await service.follow_policy()
+
     return app
 
 
-class _Partition:
-    """State of one partition number, over the three topics that share their keys."""
-
-    def __init__(self, settings: HealthSettings) -> None:
-        self.panel = HealthPanel(settings.policy)
-        self.join = LabelJoin(wait_ms=settings.policy.label_wait_ms, most=settings.policy.most_waiting)
-        self.alerting = Alerting(settings.life, policy_id=settings.policy_id, policy_revision=settings.policy_revision)
-
-    def take(self, topic: str, record: Any) -> list[Finding]:
-        if topic == HEALTH:
-            return self.panel.judge(record)
-        outcome = self.join.predicted(record) if topic == SAMPLES else self.join.labelled(record)
-        return [] if outcome is None else self.panel.outcome(outcome)
-
-
-class _HealthService:
-    """What joins runs, panels and topics."""
+class HealthService:
+    """What joins runs, partitions and topics."""
 
     def __init__(self, cluster: Cluster, settings: HealthSettings) -> None:
-        self._cluster, self._settings = cluster, settings
-        self._partitions: dict[int, _Partition] = {}
+        self.cluster, self.settings = cluster, settings
+        self._names = {cluster.named(name): name for name in _READ}
+        self.held: dict[int, Held] = {}
+        self.metrics = Metrics()
+        self._policies = PolicyFeed(
+            cluster, settings.follow, Wanted(settings.policy, settings.keyring), cache_dir=settings.cache_dir
+        )
+        self._operators = Operators(cluster)
+        # Runs and requests take turns: both change the alerts.
+        self._turn = asyncio.Lock()
         self._producer = BatchProducer(cluster.bootstrap, settings=dict(cluster.security))
         self._contract: Contract | None = None
 
     async def open(self) -> None:
-        if self._contract is None:
-            self._contract = await asyncio.to_thread(
-                Contract.connect, self._cluster, cache_dir=self._settings.cache_dir
-            )
+        """Connect to the registry, and learn which policy counts and what is silenced."""
+        await self._connect()
+        await self._operators.current.wait()
+        if self.settings.keyring is not None:
+            await self._policies.current.wait()
 
     async def work(self, run: Run) -> None:
         """Judge a run and publish what came of it; returns when Kafka has all of it."""
-        if not run.follows and run.topic == self._cluster.named(HEALTH):
-            self._partitions[run.partition] = _Partition(self._settings)
-        records = await self._decoded(run)
-        await self._producer.deliver(await asyncio.to_thread(lambda: list(self._judged(run, records))))
+        async with self._turn:
+            await self._work(self._names[run.topic], run)
 
-    async def _decoded(self, run: Run) -> list[Any]:
-        """Return the run's records, with the error in place of a bad one; while the registry is away, wait."""
+    async def heed_operators(self) -> None:
+        """Follow what operators ask, for as long as the worker runs."""
+        await self._connect()
+        await self._operators.follow(self._heed)
+
+    async def follow_policy(self) -> None:
+        """Follow the signed policy, for as long as the worker runs."""
+        if self.settings.keyring is not None:
+            await self._connect()
+            await self._policies.follow(self._known, self._refused)
+
+    async def _work(self, topic: str, run: Run) -> None:
+        held = await self._taken_up(topic, run)
+        fresh = run.between(held.offsets.get(topic, 0), run.end)
+        records, noted = len(fresh), held.counting.timeline
+        for part in held.parts_of(topic, fresh, self._policies.wanted):
+            if held.counting.timeline != noted:
+                await self._note(held, part.start)
+                noted = held.counting.timeline
+            await self._judge(topic, part, held)
+        held.offsets[topic] = max(run.end, held.offsets.get(topic, 0))
+        if records and held.is_due(self.settings.checkpoint_every_s):
+            await self._keep(held, max(fresh.timestamps_ms))
+
+    async def _taken_up(self, topic: str, run: Run) -> Held:
+        """Return the run's partition, brought to where the run begins."""
+        held = self.held.get(run.partition)
+        if held is None or (not run.follows and held.offsets.get(topic, 0) < run.start):
+            held = await asyncio.to_thread(restored, self.cluster, run.partition, self._policies.wanted)
+            self._operators.silence_all(held.partition.alerting.book)
+            self.held[run.partition] = held
+        begun_s = time.monotonic()
+        folded = await asyncio.to_thread(
+            held.fold, self.cluster, topic, run.start, self._policies.wanted, self._decoded
+        )
+        if not run.follows:
+            seconds = time.monotonic() - begun_s
+            self.metrics.restore.set(seconds)
+            log.info(
+                "partition taken up: topic=%s partition=%d offset=%d folded=%d seconds=%.1f",
+                topic, run.partition, run.start, folded, seconds,
+            )  # fmt: skip
+        return held
+
+    async def _judge(self, topic: str, run: Run, held: Held) -> None:
+        records = await asyncio.to_thread(self._decoded, topic, run)
+        panel, join, begun_s = held.partition.panel, held.partition.join, time.monotonic()
+        before, expired = replace(panel.counts), join.expired
+        alerts = await asyncio.to_thread(lambda: list(held.work(topic, records)))
+        self.metrics.judged(before, panel.counts, join.expired - expired, seconds=time.monotonic() - begun_s)
+        self.metrics.read(topic, len(run), sum(one.record is None for one in records))
+        self.metrics.follow(alerts)
+        await self._producer.deliver(await asyncio.to_thread(self._results, topic, run, records, alerts))
+
+    async def _heed(self, request: OperatorRequest, _is_news: bool) -> None:
+        async with self._turn:
+            for number, held in self.held.items():
+                changed = self._operators.heed(held.partition.alerting.book, request)
+                if changed:
+                    self.metrics.follow(changed)
+                    await self._producer.deliver(await asyncio.to_thread(self._told, number, changed))
+                    # The logs that a restore folds know nothing of requests; the next checkpoint must.
+                    held.kept_s = -math.inf
+
+    async def _refused(self, refused: Refused) -> None:
+        now_ms = _now_ms()
+        letter, entry = refused.dead_letter(who=WHO, now_ms=now_ms), refused.audit_entry(who=WHO, now_ms=now_ms)
+        await self._producer.deliver([self._outgoing("dead-letters", letter), self._outgoing("audit.log", entry)])
+
+    async def _note(self, held: Held, offset: int) -> None:
+        """Say from which record on another policy counts, before anything is told that follows from it."""
+        policy = held.partition.policy
+        applied = note_applied(policy, topic=HEALTH, partition=held.number, offset=offset, at_ms=_now_ms())
+        await self._producer.deliver([self._outgoing("drift.policy-applied", applied)])
+
+    async def _keep(self, held: Held, now_ms: int) -> None:
+        """Write a checkpoint, and forget devices that are long silent."""
+        held.partition.panel.evict(now_ms)
+        parts = await asyncio.to_thread(held.in_parts, at_ms=_now_ms())
+        await self._producer.deliver([self._outgoing(CHECKPOINTS, part, partition=held.number) for part in parts])
+        held.kept_s = time.monotonic()
+        self.metrics.devices.set(sum(len(one.partition.panel.models) for one in self.held.values()))
+
+    async def _connect(self) -> None:
+        async with self._turn:
+            if self._contract is None:
+                self._contract = await asyncio.to_thread(self._connected)
+
+    def _connected(self) -> Contract:
+        contract = Contract.connect(self.cluster, cache_dir=self.settings.cache_dir)
+        contract.register_all(_WRITTEN)
+        return contract
+
+    def _decoded(self, topic: str, run: Run) -> list[Decoded]:
+        """Decode a run; while the registry is away, wait with it."""
         while True:
             try:
-                return await asyncio.to_thread(lambda: list(self._decode(run)))
+                return decoded(self._known, topic, run)
             except RegistryAwayError as away:
                 log.warning("registry away: partition=%d offset=%d %s", run.partition, run.start, away)
-                await asyncio.sleep(_ASK_AGAIN_S)
+                time.sleep(_ASK_AGAIN_S)
 
-    def _decode(self, run: Run) -> Iterator[Any]:
-        topic = self._name(run)
-        for key, value in zip(run.keys, run.values, strict=True):
-            try:
-                yield self._known.decode(topic, key, value or b"")
-            except BadRecordError as bad:
-                yield bad
+    def _results(self, topic: str, run: Run, records: list[Decoded], alerts: list[DriftAlert]) -> list[Outgoing]:
+        letters = [
+            dead_letter(run, position, one.why, source_topic=topic, found_by=WHO, now_ms=_now_ms())
+            for position, one in enumerate(records)
+            if one.record is None
+        ]
+        return [*(self._outgoing("dead-letters", letter) for letter in letters), *self._told(run.partition, alerts)]
 
-    def _judged(self, run: Run, records: list[Any]) -> Iterator[Outgoing]:
-        partition = self._partitions.setdefault(run.partition, _Partition(self._settings))
-        topic = self._name(run)
-        for position, record in enumerate(records):
-            if isinstance(record, BadRecordError):
-                letter = dead_letter(run, position, str(record), source_topic=topic, found_by=WHO, now_ms=_now_ms())
-                yield self._outgoing("dead-letters", letter)
-                continue
-            for alert in partition.alerting.changes(partition.take(topic, record)):
-                log.info("alert changed: %s state=%s", alert.summary, alert.state.value)
-                yield from self._told(alert, run.partition)
-
-    def _name(self, run: Run) -> str:
-        return run.topic.removeprefix(self._cluster.prefix)
-
-    def _told(self, alert: DriftAlert, partition: int) -> Iterator[Outgoing]:
-        yield self._outgoing("drift.alerts", alert, partition=partition)
-        yield self._outgoing("audit.log", audited(alert, who=WHO))
+    def _told(self, partition: int, alerts: list[DriftAlert]) -> list[Outgoing]:
+        told = []
+        for alert in alerts:
+            log.info("alert changed: %s state=%s", alert.summary, alert.state.value)
+            told.append(self._outgoing("drift.alerts", alert, partition=partition))
+            told.append(self._outgoing("audit.log", audited(alert, who=WHO)))
+        return told
 
     @property
     def _known(self) -> Contract:
@@ -141,7 +239,7 @@ class _HealthService:
 
     def _outgoing(self, topic: str, record: Any, *, partition: int = -1) -> Outgoing:
         key, value = self._known.encode(topic, record)
-        return Outgoing(self._cluster.named(topic), key, value, partition=partition)
+        return Outgoing(self.cluster.named(topic), key, value, partition=partition)
 
 
 def _now_ms() -> int:

@@ -36,7 +36,7 @@ class WatchPolicy:
     # Binary detectors are told that a window was bad when it is so many standard deviations off.
     bad_above: float = 2.0
     # A detector remembers this many windows at least, and twice as many at most.
-    memory: int = 1024
+    memory: int = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +57,15 @@ class Watch:
     def __init__(self, series: Series, policy: WatchPolicy) -> None:
         self._series = series
         self._policy = policy
-        self._values = array("d")
         self._center, self._scale = 0.0, 0.0 if policy.standardise else 1.0
+        self._values = _empty(self._scale)
         self._detector = policy.detector.start()
         self._shifted = False
         self.signals = 0
 
     def step(self, value: float) -> Shift | None:
-        """Take one window's value; `nan` is no value and changes nothing."""
-        if math.isnan(value):
+        """Take one window's value; what is not finite is no value and changes nothing."""
+        if not math.isfinite(value):
             return self._shift()
         if not self._scale:
             self._warm_up(value)
@@ -79,6 +79,10 @@ class Watch:
         else:
             self._shifted = signalled and moved >= self._policy.min_shift
         return self._shift()
+
+    @property
+    def policy(self) -> WatchPolicy:
+        return self._policy
 
     def state(self) -> dict[str, Any]:
         """Return what `restored` needs, as plain values."""
@@ -95,6 +99,7 @@ class Watch:
         watch = cls(series, policy)
         watch._center, watch._scale = state["center"], state["scale"]
         watch._shifted, watch.signals = state["shifted"], state["signals"]
+        watch._values = _empty(watch._scale)
         watch._values.frombytes(state["values"])
         if watch._scale:
             watch._refeed()
@@ -110,16 +115,16 @@ class Watch:
         floor = max(self._series.noise, self._series.noise_share * abs(self._center))
         self._scale = max(math.sqrt(variance), floor)
         # What was normal also opens the detector's memory; raw values make way for standardised ones.
-        self._values = array("d", (self._standardised(value) for value in self._values))
+        raw, self._values = self._values, _empty(self._scale)
+        self._values.extend(self._standardised(value) for value in raw)
         self._refeed()
 
     def _standardised(self, value: float) -> float:
         return max(-_CLIP, min(_CLIP, (value - self._center) / self._scale)) if self._policy.standardise else value
 
     def _feed(self, value: float) -> bool:
-        standardised = self._standardised(value)
-        self._values.append(standardised)
-        self._detector.update(self._told(standardised))
+        self._values.append(self._standardised(value))
+        self._detector.update(self._told(self._values[-1]))
         return bool(self._detector.drift_detected)
 
     def _told(self, standardised: float) -> float:
@@ -152,3 +157,9 @@ class Watch:
             return None
         by = self._recent_mean()
         return Shift(usual=self._center, now=self._center + by * self._scale, by=by)
+
+
+def _empty(scale: float) -> "array[float]":
+    # Standardised values in single precision halve what a checkpoint carries; a restored detector is fed the very
+    # same numbers as the live one was.
+    return array("f" if scale else "d")

@@ -1,7 +1,8 @@
 """What an agent of a bulk topic is handed: one partition's fetched run of records, as columns."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 __all__ = ["Run"]
 
@@ -37,3 +38,19 @@ class Run:
 
     def __len__(self) -> int:
         return len(self.offsets)
+
+    def between(self, start: int, end: int) -> "Run":
+        """Return the part of the run from offset `start` up to but not including `end`."""
+        if start <= self.start and end >= self.end:
+            return self
+        first, last = bisect_left(self.offsets, start), bisect_left(self.offsets, end)
+        return replace(
+            self,
+            start=max(start, self.start),
+            end=min(end, self.end),
+            offsets=self.offsets[first:last],
+            timestamps_ms=self.timestamps_ms[first:last],
+            keys=self.keys[first:last],
+            values=self.values[first:last],
+            headers=self.headers[first:last],
+        )

@@ -1,15 +1,17 @@
 """What tests of workers ask for: a fleet's topics on the real cluster, a way to write them, and a way to read them."""
 
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import faust
 import pytest
 from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
 
 from schemas import feeds
+from schemas.catalogue import CATALOGUE
 from schemas.cluster import Cluster
 from schemas.feeds import Changed
 from schemas.topics import create_missing
@@ -17,11 +19,12 @@ from schemas.wire import Contract
 
 
 @pytest.fixture
-def cluster(bootstrap: str, registry_url: str, prefix: str) -> Cluster:
-    """A fleet of the test's own, with all its topics."""
+def cluster(bootstrap: str, registry_url: str, prefix: str) -> Iterator[Cluster]:
+    """A fleet of the test's own, with all its topics; they go with it, for a broker has room for so many only."""
     cluster = Cluster(bootstrap=bootstrap, registry_url=registry_url, prefix=prefix)
     create_missing(cluster)
-    return cluster
+    yield cluster
+    AdminClient(cluster.client_settings()).delete_topics([cluster.named(name) for name in CATALOGUE])
 
 
 @pytest.fixture
@@ -56,14 +59,14 @@ def found_on(cluster: Cluster) -> Callable[..., list[Any]]:
 
 
 @pytest.fixture
-def running() -> Callable[[faust.App], AbstractAsyncContextManager[None]]:
+def running() -> Callable[[faust.App], AbstractAsyncContextManager[faust.App]]:
     """A worker's app, from its start to its end."""
 
     @asynccontextmanager
-    async def running(app: faust.App) -> AsyncIterator[None]:
+    async def running(app: faust.App) -> AsyncIterator[faust.App]:
         await app.start()
         try:
-            yield
+            yield app
         finally:
             await app.stop()
 

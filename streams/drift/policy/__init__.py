@@ -1,6 +1,8 @@
 """Policies: how drift is judged, read from documents and checked, and which of them counts."""
 
+from streams.drift.policy.counting import Counting, Piece
 from streams.drift.policy.document import PolicyError
+from streams.drift.policy.feed import PolicyFeed, Refused
 from streams.drift.policy.in_force import InForce, note_applied, own_policy, signed_policy
 from streams.drift.policy.reader import read_policy
 from streams.drift.policy.rules import Budget, Floors, Life, Limit, Minimum, Mode, Override, Reporting, Rules
@@ -9,6 +11,7 @@ from streams.drift.policy.wanted import Wanted
 
 __all__ = [
     "Budget",
+    "Counting",
     "Floors",
     "InForce",
     "Life",
@@ -16,7 +19,10 @@ __all__ = [
     "Minimum",
     "Mode",
     "Override",
+    "Piece",
     "PolicyError",
+    "PolicyFeed",
+    "Refused",
     "Reporting",
     "Rules",
     "Timeline",

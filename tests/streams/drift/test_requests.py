@@ -55,7 +55,7 @@ def test_what_is_about_something_else_changes_nothing(book, asked):
 
 
 def test_what_matches_is_silenced(book):
-    (alert,) = heed(book, request("alerts/maintenance", "silence", until_ms="9000", matchers='{"subject": "d-*"}'))
+    (alert,) = heed(book, request("silence/maintenance", "silence", until_ms="9000", matchers='{"subject": "d-*"}'))
 
     assert alert.silenced
 
@@ -71,6 +71,6 @@ def test_what_matches_is_silenced(book):
 )
 def test_a_silence_that_makes_no_sense_is_refused(book, arguments, complaint):
     with pytest.raises(RequestError) as caught:
-        heed(book, request("alerts/x", "silence", **arguments))
+        heed(book, request("silence/x", "silence", **arguments))
 
     assert complaint in str(caught.value)

@@ -76,7 +76,7 @@ def test_a_label_and_its_prediction_meet_in_either_order(label_first):
 
     met = [step() for step in (reversed(steps) if label_first else steps)]
 
-    assert met == [None, Outcome("press-7", "m/1", predicted=True, truth=False, at_ms=2_000)]
+    assert met == [None, Outcome("press-7", "m/1", predicted=True, truth=False, at_ms=2_000, confidence=0.9)]
 
 
 def test_who_waits_too_long_is_let_go_and_counted():

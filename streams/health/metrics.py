@@ -1,0 +1,57 @@
+"""What the health worker tells Prometheus."""
+
+from collections.abc import Iterable
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+
+from schemas.drift_alert import AlertState, DriftAlert
+from streams.health.panel import Counts
+
+__all__ = ["Metrics"]
+
+_LIVE = (AlertState.FIRING, AlertState.ACKNOWLEDGED)
+
+
+class Metrics:
+    """One worker's figures; a registry of its own where several workers share a process."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        registry = self.registry = registry or _fresh_or_shared()
+        self.records = Counter("driftline_health_records", "Records read.", ["topic"], registry=registry)
+        self.bad = Counter("driftline_health_bad_records", "Records set aside.", ["topic"], registry=registry)
+        self.windows = Counter(
+            "driftline_health_windows", "Windows, by what became of them.", ["outcome"], registry=registry
+        )
+        self.labels = Counter("driftline_health_labels_expired", "Who waited in vain.", registry=registry)
+        self.judging = Histogram("driftline_health_judging_seconds", "Time to judge a run.", registry=registry)
+        self.alerts = Counter("driftline_health_alerts", "Alerts that began to fire.", ["severity"], registry=registry)
+        self.live = Gauge("driftline_health_alerts_live", "Alerts that fire or are acknowledged.", registry=registry)
+        self.devices = Gauge("driftline_health_devices", "Devices that are watched.", registry=registry)
+        self.restore = Gauge("driftline_health_restore_seconds", "Time that the last restore took.", registry=registry)
+        self._live: set[str] = set()
+
+    def read(self, topic: str, records: int, bad: int) -> None:
+        self.records.labels(topic).inc(records)
+        self.bad.labels(topic).inc(bad)
+
+    def judged(self, before: Counts, after: Counts, expired: int, *, seconds: float) -> None:
+        """Note what became of a run's windows: how much each count has grown."""
+        self.judging.observe(seconds)
+        for name in ("judged", "repeated", "late"):
+            self.windows.labels(name).inc(getattr(after, name) - getattr(before, name))
+        self.labels.inc(expired)
+
+    def follow(self, alerts: Iterable[DriftAlert]) -> None:
+        for alert in alerts:
+            if alert.state not in _LIVE:
+                self._live.discard(alert.alert_id)
+            elif alert.alert_id not in self._live:
+                self._live.add(alert.alert_id)
+                self.alerts.labels(alert.severity.value).inc()
+        self.live.set(len(self._live))
+
+
+def _fresh_or_shared() -> CollectorRegistry:
+    # A second worker in one process (as in tests) would find the names taken.
+    taken = "driftline_health_records" in getattr(REGISTRY, "_names_to_collectors", {})
+    return CollectorRegistry() if taken else REGISTRY

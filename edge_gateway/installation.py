@@ -4,6 +4,7 @@ It keeps these rules:
 
 * one command counts, the one with the highest revision; a repeat is answered again and nothing is done twice;
 * the slot that serves, and the one to fall back to, are never written to;
+* a model that is to be activated later waits in its slot, over any number of restarts, for a newer command to say so;
 * a model is on trial until its bake passes; one that fails is not used again unless a newer command says so;
 * with no slot left that works, the rules decide (safe mode), until the model is well again or another one comes;
 * every phase that is reached is said, in order; nothing follows a final word on the same command
@@ -19,6 +20,7 @@ from schemas.rollouts import AckPhase
 
 __all__ = [
     "FINAL",
+    "LATER",
     "SLOTS",
     "Accepted",
     "BakePassed",
@@ -47,6 +49,7 @@ __all__ = [
 ]
 
 SLOTS: Final = ("A", "B")
+LATER: Final = "later"
 
 FINAL = frozenset({AckPhase.SUCCEEDED, AckPhase.FAILED, AckPhase.FELL_BACK, AckPhase.REFUSED, AckPhase.SUPERSEDED})
 _UNDER_WAY = frozenset(
@@ -83,6 +86,11 @@ class Order:
     size: int
     url: str
     settings: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def later(self) -> bool:
+        """It is to be installed now, and to serve when a newer command says so."""
+        return self.settings.get("activate") == LATER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -305,7 +313,7 @@ def _proceed(state: Installation, event: Event) -> Installation:
             return _say(replace(state, fetched=False), AckPhase.REFUSED, reason)
         case Failed(reason), phase if phase in _BEFORE_TRIAL:
             return _say(replace(state, fetched=False), AckPhase.FAILED, reason)
-        case Switched(), AckPhase.INSTALLED:
+        case Switched(), AckPhase.INSTALLED if state.order and not state.order.later:
             return _switch(state, SlotState.TRIAL)
         case BakePassed(reason), AckPhase.TRIAL if state.active:
             baked = replace(state.serving, state=SlotState.STABLE)
@@ -343,11 +351,14 @@ def _take_up(state: Installation, order: Order) -> Installation:
     if state.active and state.serving.sha256 == order.sha256:
         # What runs already is not installed again; what is on trial for an older command goes on being so.
         return _say(state, AckPhase.TRIAL if on_trial else AckPhase.SUCCEEDED, "it runs already")
-    if state.active and state.slots[state.target] == Content(
-        state=SlotState.STABLE, model_id=order.model_id, sha256=order.sha256
-    ):
-        # Proven on this device: the way back is instant.
-        return _switch(state, SlotState.STABLE)
+    waiting = state.slots[state.target]
+    if (waiting.model_id, waiting.sha256) == (order.model_id, order.sha256):
+        if state.active and waiting.state is SlotState.STABLE and not order.later:
+            # Proven on this device: the way back is instant.
+            return _switch(state, SlotState.STABLE)
+        if waiting.state in (SlotState.STABLE, SlotState.INSTALLED):
+            # An earlier command brought it, and it passed its self-test.
+            return _say(state, AckPhase.INSTALLED, "it was kept on this device")
     return state
 
 

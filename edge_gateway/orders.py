@@ -5,7 +5,7 @@ from typing import Any
 
 from edge_gateway.config import WatchConfig
 from edge_gateway.errors import GatewayError
-from edge_gateway.installation import Order
+from edge_gateway.installation import LATER, Order
 from edge_gateway.maintenance import Window
 from schemas.rollouts import Command
 from trust import Keyring, WrongDeviceError, open_record
@@ -54,6 +54,11 @@ def terms_of(order: Order, watch: WatchConfig, maintenance: str) -> Terms:
     changes: dict[str, Any] = {
         name: _number(order, name, convert) for name, convert in _LIMITS.items() if name in order.settings
     }
+    if order.settings.get("activate", LATER) != LATER:
+        raise GatewayError(
+            f"settings of revision {order.revision}: activate is {order.settings['activate']!r}; "
+            f"wanted: {LATER!r}, or nothing"
+        )
     shadow_s = _number(order, "shadow_s", float) if "shadow_s" in order.settings else 0.0
     wanted = order.settings.get("maintenance", maintenance)
     try:

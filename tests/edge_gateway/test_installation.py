@@ -36,9 +36,12 @@ from schemas.rollouts import AckPhase
 ROAD = (FetchStarted(), Fetched(), Installed(), Switched(), BakePassed())
 
 
-def order(revision: int, model: str = "") -> Order:
+def order(revision: int, model: str = "", **settings: str) -> Order:
     model = model or f"m/{revision}"
-    return Order(revision=revision, rollout_id=f"r{revision}", model_id=model, sha256=model, size=1, url="file:///x")
+    return Order(
+        revision=revision, rollout_id=f"r{revision}", model_id=model, sha256=model, size=1, url="file:///x",
+        settings=settings,
+    )  # fmt: skip
 
 
 def after(*events, state=None) -> Installation:
@@ -160,11 +163,41 @@ def test_waiting_is_said_once_for_each_reason():
     assert phases(state, 3) == ["received", "postponed", "postponed"]
 
 
+def test_a_model_for_later_waits_in_its_slot_until_a_newer_command_switches_it_on():
+    waiting = after(Accepted(order(2, activate="later")), *ROAD, Booted(3), Switched(), RanWell(), state=ONE)
+
+    switched = after(Accepted(order(3, "m/2")), Switched(), BakePassed(), state=waiting)
+
+    assert phases(waiting, 2) == ["received", "downloading", "installed"]
+    assert (waiting.model_id, waiting.slots["B"].state) == ("m/1", SlotState.INSTALLED)
+    # Nothing is fetched again.
+    assert phases(switched, 3) == ["received", "installed", "trial", "succeeded"]
+    assert (switched.model_id, switched.fallback) == ("m/2", "A")
+
+
+def test_a_model_for_later_that_is_not_wanted_after_all_never_serves():
+    waiting = after(Accepted(order(2, activate="later")), *ROAD, state=ONE)
+
+    back = after(Accepted(order(3, "m/1")), Switched(), state=waiting)
+
+    assert phases(back, 2)[-1] == "superseded"
+    assert phases(back, 3) == ["received", "succeeded"]
+    assert back.model_id == "m/1"
+
+
+def test_a_proven_model_waits_as_well_when_it_is_told_to():
+    waiting = after(Accepted(order(3, "m/1", activate="later")), Switched(), state=TWO)
+
+    assert phases(waiting, 3) == ["received", "installed"]
+    assert (waiting.model_id, waiting.fallback) == ("m/2", "A")
+
+
 EVENTS = st.one_of(
     st.builds(
-        lambda revision, model: Accepted(order(revision, model)),
+        lambda revision, model, settings: Accepted(order(revision, model, **settings)),
         st.integers(1, 6),
         st.sampled_from(["", "m/1", "m/2"]),
+        st.sampled_from([{}, {"activate": "later"}]),
     ),
     st.sampled_from(
         [

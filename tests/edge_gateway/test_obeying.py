@@ -139,6 +139,40 @@ def test_in_its_shadow_a_model_is_compared_before_it_serves(serving, foundry):
     assert gateway.acks()[-1] == (2, "succeeded")
 
 
+def test_a_model_for_later_is_switched_on_by_the_next_command_even_after_a_crash(serving, foundry):
+    gateway = serving()
+    made = foundry.bundle("2", threshold=6.5)
+
+    gateway.tell(foundry.command(made, 2, settings={"activate": "later", "shadow_s": "5"}))
+    gateway.tick(5)
+    gateway.run(40)
+    installed = gateway.gateway.slots.installation
+    gateway.restart()
+    made.path.unlink()
+    gateway.run(20)
+    before = gateway.gateway.slots.installation.model_id
+    gateway.tell(foundry.command(made, 3))
+    gateway.tick(5)
+    gateway.run(45)
+
+    assert (installed.model_id, installed.phase) == ("demo/1", "installed")
+    assert before == "demo/1"
+    assert [phase for revision, phase in gateway.acks() if revision == 3] == [
+        "received", "installed", "trial", "succeeded",
+    ]  # fmt: skip
+    assert gateway.gateway.serving.model_id == "demo/2"
+
+
+def test_a_time_to_activate_that_nobody_knows_is_refused(serving, foundry):
+    gateway = serving()
+
+    gateway.tell(foundry.command(foundry.bundle("2", threshold=6.5), 2, settings={"activate": "tomorrow"}))
+    gateway.tick(3)
+
+    assert gateway.acks()[-1] == (2, "refused")
+    assert "activate is 'tomorrow'; wanted: 'later', or nothing" in gateway.sent("rollouts.acks")[-1].reason
+
+
 def test_a_model_that_disagrees_in_its_shadow_never_serves(serving, foundry):
     gateway = serving()
 

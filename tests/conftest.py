@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka.admin import AdminClient
 from hypothesis import HealthCheck, settings
 
 from driftline.stack import Stack, bring_down, cache_folder
@@ -108,9 +109,13 @@ def redis_url(stack: Stack) -> str:
 
 
 @pytest.fixture
-def prefix() -> str:
-    """A beginning for topics, groups and keys that no other test has."""
-    return f"t-{uuid.uuid4().hex[:8]}-"
+def prefix(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A beginning for topics, groups and keys that no other test has; its topics go when the test is over."""
+    prefix = f"t-{uuid.uuid4().hex[:8]}-"
+    bootstrap = request.getfixturevalue("bootstrap") if "bootstrap" in request.fixturenames else ""
+    yield prefix
+    if bootstrap:
+        _delete_topics(bootstrap, prefix)
 
 
 @pytest.fixture(scope="session")
@@ -134,6 +139,16 @@ def docker_compose_file() -> str:
 def docker_compose_project_name(planned_containers: tuple[Path, State]) -> str:
     data, state = planned_containers
     return Compose(data, state.ports).project
+
+
+def _delete_topics(bootstrap: str, prefix: str) -> None:
+    """A broker that all tests share keeps a dozen files open for each partition of each topic."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    topics = [topic for topic in admin.list_topics(timeout=30).topics if topic.startswith(prefix)]
+    if topics:
+        for deleted in admin.delete_topics(topics).values():
+            # Whoever still writes there is a test's own; it is enough that the broker has been told.
+            deleted.exception(30)
 
 
 def _containers(request: pytest.FixtureRequest) -> Iterator[Stack]:

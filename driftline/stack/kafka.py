@@ -62,6 +62,8 @@ def broker_properties(broker: Broker, cluster: Sequence[Broker], folder: Path) -
         "broker.session.timeout.ms": 4000,
         "broker.heartbeat.interval.ms": 1000,
         "log.cleaner.dedupe.buffer.size": 32 * 1024**2,
+        # What was deleted gives its open files back at once; a test run makes thousands.
+        "log.segment.delete.delay.ms": 1000,
     }
     return "".join(f"{key}={value}\n" for key, value in settings.items())
 

@@ -1,18 +1,16 @@
 """A console at work over real servers: views, keys for each role, and a fleet that tests fill."""
 
-import socket
 import threading
-import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
-import uvicorn
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
+from console_servers import Server, eventually
 
 from console import AuthStore, ConsoleConfig, Role, make_console
 from driftline.lending import lent_by_rooms
@@ -21,28 +19,6 @@ from schemas.cluster import Cluster
 from schemas.topics import create_missing
 from schemas.wire import Contract
 from streams.views.service import ViewsWorker
-
-
-class Server:
-    """An app behind a real socket, in a thread of its own."""
-
-    def __init__(self, app: Any, port: int | None = None) -> None:
-        self.port = port or free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self._server = uvicorn.Server(
-            uvicorn.Config(app, host="127.0.0.1", port=self.port, log_level="warning", timeout_graceful_shutdown=1)
-        )
-        self._thread = threading.Thread(target=self._server.run)
-
-    def __enter__(self) -> "Server":
-        self._thread.start()
-        eventually(lambda: self._server.started)
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._server.should_exit = True
-        self._thread.join(20)
-        assert not self._thread.is_alive()
 
 
 class Running:
@@ -67,21 +43,6 @@ class Running:
     def forget(self, topic: str, key: str) -> None:
         self._producer.produce(self.cluster.named(topic), key=key.encode(), value=None)
         assert self._producer.flush(30) == 0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def eventually(look: Callable[[], Any], within_s: float = 20.0) -> Any:
-    deadline = time.monotonic() + within_s
-    while not (found := look()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
-    return found
 
 
 @pytest.fixture(scope="session")

@@ -1,19 +1,10 @@
 """Routes about the fleet, over real Kafka and Redis."""
 
-import time
-
 import console_fleet as made
 import pytest
+from console_servers import eventually
 
 from schemas.fleet import DeviceState
-
-
-def eventually(look, within_s=20.0):
-    deadline = time.monotonic() + within_s
-    while not (found := look()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
-    return found
 
 
 def has(client, path, **params):

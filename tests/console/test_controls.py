@@ -1,0 +1,179 @@
+"""What people ask for reaches its topic in their name, once, and what became of it comes back."""
+
+import threading
+
+import console_fleet as made
+import pytest
+from console_servers import eventually
+
+from schemas import feeds
+from streams.rollouts.controller import ControllerOptions
+from streams.rollouts.service import RolloutService, ServiceOptions
+from streams.rollouts.simulated import SimulatedFleet, SimulatedGateway
+from trust import Keyring, Kind, load_signer, make_key, pin
+
+
+def requests_about(cluster, subject):
+    with feeds.follow(cluster, "operators.requests", from_ms=0) as feed:
+        found = []
+        for event in feed:
+            if isinstance(event, feeds.CaughtUp):
+                return found
+            if event.value.subject == subject:
+                found.append(event.value)
+    return found
+
+
+def test_a_control_is_asked_for_in_the_name_of_who_asked(console, operator, viewer, name):
+    console.publish("rollouts.status", [made.status(name)])
+    eventually(lambda: viewer.get(f"/rollouts/{name}").status_code == 200)
+
+    answer = operator.post(f"/rollouts/{name}/abort", json={"why": "smells burnt", "rollback": False})
+
+    assert (answer.status_code, answer.json()["state"]) == (202, "taken")
+    (request,) = requests_about(console.cluster, f"rollout/{name}")
+    assert (request.action, request.who, request.why) == ("abort", "operator", "smells burnt")
+    assert request.arguments == {"rollback": "false"}
+
+
+def test_what_became_of_it_is_the_answer(console, operator, viewer, name):
+    console.publish("rollouts.status", [made.status(name)])
+    eventually(lambda: viewer.get(f"/rollouts/{name}").status_code == 200)
+    answers = []
+    asking = threading.Thread(
+        target=lambda: answers.append(operator.post(f"/rollouts/{name}/pause", json={"why": "look"}))
+    )
+
+    asking.start()
+    eventually(lambda: requests_about(console.cluster, f"rollout/{name}"))
+    console.publish("audit.log", [made.entry(f"rollout/{name}", "paused", who="operator")])
+    asking.join(20)
+
+    assert (answers[0].status_code, answers[0].json()["action"]) == (200, "paused")
+
+
+def test_a_repeat_with_the_same_key_is_done_once_and_answered_alike(console, operator, viewer, name):
+    console.publish("rollouts.status", [made.status(name)])
+    eventually(lambda: viewer.get(f"/rollouts/{name}").status_code == 200)
+    key = {"Idempotency-Key": name}
+
+    first = operator.post(f"/rollouts/{name}/pause", json={"why": "look"}, headers=key)
+    again = operator.post(f"/rollouts/{name}/pause", json={"why": "look"}, headers=key)
+    other = operator.post(f"/rollouts/{name}/resume", json={"why": "look"}, headers=key)
+
+    assert (again.status_code, again.json()) == (first.status_code, first.json())
+    assert again.headers["idempotent-replayed"] == "true"
+    assert (other.status_code, other.json()["type"]) == (422, "urn:driftline:problem:key-reused")
+    assert len(requests_about(console.cluster, f"rollout/{name}")) == 1
+
+
+def test_an_alert_is_found_by_its_id_and_only_a_firing_one_is_acknowledged(console, operator, viewer, name):
+    alert = made.alert(f"{name}/odd name?#")
+    console.publish("drift.alerts", [alert])
+    from urllib.parse import quote
+
+    path = f"/alerts/{quote(alert.alert_id, safe='')}"
+    eventually(lambda: viewer.get(path).status_code == 200)
+
+    taken = operator.post(f"{path}/acknowledge", json={})
+    unknown = operator.post("/alerts/none/acknowledge", json={})
+
+    assert (taken.status_code, unknown.status_code) == (202, 404)
+    (request,) = requests_about(console.cluster, f"alert/{alert.alert_id}")
+    assert request.action == "acknowledge"
+
+
+def test_a_silence_is_listed_until_it_ends(console, operator, viewer, name):
+    wanted = {"matchers": {"subject": f"{name}*"}, "minutes": 30, "why": "refitting"}
+
+    operator.post("/silences", json=wanted)
+
+    def mine():
+        return [one for one in viewer.get("/silences").json()["items"] if one["matchers"] == wanted["matchers"]]
+
+    (silence,) = eventually(mine)
+    assert (silence["who"], silence["why"]) == ("operator", "refitting")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "told"),
+    [
+        pytest.param("/rollouts", {"plan": {"rollout": "x"}}, "model", id="a plan without a model"),
+        pytest.param("/silences", {"matchers": {}, "minutes": 5}, "matchers", id="a silence for everything"),
+        pytest.param("/policies/check", {"document": "[floors]\npsi = 'x'"}, "floors.psi", id="a policy with a text"),
+        pytest.param("/rollouts/x/pause", {"wy": "typo"}, "wy", id="a field that nobody reads"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_by_name(operator, path, body, told):
+    answer = operator.post(path, json=body)
+
+    assert answer.status_code in (409, 422)
+    assert told in answer.json()["detail"]
+
+
+def test_internals_of_the_controller_stay_inside(console, viewer, name):
+    console.publish("rollouts.status", [made.status(name)])
+    eventually(lambda: viewer.get(f"/rollouts/{name}").status_code == 200)
+
+    assert "secret" not in viewer.get(f"/rollouts/{name}").text
+
+
+def test_releases_are_compared_metric_by_metric(console, viewer, name):
+    console.publish(
+        "models.releases",
+        [
+            made.release("1", model=name, metrics={"auc": 0.91}),
+            made.release("2", model=name, metrics={"auc": 0.95, "f1": 0.8}),
+        ],
+    )
+    eventually(lambda: viewer.get(f"/models/{name}/2").status_code == 200)
+    eventually(lambda: viewer.get(f"/models/{name}/1").status_code == 200)
+
+    found = viewer.get("/models/compare", params={"a": f"{name}/1", "b": f"{name}/2"}).json()
+
+    assert found["metrics"] == [{"name": "auc", "a": 0.91, "b": 0.95}, {"name": "f1", "a": None, "b": 0.8}]
+
+
+def test_a_real_controller_starts_pauses_resumes_and_promotes_by_the_api(console, admin, tmp_path):
+    """The whole way: a plan through the API, a controller that decides, gateways that obey, the view that shows it."""
+    key = make_key(tmp_path / "controller.pem")
+    signer = load_signer(f"file:{tmp_path / 'controller.pem'}", environ={})
+    keyring = Keyring(keys=(pin("controller", key, Kind.COMMAND),))
+    rollout = made.unique("r")
+    site = made.unique("site")
+    gateways = [SimulatedGateway(f"{rollout}-{i}", "bearings/1", {"site": site}) for i in range(4)]
+    service = RolloutService(
+        console.cluster,
+        [signer],
+        ServiceOptions(turn_s=0.05, controller=ControllerOptions(judge_every_ms=200, default_plan=None)),
+    )
+    thread = threading.Thread(target=service.run)
+    thread.start()
+    try:
+        with SimulatedFleet(console.cluster, gateways, keyring):
+            console.publish("models.releases", [made.release("7", model=rollout)])
+            assert service.leads.wait(30)
+            eventually(lambda: admin.get("/devices", params={"label": f"site={site}"}).json()["total"] == 4)
+            plan = {
+                "rollout": rollout, "model": f"{rollout}/7", "strategy": "all-at-once", "cohort": f"site = '{site}'",
+                "limits": {"bake_s": 600, "device_bake_s": 1},
+            }  # fmt: skip
+
+            foreseen = admin.post("/rollouts/foresee", json={"plan": plan})
+            started = admin.post("/rollouts", json={"plan": plan, "why": "better"})
+            eventually(lambda: admin.get(f"/rollouts/{rollout}").json().get("phase") == "baking", 40)
+            paused = admin.post(f"/rollouts/{rollout}/pause", json={"why": "look"})
+            twice = admin.post(f"/rollouts/{rollout}/pause", json={"why": "look"})
+            resumed = admin.post(f"/rollouts/{rollout}/resume", json={"why": "fine"})
+            skipped = admin.post(f"/rollouts/{rollout}/skip-bake", json={"why": "in a hurry"})
+            eventually(lambda: admin.get(f"/rollouts/{rollout}").json()["phase"] == "succeeded", 30)
+            devices = admin.get(f"/rollouts/{rollout}/devices").json()
+    finally:
+        service.stop()
+        thread.join(20)
+
+    assert [len(stage["devices"]) for stage in foreseen.json()["stages"]] == [4]
+    assert [answer.status_code for answer in (started, paused, resumed, skipped)] == [200] * 4, started.text
+    assert (paused.json()["action"], paused.json()["who"]) == ("paused", "admin")
+    assert (twice.status_code, twice.json()["type"]) == (409, "urn:driftline:problem:refused")
+    assert {one["state"] for one in devices["items"]} == {"succeeded"}

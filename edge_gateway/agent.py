@@ -30,6 +30,7 @@ from edge_gateway.installation import (
     Switched,
     WentBad,
 )
+from edge_gateway.keyring_fetch import KeyringFetch
 from edge_gateway.metrics import Metrics
 from edge_gateway.orders import Terms, order_of, terms_of
 from edge_gateway.reports import Reporter
@@ -38,13 +39,15 @@ from edge_gateway.sampling import Kept
 from edge_gateway.scorer import Closed, Loaded, Scored, Scorer
 from edge_gateway.slots import Slots
 from edge_gateway.spool import Spool, Write
+from edge_gateway.trusted import Trusted
 from edge_gateway.updater import Updater
 from edge_gateway.warden import Warden
 from edge_gateway.wishes import collect
-from schemas.rollouts import AckPhase
+from schemas.errors import DriftlineError
+from schemas.rollouts import AckPhase, Command
 from sensing.pipelines.state import join, part
 from sensing.sources.base import Readings
-from trust import Keyring, TrustError
+from trust import Keyring, TrustError, UntrustedError
 
 __all__ = ["Gateway"]
 
@@ -77,14 +80,19 @@ class Gateway:
         self.spool = Spool(config.data / "spool.db", config.spool, now_ms=now_ms)
         self.decided = 0
         self.discarded = 0
-        self._keyring = keyring
+        self._trusted = Trusted.of(config, keyring)
         self._rng = rng
         self._started_ms = now_ms
         self._reporter = Reporter(config.device_id, dict(config.labels), _version())
         self._cpu = CpuMeter()
         self._usage = Usage()
-        self._loader = Loader(self.slots, keyring, threads=config.inference.threads, channels=channels)
-        self._updater = Updater(config, self.slots, keyring, executor, rng, channels=channels)
+        self._loader = Loader(self.slots, self._trusted, threads=config.inference.threads, channels=channels)
+        self._keyrings = KeyringFetch(config.updates, self._trusted, executor, rng)
+        self._updater = Updater(
+            config, self.slots, self._trusted, executor, rng, channels=channels, ask_for_keys=self._keyrings.want
+        )
+        # A command by a key that nobody knows yet, until the keyring's successors are here.
+        self._undecided: Received | None = None
         self._warden = Warden(config.watch, machine_memory_bytes())
         self._engine: Engine | None = None
         self._scorers: list[Scorer] = []
@@ -130,6 +138,7 @@ class Gateway:
         """Do what is due: commands, updates, acks, heartbeats, checkpoints."""
         while not self.inbox.empty():
             self._obey(self.inbox.get(), now_ms)
+        self._follow_keyrings(now_ms)
         if self._is_due("wishes", _WISHES_EVERY_MS, now_ms):
             self._grant(now_ms)
         self._updater.tick(now_ms)
@@ -186,29 +195,46 @@ class Gateway:
     def _shadowing(self) -> bool:
         return bool(self._terms().shadow_s and self.slots.installation.active)
 
-    def _obey(self, received: Received, now_ms: int) -> None:
+    def _obey(self, received: Received, now_ms: int, *, asked: bool = False) -> None:
         command = received.command
         try:
-            order = order_of(command, self._keyring, device_id=self.config.device_id)
+            order = order_of(command, self._trusted.keyring, device_id=self.config.device_id)
             terms_of(order, self.config.watch, self.config.updates.maintenance)
+        except UntrustedError as error:
+            if not asked and self._keyrings.want():
+                # Its place is not kept: after a restart it comes again.
+                self._undecided = received
+                return
+            self._refuse(command, error, now_ms)
         except (TrustError, GatewayError) as error:
-            _log.error("command refused: revision=%d reason=%s", command.revision, error)
-            said = Said(
-                revision=command.revision,
-                rollout_id=command.rollout_id,
-                phase=AckPhase.REFUSED,
-                model_id=self.slots.installation.model_id,
-                reason=str(error),
-            )
-            self._write(
-                lambda write: self._reporter.ack(write, said, boot_id=self.spool.boot_id, now_ms=now_ms), now_ms
-            )
+            self._refuse(command, error, now_ms)
         else:
             _log.info("command received: revision=%d model=%s", order.revision, order.model_id)
             self._happen(Accepted(order))
             self._speak(now_ms)
         if received.position:
             self._write(lambda write: write.keep("commands", received.position.encode()), now_ms)
+
+    def _follow_keyrings(self, now_ms: int) -> None:
+        """Take the keyring's successors on, and decide about the command that waited for them."""
+        self._keyrings.tick(now_ms)
+        for taken in self._keyrings.taken:
+            self._audit("keyring taken", f"version {taken} follows from the one before it", now_ms)
+        self._keyrings.taken.clear()
+        if self._undecided is not None and not self._keyrings.deciding:
+            received, self._undecided = self._undecided, None
+            self._obey(received, now_ms, asked=True)
+
+    def _refuse(self, command: Command, error: DriftlineError, now_ms: int) -> None:
+        _log.error("command refused: revision=%d reason=%s", command.revision, error)
+        said = Said(
+            revision=command.revision,
+            rollout_id=command.rollout_id,
+            phase=AckPhase.REFUSED,
+            model_id=self.slots.installation.model_id,
+            reason=str(error),
+        )
+        self._write(lambda write: self._reporter.ack(write, said, boot_id=self.spool.boot_id, now_ms=now_ms), now_ms)
 
     def _grant(self, now_ms: int) -> None:
         for wish in collect(self.config.data):

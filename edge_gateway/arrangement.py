@@ -9,9 +9,10 @@ from edge_gateway.installation import SLOTS, Installation, SafeModeReason, WentB
 from edge_gateway.scorer import Loaded
 from edge_gateway.selftest import check_fits
 from edge_gateway.slots import Slots
+from edge_gateway.trusted import Trusted
 from schemas.fleet import SlotState
 from schemas.rollouts import AckPhase
-from trust import Keyring, TrustError
+from trust import TrustError
 
 __all__ = ["Cast", "Loader", "cast_of"]
 
@@ -45,9 +46,9 @@ def cast_of(installation: Installation, *, shadow: bool) -> Cast:
 class Loader:
     """Loads bundles from their slots, and keeps those that are in use."""
 
-    def __init__(self, slots: Slots, keyring: Keyring, *, threads: int, channels: tuple[str, ...] | None) -> None:
+    def __init__(self, slots: Slots, trusted: Trusted, *, threads: int, channels: tuple[str, ...] | None) -> None:
         self._slots = slots
-        self._keyring = keyring
+        self._trusted = trusted
         self._threads = threads
         self._channels = channels
         self._loaded: dict[tuple[str, str], Loaded] = {}
@@ -97,7 +98,7 @@ class Loader:
         known = self._loaded.get((slot, sha256))
         if known is not None and not rules_only:
             return known
-        bundle = self._slots.bundle(slot, self._keyring)
+        bundle = self._slots.bundle(slot, self._trusted)
         pipeline = check_fits(bundle, self._channels)
         if rules_only:
             return Loaded(slot, bundle.manifest, bundle.grid, pipeline, None)

@@ -131,6 +131,11 @@ class UpdateConfig:
     reserve_bytes: int = 32 * 1024**2
     # Folders and URL schemes that bundles may come from.
     schemes: tuple[str, ...] = ("https", "http", "file")
+    # The device's own key, for bundles that are encrypted to it.
+    device_key: Path | None = None
+    # Where successors of the keyring lie, as <version>.json; empty: they are brought by hand.
+    keyrings: str = ""
+    keyrings_every_s: float = 3_600.0
     # Hours in local time, such as "02:00-04:00 Europe/Vienna"; empty: at any time. A command may say otherwise.
     maintenance: str = ""
     # One-minute load per core above which an update waits; 0: never.
@@ -138,6 +143,9 @@ class UpdateConfig:
 
     def __post_init__(self) -> None:
         _at_least("updates.boots", self.boots, 1)
+        _above("updates.keyrings_every_s", self.keyrings_every_s)
+        if self.keyrings and self.keyrings.partition(":")[0] not in self.schemes:
+            raise ConfigError("updates.keyrings", self.keyrings, f"a URL by {', '.join(self.schemes)}")
         _at_least("updates.keep_bundles", self.keep_bundles, 2)
         _at_least("updates.download_bytes_per_s", self.download_bytes_per_s, 0)
 

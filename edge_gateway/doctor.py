@@ -16,12 +16,13 @@ from edge_gateway.installation import SLOTS
 from edge_gateway.resources import disk_free_bytes
 from edge_gateway.selftest import check_fits, probe
 from edge_gateway.slots import Slots
+from edge_gateway.trusted import Trusted
 from schemas.cluster import Cluster
 from schemas.codec import codec_of
 from schemas.errors import DriftlineError
 from schemas.fleet import Heartbeat, SlotState
 from schemas.registry import Registry
-from trust import Keyring, TrustError, read_keyring
+from trust import TrustError
 
 __all__ = ["Finding", "examine"]
 
@@ -60,7 +61,7 @@ def _look(what: str, look: Callable[[], str]) -> Finding:
 
 
 def _keys(config: GatewayConfig) -> str:
-    keyring = read_keyring(config.keyring)
+    keyring = Trusted.of(config).keyring
     return f"version {keyring.version}: " + (", ".join(pinned.name for pinned in keyring.keys) or "no keys")
 
 
@@ -100,12 +101,12 @@ def _spool(path: Path) -> str:
 
 def _slots(config: GatewayConfig, slots: Slots) -> Iterator[Finding]:
     try:
-        keyring = read_keyring(config.keyring)
+        trusted = Trusted.of(config)
     except TrustError:
         return
     for name in SLOTS:
         if slots.installation.slots[name].state not in (SlotState.EMPTY, SlotState.BAD):
-            yield _look(f"slot {name}", partial(_slot, config, slots, keyring, name))
+            yield _look(f"slot {name}", partial(_slot, config, slots, trusted, name))
     installation = slots.installation
     if installation.safe_mode:
         hint = "`driftline gateway safe-mode off`" if installation.safe_mode == "operator" else "roll a model out"
@@ -116,8 +117,8 @@ def _slots(config: GatewayConfig, slots: Slots) -> Iterator[Finding]:
         yield Finding("serving", True, f"{installation.model_id} in slot {installation.active}")
 
 
-def _slot(config: GatewayConfig, slots: Slots, keyring: Keyring, name: str) -> str:
-    bundle = slots.bundle(name, keyring)
+def _slot(config: GatewayConfig, slots: Slots, trusted: Trusted, name: str) -> str:
+    bundle = slots.bundle(name, trusted)
     check_fits(bundle, None)
     probed = probe(bundle, threads=config.inference.threads)
     return f"{bundle.manifest.model_id} passes its self-test, {probed.latency_p99_ms:.3f} ms an inference (p99)"

@@ -72,7 +72,10 @@ class PlayedFleet:
         speed: float = 60.0,
         seed: int = 0,
         now_ms: Callable[[], int],
+        start_ms: int | None = None,
+        passed: int = 0,
     ) -> None:
+        """`start_ms` is the sensors' first moment, now unless said otherwise, and `passed` readings are behind them."""
         self.gateways: dict[str, Gateway] = {}
         # What it came to; told by `close`.
         self.summary = Summary(0, 0, 0, 0, 0)
@@ -83,7 +86,16 @@ class PlayedFleet:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="updates")
         self._link = KafkaLink(cluster, Registry(cluster, cache_dir=folder / "schemas"))
         for member in devices:
-            self._add(member, folder, keyring, base, speed, seed)
+            sensor = Simulated(
+                member.fleet,
+                device=member.number,
+                stream=member.number,
+                seed=seed,
+                start_ms=self._now_ms() if start_ms is None else start_ms,
+            )
+            if passed:
+                sensor.take(passed)
+            self._add(member, folder, keyring, base, speed, sensor, Random(f"{seed}/{member.device_id}"))
         # Read anew at each start: what was done before is answered once more, which is harmless.
         self._follower = Follower(cluster, list(self.gateways), self._deliver, cache_dir=folder / "schemas")
         self._follower.start()
@@ -140,7 +152,14 @@ class PlayedFleet:
         return self.summary
 
     def _add(
-        self, member: Member, folder: Path, keyring: Keyring, base: GatewayConfig, speed: float, seed: int
+        self,
+        member: Member,
+        folder: Path,
+        keyring: Keyring,
+        base: GatewayConfig,
+        speed: float,
+        sensor: Simulated,
+        rng: Random,
     ) -> None:
         config = replace(
             base,
@@ -149,8 +168,6 @@ class PlayedFleet:
             labels=member.labels,
             spool=SpoolConfig(max_bytes=8 * 1024**2, survive_power_cut=False),
         )
-        sensor = Simulated(member.fleet, device=member.number, seed=seed, start_ms=self._now_ms())
-        rng = Random(f"{seed}/{member.device_id}")
         gateway = Gateway(
             config,
             keyring,

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from edge_gateway.installation import Content, Event, Installation, Order, SafeModeReason, Said, decide
+from edge_gateway.trusted import Trusted
 from schemas.fleet import SlotState
 from schemas.rollouts import AckPhase
-from trust import Bundle, Keyring, read_bundle, write_whole
+from trust import Bundle, write_whole
 
 __all__ = ["Slots"]
 
@@ -77,9 +78,9 @@ class Slots:
         beside.replace(path)
         _sync(path.parent)
 
-    def bundle(self, slot: str, keyring: Keyring) -> Bundle:
+    def bundle(self, slot: str, trusted: Trusted) -> Bundle:
         """Read the bundle in a slot, verified from scratch: flash forgets, too."""
-        return read_bundle(self.path(slot), keyring, sha256=self.installation.slots[slot].sha256)
+        return trusted.read(self.path(slot), sha256=self.installation.slots[slot].sha256)
 
     def clean(self, *, now_ms: int, keep: int, keep_days: float) -> list[str]:
         """Remove fetched bundles that are neither in a slot nor among the newest `keep`, or that are too old."""

@@ -25,8 +25,9 @@ from edge_gateway.resources import load_per_core
 from edge_gateway.scorer import Loaded
 from edge_gateway.selftest import check_fits, probe
 from edge_gateway.slots import Slots
+from edge_gateway.trusted import Trusted
 from schemas.rollouts import AckPhase
-from trust import Keyring, TrustError, read_bundle
+from trust import TrustError, UntrustedError
 
 __all__ = ["Updater"]
 
@@ -34,6 +35,7 @@ _log = logging.getLogger(__name__)
 
 _FIRST_PAUSE_MS = 1_000
 _LONGEST_PAUSE_MS = 600_000
+_KEYS_WITHIN_MS = 5_000
 
 
 class Updater:
@@ -43,21 +45,25 @@ class Updater:
         self,
         config: GatewayConfig,
         slots: Slots,
-        keyring: Keyring,
+        trusted: Trusted,
         executor: Executor,
         rng: Random,
         *,
         channels: tuple[str, ...] | None,
         load: Callable[[], float] = load_per_core,
+        ask_for_keys: Callable[[], bool] = lambda: False,
     ) -> None:
         self.installed: Loaded | None = None
         self._config = config
         self._slots = slots
-        self._keyring = keyring
+        self._trusted = trusted
         self._executor = executor
         self._rng = rng
         self._channels = channels
         self._load = load
+        self._ask_for_keys = ask_for_keys
+        # The order for whose bundle the keyring's successors were asked for.
+        self._asked_for: Order | None = None
         self._job: Future[Loaded | None] | None = None
         self._job_order: Order | None = None
         self._cancel = threading.Event()
@@ -116,7 +122,7 @@ class Updater:
     def _install(self, order: Order) -> Loaded:
         slot = self._slots.installation.target
         # Verified where it lies first: a bundle that is refused is never put into a slot.
-        bundle = read_bundle(self._slots.in_store(order.sha256), self._keyring, sha256=order.sha256)
+        bundle = self._trusted.read(self._slots.in_store(order.sha256), sha256=order.sha256)
         if bundle.manifest.model_id != order.model_id:
             raise BundleRefusedError(
                 f"the bundle holds {bundle.manifest.model_id}; the command is for {order.model_id}"
@@ -142,6 +148,11 @@ class Updater:
             self.installed = job.result()
         except CancelledError:
             return
+        except UntrustedError as error:
+            if self._asked_for == order or not self._ask_for_keys():
+                self._slots.apply(Refused(str(error)))
+            # Once more, when the keyring's successors are here.
+            self._asked_for, self._not_before_ms = order, now_ms + _KEYS_WITHIN_MS
         except (TrustError, BundleRefusedError) as error:
             self._slots.apply(Refused(str(error)))
         except InferenceError as error:

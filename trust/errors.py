@@ -9,6 +9,7 @@ __all__ = [
     "KeyFileError",
     "KeyringError",
     "RevokedKeyError",
+    "SealError",
     "TamperedError",
     "TrustError",
     "UntrustedError",
@@ -65,6 +66,10 @@ class DigestMismatchError(BundleError):
         super().__init__(f"{what} has digest {found:.12}; promised was {promised:.12}")
         self.promised = promised
         self.found = found
+
+
+class SealError(TrustError):
+    """An encrypted bundle that this device cannot read."""
 
 
 class WrongDeviceError(TrustError):

@@ -3,9 +3,6 @@
 There is no default key and no built-in one: without a source there is an error.
 """
 
-import contextlib
-import os
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,6 +18,7 @@ from securesystemslib.exceptions import UnsupportedLibraryError
 from securesystemslib.signer import CryptoSigner, HSMSigner, Key, Signer
 
 from trust.errors import KeyFileError
+from trust.private_file import read_private, write_private
 
 __all__ = ["PIN_VARIABLE", "Key", "Signer", "load_signer", "make_key"]
 
@@ -34,23 +32,7 @@ def make_key(path: Path) -> Key:
     """
     private = Ed25519PrivateKey.generate()
     pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        # The mode is given at creation: there is no moment in which others could open the file.
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    except FileExistsError:
-        raise KeyFileError(
-            f"{path} exists; a key is never overwritten", hint="choose another name, or move the old key away first"
-        ) from None
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(pem)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError:
-        with contextlib.suppress(OSError):
-            path.unlink()
-        raise
+    write_private(path, pem)
     return CryptoSigner(private).public_key
 
 
@@ -63,7 +45,7 @@ def load_signer(source: str, *, environ: Mapping[str, str]) -> Signer:
     scheme, _, rest = source.partition(":")
     match scheme:
         case "file" if rest:
-            return _signer_of(_read_private(Path(rest)), where=rest)
+            return _signer_of(read_private(Path(rest)), where=rest)
         case "env" if rest:
             pem = environ.get(rest)
             if not pem:
@@ -72,17 +54,6 @@ def load_signer(source: str, *, environ: Mapping[str, str]) -> Signer:
         case "hsm":
             return _token_signer(source, environ)
     raise KeyFileError(f"unknown key source {source!r}; known: file:PATH, env:NAME, hsm:ID?label=TOKEN")
-
-
-def _read_private(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            if mode & 0o077:
-                raise KeyFileError(f"{path} has mode {mode:04o}; wanted 0600", hint=f"chmod 600 {path}")
-            return file.read(64 * 1024)
-    except OSError as error:
-        raise KeyFileError(f"{path}: {error.strerror or error}") from error
 
 
 def _signer_of(pem: bytes, *, where: str) -> Signer:

@@ -18,15 +18,16 @@ import click
 from driftline.cluster_options import on_a_cluster
 from driftline.settings import Settings
 from driftline.typed_values import Given
-from edge_gateway import GatewayConfig, GatewayError, online, open_source, run
+from edge_gateway import ConfigError, GatewayConfig, GatewayError, online, open_source, run
 from edge_gateway.doctor import examine
 from edge_gateway.installation import SLOTS
 from edge_gateway.lock import is_running
 from edge_gateway.selftest import check_fits, probe
 from edge_gateway.slots import Slots
 from edge_gateway.spool import look_into
+from edge_gateway.trusted import Trusted
 from edge_gateway.wishes import Wish, apply_wish, leave
-from trust import read_bundle, read_keyring
+from trust.sealed import load_device_key, make_device_key, public_text
 
 __all__ = ["gateway"]
 
@@ -145,7 +146,7 @@ def spool(settings: Settings, config: GatewayConfig, as_json: bool) -> None:
 def apply(settings: Settings, config: GatewayConfig, bundle: Path) -> None:
     """Install a bundle by hand; it must be signed, and is baked like any other."""
     del settings
-    opened = read_bundle(bundle, read_keyring(config.keyring))
+    opened = Trusted.of(config).read(bundle)
     check_fits(opened, None)
     _wish(config, apply_wish(opened, bundle, _who()), f"{opened.manifest.model_id} is being installed")
 
@@ -180,7 +181,7 @@ def safe_mode(settings: Settings, config: GatewayConfig, state: str) -> None:
 def verify(settings: Settings, config: GatewayConfig, bundle: Path) -> None:
     """Say whether this gateway would take a bundle: signature, digests, pipeline, self-test."""
     del settings
-    opened = read_bundle(bundle, read_keyring(config.keyring))
+    opened = Trusted.of(config).read(bundle)
     check_fits(opened, None)
     probed = probe(opened, threads=config.inference.threads)
     click.echo(
@@ -205,6 +206,17 @@ def doctor(settings: Settings, config: GatewayConfig, as_json: bool) -> None:
         plain = [{"what": f.what, "well": f.well, "said": f.said, "hint": f.hint} for f in findings]
         click.echo(json.dumps(plain, indent=2))
     sys.exit(0 if all(finding.well for finding in findings) else 1)
+
+
+@gateway.command(epilog="Example: driftline gateway key --device-id press-7")
+@of_a_gateway
+def key(settings: Settings, config: GatewayConfig) -> None:
+    """Make the device's own key, if it has none, and print what bundles are encrypted to."""
+    del settings
+    path = config.updates.device_key
+    if path is None:
+        raise ConfigError("updates.device_key", None, "a file for the device's key")
+    click.echo(public_text(load_device_key(path).public_key()) if path.exists() else make_device_key(path))
 
 
 def _wish(config: GatewayConfig, wish: Wish, done: str) -> None:

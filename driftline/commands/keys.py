@@ -146,6 +146,21 @@ def verify(manifest: Path, keyring: Path) -> None:
     click.echo(f"trusted: {open_manifest(manifest.read_bytes(), read_keyring(keyring)).model_id}")
 
 
+@keys.command(epilog="Example: driftline keys encrypt m9.bundle --to $(cat press-7.pub) --out for-press-7.bundle")
+@click.argument("bundle", type=_PATH)
+@click.option("--to", "recipients", multiple=True, required=True, metavar="KEY", help="A device's key; repeatable.")
+@click.option("--out", type=_PATH, required=True, help="Where the encrypted bundle is written.")
+def encrypt(bundle: Path, recipients: tuple[str, ...], out: Path) -> None:
+    """Encrypt a bundle, so that only these devices can read it; each says its key by `driftline gateway key`."""
+    import hashlib
+
+    from trust.sealed import seal_for
+
+    sealed = seal_for(bundle.read_bytes(), recipients)
+    write_whole(out, sealed)
+    click.echo(f"{out}: {len(sealed)} bytes, sha256 {hashlib.sha256(sealed).hexdigest()}")
+
+
 def _succeed(present: Keyring, following: Keyring, path: Path, signers: tuple[str, ...], out: Path) -> None:
     """Sign the next version, check it as a device will, and only then take it on here."""
     envelope = seal_keyring(following, [load_signer(source, environ=os.environ) for source in signers])

@@ -4,6 +4,7 @@ RFC 8785 rather than the older OLPC form: it has fractions, which bin edges need
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any, TypeVar
 
@@ -12,7 +13,7 @@ import rfc8785
 from schemas.errors import SchemaError
 from schemas.record import as_plain
 
-__all__ = ["canonical_json", "content_id", "with_content_id"]
+__all__ = ["canonical_json", "content_id", "content_id_of_plain", "with_content_id"]
 
 T = TypeVar("T")
 
@@ -31,16 +32,20 @@ def canonical_json(value: Any) -> bytes:
 
 def content_id(record: Any) -> str:
     """Return the SHA-256, in hex, of the canonical JSON of all fields but the first, which holds the id."""
-    plain = as_plain(record)
-    del plain[_id_field(record)]
-    return hashlib.sha256(canonical_json(plain)).hexdigest()
+    return content_id_of_plain(type(record), as_plain(record))
+
+
+def content_id_of_plain(cls: type[Any], plain: Mapping[str, Any]) -> str:
+    """Return the id of a record as it was written: fields that are newer than it have no part in it."""
+    content = {name: value for name, value in plain.items() if name != _id_field(cls)}
+    return hashlib.sha256(canonical_json(content)).hexdigest()
 
 
 def with_content_id(record: T) -> T:
     """Return the record with its id filled in."""
-    named: T = replace(record, **{_id_field(record): content_id(record)})  # type: ignore[type-var]
+    named: T = replace(record, **{_id_field(type(record)): content_id(record)})  # type: ignore[type-var]
     return named
 
 
-def _id_field(record: Any) -> str:
-    return fields(record)[0].name
+def _id_field(cls: type[Any]) -> str:
+    return fields(cls)[0].name

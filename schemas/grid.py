@@ -6,7 +6,9 @@ from typing import Annotated
 from schemas.fields import Count, Total
 from schemas.record import record
 
-__all__ = ["Baseline", "FeatureBaseline", "FeatureGrid", "FeatureKind", "Grid"]
+__all__ = ["HOURS_OF_WEEK", "Baseline", "FeatureBaseline", "FeatureGrid", "FeatureKind", "Grid"]
+
+HOURS_OF_WEEK = 168
 
 
 class FeatureKind(StrEnum):
@@ -64,6 +66,14 @@ class FeatureBaseline:
         float, "Variance of a window's variance over 2*variance^2/(n-1), that of independent normal samples."
     ] = 1.0
     dispersion_windows: Annotated[Count, "Reference windows that the dispersions were learned from; 0: assumed."] = 0
+    hour_counts: Annotated[
+        tuple[Total, ...],
+        "Reference samples per bin in each hour of the week, row by row, Monday 00:00 UTC first: 168 x bins, all 0 in "
+        "hours that too few weeks cover. Empty: no profile.",
+    ] = ()
+    hour_missing: Annotated[tuple[Total, ...], "Reference samples without a usable value in each of these hours."] = ()
+    hour_mean: Annotated[tuple[float, ...], "Mean of the usable values in each of these hours; 0 without any."] = ()
+    hour_variance: Annotated[tuple[float, ...], "Their variance, with n-1; 0 with fewer than two."] = ()
 
 
 @record(namespace="models")

@@ -91,7 +91,9 @@ def _shape(cls: type[Any], name: str, shapes: Mapping[str, Shape]) -> Shape:
         field = ""
         try:
             for field, convert in inward:
-                plain[field] = convert(plain[field])
+                # Text of an older version lacks what is newer, and gets its default.
+                if field in plain:
+                    plain[field] = convert(plain[field])
         except WrongValueError as trouble:
             raise trouble.within(field) from None
         return cls(**plain)

@@ -14,7 +14,7 @@ from schemas.drift_scores import CohortPane
 from schemas.errors import WrongValueError
 from schemas.feature_stats import FeatureStats
 from schemas.figures import check_figures
-from schemas.grid import Baseline, FeatureBaseline, FeatureGrid, Grid
+from schemas.grid import HOURS_OF_WEEK, Baseline, FeatureBaseline, FeatureGrid, Grid
 from schemas.model_health import ModelHealth
 from schemas.sample import Sample
 from schemas.training import TrainingRequest
@@ -97,12 +97,18 @@ def _baseline(baseline: Baseline) -> None:
 def _feature_baseline(feature: FeatureBaseline) -> None:
     if feature.variance < 0:
         raise WrongValueError("variance", found=str(feature.variance), wanted="0 or more")
+    hours = HOURS_OF_WEEK if feature.hour_counts else 0
+    wanted = {"hour_counts": hours * len(feature.counts)} | dict.fromkeys(_BY_HOUR, hours)
+    for name, length in wanted.items():
+        if len(getattr(feature, name)) != length:
+            raise WrongValueError(name, found=f"{len(getattr(feature, name))} values", wanted=str(length))
 
 
 def _training_request(request: TrainingRequest) -> None:
     _order("data_to_ms", request.data_to_ms, "data_from_ms", request.data_from_ms)
 
 
+_BY_HOUR = ("hour_missing", "hour_mean", "hour_variance")
 _CHECKS: dict[type[Any], Callable[[Any], None]] = {
     FeatureStats: _feature_stats,
     CohortPane: _cohort_pane,

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from schemas.drift_scores import CohortPane
 from schemas.feature_stats import FeatureStats
 from schemas.fields import Avro
-from schemas.grid import Baseline, Grid
+from schemas.grid import HOURS_OF_WEEK, Baseline, Grid
 from schemas.model_health import ModelHealth
 from schemas.record import is_record
 from schemas.sample import Sample
@@ -139,8 +139,22 @@ def _grid(draw: st.DrawFn, anything: st.SearchStrategy[Grid]) -> Grid:
 
 def _baseline(draw: st.DrawFn, anything: st.SearchStrategy[Baseline]) -> Baseline:
     baseline = draw(anything)
-    sensible = [replace(feature, variance=abs(feature.variance)) for feature in baseline.features]
+    sensible = [
+        replace(feature, variance=abs(feature.variance), **_profile(draw, len(feature.counts)))
+        for feature in baseline.features
+    ]
     return replace(baseline, features=tuple(sensible))
+
+
+def _profile(draw: st.DrawFn, bins: int) -> dict[str, Any]:
+    hours = draw(st.sampled_from([0, HOURS_OF_WEEK])) if bins else 0
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    return {
+        "hour_counts": tuple(rng.integers(0, 9, hours * bins).tolist()),
+        "hour_missing": tuple(rng.integers(0, 9, hours).tolist()),
+        "hour_mean": tuple(rng.normal(size=hours).tolist()),
+        "hour_variance": tuple(rng.random(hours).tolist()),
+    }
 
 
 def _training_request(draw: st.DrawFn, anything: st.SearchStrategy[TrainingRequest]) -> TrainingRequest:

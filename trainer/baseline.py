@@ -9,6 +9,7 @@ from schemas.canonical import with_content_id
 from schemas.grid import Baseline, FeatureBaseline, Grid
 from sensing import Binner, pipeline_named
 from trainer.data.dataset import Dataset, Floats, Ints
+from trainer.profiles import profiles
 
 __all__ = ["Dispersion", "dispersion", "make_baseline", "window_of"]
 
@@ -43,6 +44,7 @@ def make_baseline(
     if not wobble.windows and known_dispersion is not None and known_dispersion.grid_id == grid.grid_id:
         wobble = _lent(known_dispersion)
     usable = tally.usable
+    by_hour = profiles(grid, reference)
     return with_content_id(
         Baseline(
             baseline_id="",
@@ -64,6 +66,7 @@ def make_baseline(
                     dispersion_mean=float(wobble.mean[row]),
                     dispersion_variance=float(wobble.variance[row]),
                     dispersion_windows=wobble.windows,
+                    **by_hour[row]._asdict(),
                 )
                 for row, feature in enumerate(grid.features)
             ),

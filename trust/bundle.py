@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from securesystemslib.signer import Signer
 
-from schemas.canonical import canonical_json, content_id
+from schemas.canonical import canonical_json, content_id_of_plain
 from schemas.errors import SchemaError
 from schemas.grid import Baseline, Grid
 from schemas.manifest import FORMAT, BundleFile, Manifest
@@ -72,7 +72,7 @@ def pack_bundle(
         baseline_id=baseline.baseline_id,
         files={name: BundleFile(sha256=_digest(content), bytes=len(content)) for name, content in contents.items()},
     )
-    _check_together(filled, grid, baseline)
+    _check_together(filled, _parse(Grid, contents[GRID], GRID), _parse(Baseline, contents[BASELINE], BASELINE))
     envelope = seal(Kind.MANIFEST, as_plain(filled), signers)
     return _archive({MANIFEST: envelope.encode(), **contents})
 
@@ -149,18 +149,23 @@ def _read_listed(archive: zipfile.ZipFile, name: str, listed: BundleFile) -> byt
 
 
 def _parse(cls: type[T], content: bytes, name: str) -> T:
+    """Return the record that a file holds, if it is what its id says."""
     try:
-        return from_plain(cls, json.loads(content))
+        plain = json.loads(content)
+        wanted = content_id_of_plain(cls, plain)
+        record = from_plain(cls, plain)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, SchemaError) as error:
         raise BundleError(f"{name} is no {cls.__name__}: {error}") from error
+    found = next(iter(as_plain(record).values()))
+    if found != wanted:
+        raise BundleError(f"the {cls.__name__.lower()}'s id is {found!r}; wanted {wanted!r}")
+    return record
 
 
 def _check_together(manifest: Manifest, grid: Grid, baseline: Baseline) -> None:
     """The parts of a bundle must be about the same thing."""
     names = tuple(feature.name for feature in grid.features)
     pairs: Mapping[str, tuple[Any, Any]] = {
-        "the grid's id": (grid.grid_id, content_id(grid)),
-        "the baseline's id": (baseline.baseline_id, content_id(baseline)),
         "the manifest's grid": (manifest.grid_id, grid.grid_id),
         "the manifest's baseline": (manifest.baseline_id, baseline.baseline_id),
         "the baseline's grid": (baseline.grid_id, grid.grid_id),

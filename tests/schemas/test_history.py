@@ -62,9 +62,7 @@ def test_every_record_of_every_released_version_is_still_read(version, name, sch
 
     back = codec.made(codec.written_with(schema).read(old_body))
 
-    kept = {field["name"] for field in schema["fields"]}
-    again, before = codec.reader.read(codec.encode(back)), codec.reader.read(codec.encode(value))
-    assert repr({field: again[field] for field in kept}) == repr({field: before[field] for field in kept})
+    assert _written_by(schema, codec.encode(back), codec.schema) == old_body
 
 
 def _written_by(schema, body, present):

@@ -3,6 +3,7 @@
 import io
 import zipfile
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -27,6 +28,7 @@ from trust import (
     pack_bundle,
     pin,
     read_bundle,
+    read_keyring,
     revoke,
 )
 
@@ -213,3 +215,11 @@ def test_a_damaged_bundle_is_whole_or_refused(packed, data):
 def test_a_bundle_that_is_not_there_is_an_error_in_words(packed, tmp_path):
     with pytest.raises(BundleError, match="No such file"):
         read_bundle(tmp_path / "nothing.zip", packed.keyring)
+
+
+def test_a_bundle_of_the_first_version_is_opened_although_records_have_grown_since():
+    released = Path(__file__).parent / "released"
+    bundle = read_bundle(released / "0.1.0.bundle", read_keyring(released / "0.1.0-keyring.json"))
+
+    assert bundle.baseline.features[0].hour_counts == ()
+    assert b"hour_counts" not in zipfile.ZipFile(released / "0.1.0.bundle").read("baseline.json")

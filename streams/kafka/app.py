@@ -43,12 +43,8 @@ def make_app(
         broker_session_timeout=session_timeout_s,
         broker_heartbeat_interval=session_timeout_s / 5,
         broker_max_poll_records=max_run_records,
-        # As librdkafka does by default; the broker has checked what it stored, TCP or TLS what it sent. A quarter of
-        # the reading time otherwise.
-        broker_check_crcs=False,
         # A topic that does not exist yet is found within this time; Faust would not look again for five minutes.
         consumer_metadata_max_age_ms=15_000,
-        consumer_max_fetch_size=2 * 1024**2,
         # An exception in an agent ends the worker; going on would leave a run behind that nobody finishes.
         agent_supervisor=CrashingSupervisor,
         topic_allow_declare=False,
@@ -57,7 +53,7 @@ def make_app(
         store="memory://",
         **settings,
     )
-    app.transport = BulkTransport(brokers, app)
+    app.transport = BulkTransport(brokers, app, client_settings={"bootstrap.servers": bootstrap})
     return app
 
 

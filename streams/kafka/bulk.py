@@ -62,18 +62,18 @@ async def accepted_runs(deliveries: Any) -> AsyncIterator[Run]:
 
 
 def _run(message: RunMessage, *, follows: bool) -> Run:
-    records = message.records
+    stretch = message.stretch
     return Run(
         topic=message.topic,
         partition=message.partition,
         start=message.link.start,
         end=message.link.end,
         follows=follows,
-        offsets=[record.offset for record in records],
-        timestamps_ms=[record.timestamp for record in records],
-        keys=[record.key for record in records],
-        values=[record.value for record in records],
-        headers=[record.headers for record in records],
+        offsets=stretch.offsets,
+        timestamps_ms=stretch.timestamps_ms,
+        keys=stretch.keys,
+        values=stretch.values,
+        headers=stretch.headers,
     )
 
 

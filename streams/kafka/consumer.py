@@ -1,4 +1,7 @@
-"""The consumer under a bulk topic: Faust's, with the delivery of runs and the book-keeping of commits replaced.
+"""The consumer under a bulk topic: Faust's, with the fetching and the book-keeping of commits replaced.
+
+Faust, through aiokafka, keeps the membership in the group: heartbeats, rebalances, commits. The records themselves are
+fetched by librdkafka (`TopicReader`, one for each topic, so that an agent that is slow holds up its own topic only).
 
 Faust notes each offset by itself and takes what it never saw for a gap in the log, so that a run which was dropped in
 a rebalance is committed as if it had been worked on; and an ack from before a rebalance counts like one from after it.
@@ -13,11 +16,12 @@ Here each assigned partition has a `Chain` instead:
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import aiokafka
-from aiokafka.errors import ConsumerStoppedError, IllegalStateError
+from aiokafka.errors import ConsumerStoppedError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
@@ -25,22 +29,19 @@ from mode.utils.futures import notify
 
 from streams.kafka.chain import Chain, Link
 from streams.kafka.errors import BulkAppError
-from streams.kafka.fetch import OutOfRange, Stretch, take_stretches
+from streams.kafka.fetch import OutOfRange, Stretch, Taken, TopicReader
 from streams.kafka.topic import BulkTopic
 
 __all__ = ["BulkConsumer", "BulkTransport", "RunMessage"]
-
-READ_AHEAD_RUNS = 16
-"""Runs that are kept waiting for the agents, over all partitions; but two of each partition in any case."""
 
 
 class RunMessage(ConsumerMessage):
     """The message that carries a run through Faust's conductor and queue to the agents."""
 
-    __slots__ = ("link", "records")
+    __slots__ = ("link", "stretch")
 
     link: Link
-    records: list[Any]
+    stretch: Stretch
 
     def ack(self, consumer: Any, n: int = 1) -> bool:
         """Do nothing: Faust acks what it skips and what failed, so only `finish` counts."""
@@ -52,15 +53,18 @@ class RunMessage(ConsumerMessage):
 
 
 class _Thread(driver.AIOKafkaConsumerThread):
-    """The thread in which aiokafka fetches, sends heartbeats and commits."""
+    """The thread in which aiokafka sends heartbeats and commits."""
 
     def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
-        # Faust has no settings for these two; both are read when the consumer starts.
+        # Faust has no setting for it. Where "latest" begins is then where no transaction is open.
         consumer._isolation_level = "read_committed"
-        # No silent jumps: where to go on is decided, said and counted by `BulkConsumer._find_ground`.
-        consumer._auto_offset_reset = "none"
         return consumer
+
+    async def on_start(self) -> None:
+        await super().on_start()
+        # aiokafka would fetch whatever it is assigned.
+        self._ensure_consumer()._fetcher._fetch_task.cancel()
 
     async def call_thread(self, fun: Any, *args: Any, **kwargs: Any) -> Any:
         """Have `fun` called in the thread; raise `ConsumerStoppedError` if the thread ends first.
@@ -78,28 +82,13 @@ class _Thread(driver.AIOKafkaConsumerThread):
             ended.cancel()
             answer.cancel()
 
-    async def take(self, partitions: Collection[TP], timeout_s: float) -> Mapping[TP, Stretch | OutOfRange]:
-        return await self.call_thread(self._take, partitions, timeout_s)  # type: ignore[no-any-return]
+    def show_life(self) -> None:
+        """Tell aiokafka that the worker lives; it would leave the group after `broker_max_poll_interval`, for good."""
+        self.thread_loop.call_soon_threadsafe(self._show_life)
 
-    async def _take(self, partitions: Collection[TP], timeout_s: float) -> Mapping[TP, Stretch | OutOfRange]:
-        consumer = self._ensure_consumer()
-        if consumer._closed or consumer._fetcher._closed:
-            raise ConsumerStoppedError
-        # Being here also tells aiokafka that the worker lives: one that has no partition, or only full ones,
-        # would otherwise be made to leave its group after `broker_max_poll_interval`, for good.
-        with consumer._subscription.fetch_context():
-            return await take_stretches(
-                consumer._fetcher, partitions, timeout_s=timeout_s, max_records=consumer._max_poll_records
-            )
-
-    def wake(self) -> None:
-        """Let a waiting `take` return, so that it is called again with other partitions."""
-        self.thread_loop.call_soon_threadsafe(self._wake)
-
-    def _wake(self) -> None:
-        fetcher = self._ensure_consumer()._fetcher
-        for waiter in fetcher._fetch_waiters:
-            fetcher._notify(waiter)
+    def _show_life(self) -> None:
+        with self._ensure_consumer()._subscription.fetch_context():
+            pass
 
 
 class BulkConsumer(driver.Consumer):
@@ -109,11 +98,15 @@ class BulkConsumer(driver.Consumer):
     """Offsets that retention had removed before they were read."""
 
     _thread: _Thread
+    transport: BulkTransport
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._chains: dict[TP, Chain] = {}
-        self._held_back: set[TP] = set()
+        self._readers: dict[str, TopicReader] = {}
+        self._taking: dict[str, asyncio.Future[Taken]] = {}
+        self._resting: set[TP] = set()
+        self._room = asyncio.Event()
 
     def _new_consumer_thread(self) -> _Thread:
         return _Thread(self, loop=self.loop, beacon=self.beacon)
@@ -132,11 +125,16 @@ class BulkConsumer(driver.Consumer):
         if unknown:
             # Committed like any other position, so that "latest" stays the moment of the very first start.
             starts |= await self._first_positions(unknown)
-        # `seek_to_committed` leaves a partition alone whose committed offset is 0 or missing.
-        await self._thread.call_thread(self._seek_in_thread, starts)
         self._committed_offset.update({TP(*tp): offset for tp, offset in committed.items()})
+        positions: dict[str, dict[int, int]] = {topic: {} for topic in self._readers}
+        for tp, start in starts.items():
+            positions.setdefault(tp.topic, {})[tp.partition] = start
+        self._resting.clear()
+        # Chains before readers: whatever arrives from before this moment is then seen not to follow.
         for tp, start in starts.items():
             self._begin(tp, start)
+        for topic, places in positions.items():
+            await self._reader(topic).read(places)
 
     async def _first_positions(self, tps: Collection[TP]) -> dict[TP, int]:
         from_start = self.app.conf.consumer_auto_offset_reset == "earliest"
@@ -153,10 +151,14 @@ class BulkConsumer(driver.Consumer):
         self._chains[tp] = Chain(start, quiet_since=quiet_since)
         self._read_offset[tp] = start
 
-    async def _seek_in_thread(self, positions: Mapping[TP, int]) -> None:
-        consumer = self._thread._ensure_consumer()
-        for tp, offset in positions.items():
-            consumer.seek(driver.ensure_aiokafka_TP(tp), offset)
+    def _reader(self, topic: str) -> TopicReader:
+        if topic not in self._readers:
+            settings = {**self.transport.client_settings, "group.id": self.app.conf.id}
+            self._readers[topic] = TopicReader(topic, settings, max_run_records=self.app.conf.broker_max_poll_records)
+        return self._readers[topic]
+
+    async def _seek(self, partition: TP, offset: int) -> None:
+        await self._reader(partition.topic).read_from(partition.partition, offset)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Let the agents finish and commit what they are working on, then end every chain."""
@@ -167,49 +169,69 @@ class BulkConsumer(driver.Consumer):
     # ---- delivery
 
     async def _drain_messages(self, fetcher: Any) -> None:
-        try:
-            while not (self.should_stop or fetcher.should_stop):
-                if self.flow_active:
-                    await self._deliver_once()
-                else:
-                    await self.wait(self.can_resume_flow.wait())
-        except (ConsumerStoppedError, asyncio.CancelledError):
-            if not self.app.should_stop:
-                raise
+        while not (self.should_stop or fetcher.should_stop):
+            self._thread.show_life()
+            if self.flow_active:
+                await self._deliver_once()
+            else:
+                await self.wait(self.can_resume_flow.wait(), timeout=1.0)
 
     async def _deliver_once(self) -> None:
-        wanted = self._wanted()
-        taken = await self._thread.take(wanted, timeout_s=1.0)
-        for tp, stretch in taken.items():
-            chain = self._chains.get(tp)
-            if not self.flow_active or chain is None or chain.over:
-                continue
-            if isinstance(stretch, OutOfRange):
-                await self._find_ground(tp, chain)
-            elif stretch.start != chain.tip:
-                await self._read_from(tp, chain.tip)
-            elif stretch.records:
-                await self._deliver(tp, chain, stretch)
-            else:
-                chain.pass_over(stretch.start, stretch.end)
-            self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
+        """Deliver what one reader or several have, or wait a while for something."""
+        await self._wake_the_resting()
+        waiting = self._waiting_offsets()
+        for topic, reader in self._readers.items():
+            if topic not in self._taking and waiting[topic] < reader.most:
+                self._taking[topic] = asyncio.ensure_future(reader.take())
+        self._room.clear()
+        room = asyncio.ensure_future(self._room.wait())
+        waited_for: list[asyncio.Future[Any]] = [*self._taking.values(), room]
+        await asyncio.wait(waited_for, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
+        room.cancel()
+        for topic in [topic for topic, taking in self._taking.items() if taking.done()]:
+            for number, piece in self._taking.pop(topic).result():
+                await self._accept(TP(topic, number), piece)
 
-    def _wanted(self) -> set[TP]:
-        """Partitions that may be read further; of the others enough runs wait for their agents."""
-        active = {tp for tp in self._get_active_partitions() if tp in self._chains}
-        limit = max(2, READ_AHEAD_RUNS // max(1, len(active)))
-        self._held_back = {tp for tp in active if self._chains[tp].unfinished >= limit}
-        return active - self._held_back
+    def _waiting_offsets(self) -> Mapping[str, int]:
+        """How far each topic's agents are behind what was handed out."""
+        waiting: dict[str, int] = defaultdict(int)
+        for tp, chain in self._chains.items():
+            if not chain.over:
+                waiting[tp.topic] += chain.tip - chain.front
+        return waiting
+
+    async def _accept(self, tp: TP, piece: Stretch | OutOfRange) -> None:
+        chain = self._chains.get(tp)
+        if chain is None or chain.over:
+            return
+        if not self.flow_active or tp not in self._get_active_partitions():
+            self._resting.add(tp)
+            await self._readers[tp.topic].leave(tp.partition)
+        elif (piece.position if isinstance(piece, OutOfRange) else piece.start) != chain.tip:
+            await self._seek(tp, chain.tip)
+        elif isinstance(piece, OutOfRange):
+            await self._find_ground(tp, chain)
+        elif piece.offsets:
+            await self._deliver(tp, chain, piece)
+        else:
+            chain.pass_over(piece.start, piece.end)
+        self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
+
+    async def _wake_the_resting(self) -> None:
+        """Read on in partitions that were paused."""
+        for tp in self._resting & self._get_active_partitions():
+            self._resting.discard(tp)
+            if not self._chains[tp].over:
+                await self._seek(tp, self._chains[tp].tip)
 
     async def _deliver(self, tp: TP, chain: Chain, stretch: Stretch) -> None:
         link = chain.add(stretch.start, stretch.end)
-        last = stretch.records[-1]
         message = RunMessage(
             tp.topic,
             tp.partition,
-            last.offset,
-            last.timestamp / 1000.0,
-            last.timestamp_type,
+            stretch.offsets[-1],
+            stretch.timestamps_ms[-1] / 1000.0,
+            timestamp_type=0,
             headers=None,
             key=None,
             value=None,
@@ -219,14 +241,8 @@ class BulkConsumer(driver.Consumer):
             tp=tp,
             generation_id=self.app.consumer_generation_id,
         )
-        message.link, message.records = link, stretch.records
+        message.link, message.stretch = link, stretch
         await self.callback(message)
-
-    async def _read_from(self, tp: TP, position: int) -> None:
-        try:
-            await self._thread.call_thread(self._seek_in_thread, {tp: position})
-        except IllegalStateError:
-            self.log.info("%s was taken away before it could be read from %s", tp, position)
 
     async def _find_ground(self, tp: TP, chain: Chain) -> None:
         """Go on where the log begins, after retention has overtaken us or the log has begun anew."""
@@ -242,7 +258,7 @@ class BulkConsumer(driver.Consumer):
             self.log.error("%s: the log ends before %s; reading it from %s anew", tp, chain.tip, earliest)
             chain.over = True
             self._chains[tp] = Chain(earliest)
-        await self._read_from(tp, earliest)
+        await self._seek(tp, earliest)
 
     # ---- what is done, and committed
 
@@ -255,9 +271,7 @@ class BulkConsumer(driver.Consumer):
         message.acked = True
         message.link.chain.finish(message.link)
         self.let_go(message)
-        if message.tp in self._held_back:
-            self._held_back.discard(message.tp)
-            self._thread.wake()
+        self._room.set()
         return True
 
     def let_go(self, message: RunMessage) -> None:
@@ -276,10 +290,21 @@ class BulkConsumer(driver.Consumer):
         return [tp for tp in self._chains if topics is None or tp in topics or tp.topic in topics]
 
     def on_buffer_full(self, tp: TP) -> None:
-        """Nothing to hold back here: `_wanted` bounds what waits for the agents."""
+        """Nothing to hold back here: `_deliver_once` bounds what waits for the agents."""
 
     def on_buffer_drop(self, tp: TP) -> None:
         """See `on_buffer_full`."""
+
+    def highwater(self, tp: TP) -> int:
+        """Where the log of a partition ends that is being read, as far as is known."""
+        return self._readers[tp.topic].end(tp.partition)
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Say nothing: Faust would miss aiokafka's fetching."""
+
+    async def on_stop(self) -> None:
+        await super().on_stop()
+        await asyncio.gather(*(reader.close() for reader in self._readers.values()))
 
     def _new_offset(self, tp: TP) -> int | None:
         chain = self._chains.get(tp)
@@ -291,9 +316,13 @@ class BulkConsumer(driver.Consumer):
 
 
 class BulkTransport(driver.Transport):
-    """Faust's Kafka transport with the consumer above."""
+    """Faust's Kafka transport with the consumer above; `client_settings` are librdkafka's."""
 
     Consumer = BulkConsumer
+
+    def __init__(self, *args: Any, client_settings: Mapping[str, Any], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.client_settings = client_settings
 
 
 def _refuse_what_is_not_bulk(app: Any) -> None:

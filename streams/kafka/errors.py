@@ -5,7 +5,7 @@ from typing import Any
 
 from schemas.errors import DriftlineError
 
-__all__ = ["BulkAppError", "DeliveryError", "UnfinishedRunError"]
+__all__ = ["BulkAppError", "DeliveryError", "FetchError", "UnfinishedRunError"]
 
 
 class BulkAppError(DriftlineError):
@@ -20,6 +20,13 @@ class UnfinishedRunError(DriftlineError):
             f"the agent left its loop while working on {topic}[{partition}] {start}..{end}; nothing of it is committed",
             hint="an agent of a bulk topic loops for as long as the worker runs",
         )
+
+
+class FetchError(DriftlineError):
+    """A partition cannot be read, and waiting would not help."""
+
+    def __init__(self, *, topic: str, partition: int, problem: str) -> None:
+        super().__init__(f"{topic}[{partition}] cannot be read: {problem}")
 
 
 class DeliveryError(DriftlineError):

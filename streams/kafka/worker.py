@@ -50,8 +50,7 @@ class _Worker(faust.Worker):
 
 def _settle_in() -> None:
     """Make the process fit for two busy threads and for buffers of some megabytes that come and go."""
-    # The fetching thread lets go of the interpreter with each read from its socket; this long it waits for a busy agent
-    # to hand it back.
+    # The thread that takes what librdkafka has fetched waits this long for a busy agent to hand over the interpreter.
     sys.setswitchinterval(GIL_SWITCH_S)
     # Otherwise each buffer is given back to the kernel and comes anew page by page: a fifth of the time of a record.
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

@@ -331,6 +331,30 @@ async def test_a_seek_of_ones_own_is_undone_not_committed(broker, running):
     assert offsets(runs, 0) == list(range(3_000))
 
 
+async def test_a_partition_that_is_paused_waits_and_then_goes_on_where_it_stood(broker, running):
+    topic, group = broker.topic(partitions=2), broker.group()
+    broker.produce(topic, [b"x"] * 4_000)
+    app = make_app(group, broker.bootstrap, max_run_records=50)
+    runs = gather(app, topic, slowly_s=0.01)
+
+    async with running(app):
+        await until(lambda: count(runs) >= 500)
+        paused = next(tp for tp in app.consumer.assignment() if tp.partition == 0)
+        app.consumer.pause_partitions({paused})
+        await until(lambda: app.consumer.unfinished_runs() == 0)
+        before = len(offsets(runs, 0))
+        broker.produce(topic, [b"meanwhile"] * 500, partition=1)
+        await until(lambda: offsets(runs, 1)[-1:] == [broker.ends(topic, 2)[1] - 1])
+        while_paused = len(offsets(runs, 0))
+        app.consumer.resume_partitions({paused})
+        await until(lambda: count(runs) >= 4_500)
+
+    assert while_paused == before < broker.ends(topic, 2)[0]
+    for partition, end in enumerate(broker.ends(topic, 2)):
+        assert offsets(runs, partition) == list(range(end))
+    assert broker.committed(group, topic, 2) == broker.ends(topic, 2)
+
+
 async def test_a_slow_partition_does_not_hold_up_another_agents_topic(broker, running):
     slow_topic, quick_topic = broker.topic(partitions=4), broker.topic(partitions=4)
     for topic in (slow_topic, quick_topic):

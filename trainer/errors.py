@@ -1,6 +1,11 @@
 """What the trainer refuses, in words an operator can act on."""
 
+from typing import TYPE_CHECKING
+
 from schemas.errors import DriftlineError
+
+if TYPE_CHECKING:
+    from trainer.data.checks import Check
 
 __all__ = ["DataRefusedError", "DatasetError", "ParityError", "RegistryError", "TrainerError", "UnknownModelKindError"]
 
@@ -16,12 +21,14 @@ class DatasetError(TrainerError):
 class DataRefusedError(TrainerError):
     """Data that was read, but from which nothing should be learned; `findings` says why."""
 
-    def __init__(self, findings: tuple[str, ...]) -> None:
+    def __init__(self, findings: tuple[str, ...], *, checks: tuple["Check", ...] = ()) -> None:
         super().__init__(
             f"the data are refused: {'; '.join(findings)}",
-            hint="the report beside it shows every check; mend or leave out what it names",
+            hint="mend or leave out what is named; `driftline train --report FILE` shows every check",
         )
         self.findings = findings
+        # All that was checked, passed or not.
+        self.checks = checks
 
 
 class ParityError(TrainerError):

@@ -27,7 +27,8 @@ def detection_quality(predictions: Predictions, holdout: Dataset) -> dict[str, f
     """Judge decisions by labels; vectors that settle after an anomaly are counted for neither side.
 
     `normal_kept` is the share of healthy vectors that are called so, `normal_precision` the share of vectors called
-    normal that are; `delay_s` is the median time from an anomaly's first vector to the first one called so.
+    normal that are; `anomaly_share` and the mean `confidence` are what a device may expect of the model; `delay_s` is
+    the median time from an anomaly's first vector to the first one called so.
     """
     # Odd vectors that were kept for their oddness would make false alarms look frequent.
     judged = holdout.labelled & (holdout.anomalous | holdout.healthy & holdout.representative)
@@ -36,6 +37,7 @@ def detection_quality(predictions: Predictions, holdout: Dataset) -> dict[str, f
     found = {
         "vectors": float(len(holdout)),
         "anomaly_share": float(predictions.decision[fair].mean()),
+        "confidence": float(predictions.confidence[fair].mean()),
     }
     if not judged.any():
         return found
@@ -69,6 +71,7 @@ def forecast_quality(predictions: Predictions, holdout: Dataset) -> dict[str, fl
         "mae": float(np.abs(errors).mean()),
         "rmse": float(np.sqrt((errors**2).mean())),
         "skill": 1 - float((errors**2).mean()) / spread if spread else 0.0,
+        "confidence": float(predictions.confidence[known].mean()),
     }
 
 

@@ -14,9 +14,12 @@ from schemas.manifest import ModelKind
 from sensing import PIPELINES
 from trainer.data import Dataset, simulated
 from trainer.data.files import from_file
+from trainer.errors import DataRefusedError, DatasetError
 from trainer.models import ALGORITHMS, Settings
+from trainer.offline.store import OfflineStore, is_store
 from trainer.registry.store import bundle_name, open_store
 from trainer.release import Order, Trained, train_release
+from trainer.report import refusal_page, training_page
 from trust import load_signer, write_whole
 
 __all__ = ["train"]
@@ -25,7 +28,10 @@ __all__ = ["train"]
 @click.command(
     epilog="Example: driftline train --data d.parquet --pipeline machine/1 --model bearing --key file:t.pem -o b.bundle"
 )
-@click.option("--data", required=True, metavar="FILE|simulator", help="CSV or Parquet of readings or vectors.")
+@click.option(
+    "--data", required=True, metavar="FILE|FOLDER|simulator",
+    help="CSV or Parquet of readings or vectors; a folder that `driftline worker sink` fills.",
+)  # fmt: skip
 @click.option("--pipeline", required=True, type=click.Choice(sorted(PIPELINES)), help="What makes the vectors.")
 @click.option("--model", required=True, help="The model's name.")
 @click.option("--version", "version_", default="1", show_default=True)
@@ -33,6 +39,7 @@ __all__ = ["train"]
 @click.option("--key", required=True, metavar="SOURCE", help="file:PATH, env:NAME or hsm:ID?label=TOKEN.")
 @click.option("--out", "-o", type=click.Path(path_type=Path, dir_okay=False), help="Where the bundle is written.")
 @click.option("--store", metavar="FOLDER|URL", help="A store that it is put into as well.")
+@click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="A page about it, HTML.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--contamination", type=float, default=0.1, show_default=True, help="Anomalous share, without labels.")
 @click.option("--target", default="temperature", show_default=True, help="What a forecaster foretells.")
@@ -48,6 +55,7 @@ def train(
     key: str,
     out: Path | None,
     store: str | None,
+    report: Path | None,
     seed: int,
     contamination: float,
     target: str,
@@ -69,14 +77,22 @@ def train(
         git_revision=_git_revision(),
     )
     started = time.monotonic()
-    with Progress(transient=True) as bar:
-        task = bar.add_task("", total=1.0)
-        trained = train_release(
-            dataset,
-            order,
-            [signer],
-            progress=lambda what, share: bar.update(task, description=what, completed=share),
-        )
+    try:
+        with Progress(transient=True) as bar:
+            task = bar.add_task("", total=1.0)
+            trained = train_release(
+                dataset,
+                order,
+                [signer],
+                progress=lambda what, share: bar.update(task, description=what, completed=share),
+            )
+    except DataRefusedError as refusal:
+        if report is not None:
+            write_whole(report, refusal_page(order.model_id, refusal.checks, str(refusal)).encode())
+        raise
+    if report is not None:
+        write_whole(report, training_page(trained).encode())
+        click.echo(f"{report}: the report")
     if out is not None:
         write_whole(out, trained.content)
         click.echo(f"{out}: {trained.bundle.size} bytes, {trained.bundle.sha256}")
@@ -90,7 +106,19 @@ def _data(data: str, pipeline: str, *, devices: int, samples: int, seed: int) ->
     if data == "simulator":
         trouble = 0.0 if pipeline.startswith("weather/") else 0.1
         return simulated(pipeline.partition("/")[0], devices=devices, samples=samples, seed=seed, trouble=trouble)
+    if Path(data).is_dir():
+        return _stored(Path(data), pipeline)
     return from_file(Path(data), pipeline)
+
+
+def _stored(folder: Path, pipeline: str) -> Dataset:
+    if not is_store(folder):
+        raise DatasetError(
+            f"{folder} holds no samples/day=… folders",
+            hint="name a file, or a folder that `driftline worker sink` fills",
+        )
+    now_ms = time.time_ns() // 1_000_000
+    return OfflineStore(folder).assemble(pipeline, from_ms=0, to_ms=now_ms, as_of_ms=now_ms).dataset
 
 
 def _tell(trained: Trained, seconds: float) -> None:

@@ -42,7 +42,7 @@ def check_data(split: Split, limits: Limits) -> tuple[Check, ...]:
 def refuse_failed(checks: Sequence[Check]) -> None:
     failed = tuple(f"{check.name}: {check.finding}" for check in checks if not check.passed)
     if failed:
-        raise DataRefusedError(failed)
+        raise DataRefusedError(failed, checks=tuple(checks))
 
 
 def silent_devices(dataset: Dataset, *, share: float = 0.9) -> tuple[str, ...]:

@@ -125,6 +125,8 @@ def _train(order: JobOrder) -> Outcome:
             algorithm=order.algorithm,
             settings=_settings(champion),
             data_limits=Limits(min_rows=order.min_rows),
+            # Its successor is allowed what the model in production was.
+            device_limits=None if champion is None else champion.manifest.limits,
             licence=order.licence,
         ),
         [signer],

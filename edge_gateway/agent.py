@@ -41,7 +41,8 @@ from edge_gateway.slots import Slots
 from edge_gateway.spool import Spool, Write
 from edge_gateway.trusted import Trusted
 from edge_gateway.updater import Updater
-from edge_gateway.warden import Warden
+from edge_gateway.warden import Promises, Warden
+from edge_gateway.watch import Promise, promise_of
 from edge_gateway.wishes import collect
 from schemas.errors import DriftlineError
 from schemas.rollouts import AckPhase, Command
@@ -258,7 +259,7 @@ class Gateway:
         self._cast = cast
         self._recast(serving, beside, now_ms)
         self.metrics.serves(serving)
-        self._warden.begin(installation, now_ms)
+        self._warden.begin(installation, Promises(*map(_promise, (serving, beside))), now_ms)
 
     def _recast(self, serving: Loaded | None, beside: Loaded | None, now_ms: int) -> None:
         before = self._scorers
@@ -423,6 +424,10 @@ class Gateway:
 
     def _write(self, build: Callable[[Write], None], now_ms: int) -> bool:
         return self.spool.write(build, now_ms=now_ms)
+
+
+def _promise(loaded: Loaded | None) -> Promise:
+    return Promise() if loaded is None else promise_of(loaded.manifest)
 
 
 def _version() -> str:

@@ -100,7 +100,7 @@ class WatchConfig:
     latency_ms: float = 1_000.0
     # Share of the machine's memory.
     memory: float = 0.8
-    # Rise of the anomaly rate, and fall of the confidence, against the model before.
+    # Rise of the anomaly rate, and fall of the confidence, below both what was promised and the model before.
     degradation: float = 0.1
     # Bad windows in a row before falling back; good ones before leaving safe mode.
     bad_windows: int = 3

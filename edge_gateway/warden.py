@@ -1,6 +1,7 @@
 """The warden: follows how models fare window by window, and says what should happen to them."""
 
 import logging
+from typing import NamedTuple
 
 from edge_gateway.config import WatchConfig
 from edge_gateway.health import Usage
@@ -16,13 +17,20 @@ from edge_gateway.installation import (
 )
 from edge_gateway.orders import Terms
 from edge_gateway.scorer import Closed
-from edge_gateway.watch import Look, Verdict, Watched, step, verdict
+from edge_gateway.watch import Look, Promise, Verdict, Watched, step, verdict
 from schemas.fleet import SlotState
 from schemas.rollouts import AckPhase
 
-__all__ = ["Warden"]
+__all__ = ["Promises", "Warden"]
 
 _log = logging.getLogger(__name__)
+
+
+class Promises(NamedTuple):
+    """What the model that serves promises, and the one that runs beside it."""
+
+    serving: Promise = Promise()
+    beside: Promise = Promise()
 
 
 class Warden:
@@ -35,14 +43,16 @@ class Warden:
         self._watched = Watched()
         self._since_ms = 0
         self._of: object = None
+        self._promise = Promise()
         self._shadow = False
         self._suspended = False
 
-    def begin(self, installation: Installation, now_ms: int) -> None:
+    def begin(self, installation: Installation, promises: Promises, now_ms: int) -> None:
         """Take note of who plays which part now; a new part is judged from its beginning."""
         self.on_trial = installation.serving.state is SlotState.TRIAL
         self._shadow = bool(installation.active) and installation.phase is AckPhase.INSTALLED
         self._suspended = not installation.active and installation.safe_mode is SafeModeReason.HEALTH
+        self._promise = promises.beside if self._shadow else promises.serving
         of = (installation.active, installation.serving, installation.suspended, self._shadow)
         if of != self._of:
             self._of, self._watched, self._since_ms = of, Watched(), now_ms
@@ -60,7 +70,7 @@ class Warden:
                 look, other = other, look if self._shadow else None
             elif not self.on_trial:
                 other = None
-            self._watched = step(self._watched, look, terms.watch, other)
+            self._watched = step(self._watched, look, terms.watch, other, self._promise)
             if self._watched.reason:
                 _log.warning("model fares badly: window-end=%d why=%s", look.end_ms, self._watched.reason)
         return self._event(terms, (now_ms - self._since_ms) / 1000)

@@ -1,8 +1,10 @@
 """Whether a model still does well: windows of its health, judged one by one; nothing here looks at a clock.
 
 A bake passes when the model has served long enough, and decided often enough, without a bad window at the end. Windows
-are bad by themselves (errors, latency, memory), or beside the model before, which decides about the same readings:
-where both call more an anomaly, the world changed, not the model.
+are bad by themselves (errors, latency, memory), or by comparison: with what the model promised, on data that were held
+out of its training, and with the model before, which decides about the same readings. It takes both to be found bad.
+Worse than promised, but no worse than the model before: these readings are like that. Worse than the model before, but
+as promised: the world has changed since that one was trained, and its opinion is no yardstick.
 """
 
 import math
@@ -10,8 +12,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from edge_gateway.config import WatchConfig
+from schemas.manifest import Manifest
 
-__all__ = ["Look", "Rates", "Verdict", "Watched", "step", "verdict"]
+__all__ = ["Look", "Promise", "Rates", "Verdict", "Watched", "promise_of", "step", "verdict"]
 
 # Below that many decisions, rates say nothing.
 _ENOUGH = 20
@@ -32,6 +35,19 @@ class Look:
     @property
     def error_rate(self) -> float:
         return self.errors / max(self.errors + self.inferences, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What a model did on recent data that it was not trained on; None where its manifest does not say."""
+
+    anomaly_rate: float | None = None
+    confidence: float | None = None
+
+
+def promise_of(manifest: Manifest) -> Promise:
+    """Return what a manifest's metrics promise; a figure that is none promises nothing."""
+    return Promise(_share(manifest, "anomaly_share"), _share(manifest, "confidence"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +87,9 @@ class Watched:
     before: Rates = Rates()
 
 
+_NO_PROMISE = Promise()
+
+
 class Verdict(StrEnum):
     """What to do with the model."""
 
@@ -80,14 +99,16 @@ class Verdict(StrEnum):
     WELL_AGAIN = "well_again"
 
 
-def step(watched: Watched, look: Look, limits: WatchConfig, beside: Look | None = None) -> Watched:
+def step(
+    watched: Watched, look: Look, limits: WatchConfig, beside: Look | None = None, promise: Promise = _NO_PROMISE
+) -> Watched:
     """Take one more window into account; `beside` is the model before. One without decisions counts for nothing."""
     if not look.inferences and not look.errors:
         return watched
     seen = replace(watched, windows=watched.windows + 1, decisions=watched.decisions + look.inferences)
     if beside is not None:
         seen = replace(seen, own=watched.own.plus(look), before=watched.before.plus(beside))
-    found = _troubles(look, limits) + _comparison(seen, limits)
+    found = _troubles(look, limits) + _comparison(seen, limits, promise)
     if found:
         return replace(seen, bad_in_a_row=watched.bad_in_a_row + 1, good_in_a_row=0, reason="; ".join(found))
     return replace(seen, bad_in_a_row=0, good_in_a_row=watched.good_in_a_row + 1, reason="")
@@ -117,13 +138,24 @@ def _troubles(look: Look, limits: WatchConfig) -> list[str]:
     return found
 
 
-def _comparison(seen: Watched, limits: WatchConfig) -> list[str]:
+def _comparison(seen: Watched, limits: WatchConfig, promise: Promise) -> list[str]:
     own, before = seen.own, seen.before
     if min(own.inferences, before.inferences) < _ENOUGH:
         return []
     found = []
-    if own.anomaly_rate - before.anomaly_rate > limits.degradation:
-        found.append(f"anomaly rate {own.anomaly_rate:.3g} where the model before has {before.anomaly_rate:.3g}")
-    if before.confidence - own.confidence > limits.degradation:
-        found.append(f"confidence {own.confidence:.3g} where the model before has {before.confidence:.3g}")
+    expected = max(before.anomaly_rate, -math.inf if promise.anomaly_rate is None else promise.anomaly_rate)
+    if own.anomaly_rate - expected > limits.degradation:
+        promised = "" if promise.anomaly_rate is None else f" and {promise.anomaly_rate:.3g} was promised"
+        found.append(
+            f"anomaly rate {own.anomaly_rate:.3g} where the model before has {before.anomaly_rate:.3g}{promised}"
+        )
+    expected = min(before.confidence, math.inf if promise.confidence is None else promise.confidence)
+    if expected - own.confidence > limits.degradation:
+        promised = "" if promise.confidence is None else f" and {promise.confidence:.3g} was promised"
+        found.append(f"confidence {own.confidence:.3g} where the model before has {before.confidence:.3g}{promised}")
     return found
+
+
+def _share(manifest: Manifest, name: str) -> float | None:
+    value = manifest.metrics.get(name)
+    return value if value is not None and 0 <= value <= 1 else None

@@ -139,6 +139,26 @@ def test_a_changed_world_does_not_throw_a_good_model_out(serving, foundry):
     assert gateway.acks()[-1] == (2, "succeeded")
 
 
+def test_a_model_retrained_on_the_changed_world_is_judged_by_what_it_promised(serving, foundry):
+    """The one before is sure of itself, and wrong: it was trained on a world that is gone."""
+    gateway = serving()
+
+    def warmer(values):
+        return values + np.array([12.0, 0, 0, 0], dtype=values.dtype)
+
+    scores = np.concatenate([each.decisions.score for each in gateway.run(120, values=warmer)[70:]])
+    threshold = float(np.quantile(scores, 0.98))
+    confidence = float((1 / (1 + np.exp(-np.abs(scores - threshold)))).mean())
+    old = [each.confidence_mean for each in gateway.sent("telemetry.model-health")][-1]
+    retrained = {"threshold": threshold, "manifest": {"metrics": {"anomaly_share": 0.02, "confidence": confidence}}}
+    gateway.tell(foundry.command(foundry.bundle("2", **retrained), 2))
+    gateway.tick(5)
+    gateway.run(60, values=warmer)
+
+    assert old - confidence > gateway.config.watch.degradation
+    assert gateway.acks()[-1] == (2, "succeeded")
+
+
 def test_a_restart_goes_on_with_windows_and_numbers(serving, foundry):
     straight, cut = serving(), serving()
 

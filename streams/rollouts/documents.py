@@ -24,8 +24,8 @@ class PlanError(DriftlineError):
     """A plan that cannot be followed: names the key, what was found there and what was wanted."""
 
     def __init__(self, key: str, found: object, wanted: str) -> None:
-        super().__init__(f"plan: {key}: found {_shown(found)}, wanted {wanted}")
-        self.key = key
+        self.key, self.found, self.wanted = key, _shown(found), wanted
+        super().__init__(f"plan: {key}: found {self.found}, wanted {wanted}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,11 @@ import pytest
 from confluent_kafka import Producer
 
 from schemas import feeds
-from schemas.cluster import Cluster
 from schemas.drift_alert import AlertState, DriftAlert, Evidence, Severity
 from schemas.drift_scores import DriftScores, Verdict
 from schemas.model_health import ModelHealth
 from schemas.operators import OperatorRequest
 from schemas.release import ModelRelease, ReleaseStage
-from schemas.topics import create_missing
 from schemas.wire import Contract
 from streams.rollouts.controller import ControllerOptions
 from streams.rollouts.service import RolloutService, ServiceOptions
@@ -204,9 +202,7 @@ class Field:
 
 
 @pytest.fixture
-def field(bootstrap, registry_url, prefix, tmp_path):
-    cluster = Cluster(bootstrap=bootstrap, registry_url=registry_url, prefix=prefix)
-    create_missing(cluster)
+def field(cluster, tmp_path):
     return Field(cluster, tmp_path)
 
 

@@ -37,26 +37,31 @@ def worker() -> None:
     """Run one of the stream processors, until it is stopped."""
 
 
-@worker.command(epilog="Example: driftline worker drift --policy strict.toml --instance-id drift-1")
-@click.option(
-    "--policy", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="How drift is judged, TOML."
-)
-@click.option("--instance-id", default="", help="A name that outlives restarts, so that they disturb nobody.")
+@worker.command(epilog="Example: driftline worker drift --keyring keyring.json --instance-id drift-1")
+@_POLICY
+@_FOLLOW
+@_KEYRING
+@_INSTANCE
 @click.option("--wait-for-baseline-s", type=float, default=30.0, show_default=True, help="Before a dead letter.")
 @click.option("--metrics-port", type=click.IntRange(1, 65535), help="Answer Prometheus here, on loopback.")
 @on_a_cluster
 def drift(
-    settings: Settings, policy: Path | None, instance_id: str, wait_for_baseline_s: float, metrics_port: int | None
+    settings: Settings,
+    policy: Path | None,
+    follow: str,
+    keyring: Path | None,
+    instance_id: str,
+    wait_for_baseline_s: float,
+    metrics_port: int | None,
 ) -> None:
     """Score what devices see against what their models were trained on, and raise alerts."""
-    from streams.drift.policy import Rules, read_policy
     from streams.drift.service import DriftSettings, make_drift_app
     from streams.kafka import run_worker
 
-    rules = Rules() if policy is None else read_policy(policy.read_text(encoding="utf-8"))
     chosen = DriftSettings(
-        rules=rules,
-        policy_id="default" if policy is None else policy.stem,
+        policy=_own_policy(policy),
+        follow=follow,
+        keyring=_pinned(keyring),
         wait_for_baseline_s=wait_for_baseline_s,
         metrics_port=metrics_port,
         instance_id=instance_id,

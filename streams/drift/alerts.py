@@ -15,10 +15,10 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
 from schemas.drift_alert import AlertState, DriftAlert, Evidence, Severity
-from schemas.operators import AuditEntry
+from schemas.operators import AuditEntry, OperatorRequest
 from streams.drift.policy import Life
 
-__all__ = ["MATCHED", "AlertBook", "Breach", "Live", "Observation", "Silence", "audited"]
+__all__ = ["MATCHED", "AlertBook", "Breach", "Live", "Observation", "Silence", "audited", "silence_audited"]
 
 _GRAVER = (Severity.UNKNOWN, Severity.LOW, Severity.MEDIUM, Severity.HIGH, Severity.CRITICAL)
 
@@ -88,6 +88,8 @@ class AlertBook:
         self.policy_id, self.policy_revision = policy_id, policy_revision
         self.live: dict[str, dict[tuple[str, str], Live]] = {}
         self.silences: dict[str, Silence] = {}
+        # Labels of subjects, where more is known of them than an observation says.
+        self.labels: Mapping[str, Mapping[str, str]] = {}
 
     def __contains__(self, subject: object) -> bool:
         """Say whether windows of a subject matter even when they are quiet."""
@@ -204,7 +206,7 @@ class AlertBook:
             policy_id=self.policy_id,
             policy_revision=self.policy_revision,
             members=seen.members,
-            labels=dict(seen.labels),
+            labels=dict(self.labels.get(seen.subject, seen.labels)),
         )
 
     def _silenced(self, alert: DriftAlert, now_ms: int) -> bool:
@@ -235,6 +237,18 @@ def audited(alert: DriftAlert, *, who: str) -> AuditEntry:
             **({"silenced": "yes"} if alert.silenced else {}),
             **({"escalated": "yes"} if alert.escalated else {}),
         },
+    )
+
+
+def silence_audited(request: OperatorRequest) -> AuditEntry:
+    """Return what the audit log says of a silence that begins, or ends before its time."""
+    return AuditEntry(
+        subject=request.subject,
+        action=f"{request.action}d",
+        who=request.who,
+        why=request.why,
+        at_ms=request.at_ms,
+        evidence=dict(request.arguments),
     )
 
 

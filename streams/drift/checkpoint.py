@@ -15,10 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.columns import GridShape
-from schemas.drift_alert import DriftAlert
 from schemas.errors import DriftlineError
-from schemas.record import as_plain, from_plain
-from streams.drift.alerts import Live, Silence
+from streams.drift.book_state import book_told, told_to_book
 from streams.drift.engine import Engine
 from streams.drift.judge import Judge
 from streams.drift.measured import Group
@@ -27,7 +25,7 @@ from streams.drift.policy import Rules
 
 __all__ = ["CheckpointError", "Resolve", "freeze", "thaw"]
 
-FORMAT = 2
+FORMAT = 3
 
 # What windows of (model, grid) with these labels are compared with; None where that is no longer known.
 Resolve = Callable[[str, str, dict[str, str]], Group | None]
@@ -49,12 +47,8 @@ def freeze(partition: Partition) -> bytes:
             _engine_told(number, engine, partition.judges[grid_id], arrays)
             for number, (grid_id, engine) in enumerate(partition.engines.items())
         ],
-        "alerts": [
-            [*key, as_plain(held.alert), held.history, held.quiet, held.returns]
-            for alerts in partition.book.live.values()
-            for key, held in alerts.items()
-        ],
-        "silences": [[one.silence_id, one.until_ms, dict(one.matchers)] for one in partition.book.silences.values()],
+        "book": book_told(partition.book),
+        "hour": partition.hour,
     }
     arrays["told"] = np.frombuffer(json.dumps(told).encode(), np.uint8)
     packed = io.BytesIO()
@@ -76,13 +70,12 @@ def thaw(frozen: bytes, rules: Rules, resolve: Resolve) -> Partition:
     partition = Partition(rules, policy_id=policy_id, policy_revision=policy_revision)
     for number, engine in enumerate(told["engines"]):
         grid_id = engine["grid_id"]
+        if tuple(engine["horizons_ms"]) != rules.horizons_ms:
+            raise CheckpointError(f"checkpoint: found horizons {engine['horizons_ms']}, wanted {rules.horizons_ms}")
         made = partition.engine_of(grid_id, GridShape(*engine["shape"]))
         _fill(number, engine, made, partition.judges[grid_id], arrays, resolve)
-    for feature, family, alert, history, quiet, returns in told["alerts"]:
-        held = Live(alert=from_plain(DriftAlert, alert), history=history, quiet=quiet, returns=returns)
-        partition.book.live.setdefault(held.alert.subject, {})[feature, family] = held
-    for silence_id, until_ms, matchers in told["silences"]:
-        partition.book.silences[silence_id] = Silence(silence_id=silence_id, until_ms=until_ms, matchers=matchers)
+    told_to_book(told["book"], partition.book)
+    partition.hour = told["hour"]
     return partition
 
 
@@ -111,7 +104,7 @@ def _engine_told(number: int, engine: Engine, judge: Judge, arrays: Arrays) -> d
         "names": presence.roster.names,
         "free": presence.roster.free,
         "boots": engine.boot_of,
-        "baselines": engine.baseline_of,
+        "baselines": engine.baselines,
         "groups": [None if one is None else [one.against.model_id, dict(one.labels)] for one in engine.group_of],
         "last_arrival_ms": presence.last_arrival_ms,
         "awake_since_ms": presence.awake_since_ms,
@@ -135,7 +128,7 @@ def _fill(number: int, told: dict[str, Any], engine: Engine, judge: Judge, array
     engine.reserve(rows)
     judge.reserve(rows)
     known: dict[str, Group | None] = {}
-    engine.boot_of, engine.baseline_of = told["boots"], told["baselines"]
+    engine.boot_of, engine.baselines = told["boots"], told["baselines"]
     engine.group_of = [
         None if one is None else _resolved(engine.grid_id, one[0], one[1], known, resolve) for one in told["groups"]
     ]

@@ -19,6 +19,8 @@ from streams.drift.windows import Ints, Windows
 
 __all__ = ["Outcome", "Partition", "Stretch"]
 
+HOUR_MS = 3_600_000
+
 
 @dataclass(frozen=True)
 class Stretch:
@@ -50,6 +52,8 @@ class Partition:
         self.engines: dict[str, Engine] = {}
         self.judges: dict[str, Judge] = {}
         self.book = AlertBook(policy_id=policy_id, policy_revision=policy_revision)
+        # The arrival hour that is going on.
+        self.hour = 0
 
     def work(self, stretches: Sequence[Stretch]) -> Outcome:
         """Take in the windows of one run, a stretch for each grid."""
@@ -81,6 +85,18 @@ class Partition:
         for grid_id, engine in self.engines.items():
             engine.provide(needs_of([rules], engine.shape.bins))
             self.judges[grid_id].rules = rules
+
+    def pass_time(self, arrived_ms: int) -> list[DriftAlert]:
+        """Escalate alerts and end silences when an hour of arrival turns; returns the alerts that this changed.
+
+        Whoever wants what a worker publishes calls it with the arrival of each batch, before its windows, and with
+        batches that lie within an hour.
+        """
+        hour = arrived_ms // HOUR_MS
+        if hour <= self.hour:
+            return []
+        self.hour = hour
+        return self.book.pass_time(hour * HOUR_MS, self.rules.life)
 
     def evict(self, now_ms: int) -> int:
         """Forget devices that have been silent for longer than the rings reach."""

@@ -4,19 +4,22 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from schemas import feeds
 from schemas.cluster import Cluster
+from schemas.drift_alert import DriftAlert
 from schemas.drift_checkpoint import DriftCheckpoint
 from schemas.feature_stats import FeatureStats
+from streams.drift.alerts import AlertBook
 from streams.drift.checkpoint import CheckpointError, freeze, thaw
 from streams.drift.desk import SOURCE, Opened
 from streams.drift.known import Known
 from streams.drift.measured import Group
 from streams.drift.partition import Partition
-from streams.drift.policy import Rules
+from streams.drift.policy import Counting, InForce, Wanted, timelines
 from streams.drift.refill import FastRefill, first_offset, refill_slow
-from streams.drift.replay import oldest_offset, replayed
+from streams.drift.replay import newest_offset, oldest_offset, replayed
 from streams.drift.vault import Kept, in_parts, latest
 from streams.kafka import Run
 
@@ -25,19 +28,34 @@ __all__ = ["ROLLUPS", "Held", "Restorer"]
 log = logging.getLogger(__name__)
 
 ROLLUPS = "telemetry.feature-rollups"
+HOUR_MS = 3_600_000
+# A checkpoint may take this share of the worker's time; larger states are kept less often.
+_SHARE = 0.05
 
 
 @dataclass
 class Held:
-    """A partition that this worker has, and how far it is."""
+    """A partition that this worker has, how far it is, and which policy counts."""
 
     partition: Partition
     next_offset: int
+    policy: InForce
+    counting: Counting
     slot: int = 0
     kept_s: float = field(default_factory=time.monotonic)
+    took_s: float = 0.0
+
+    def is_due(self, every_s: float) -> bool:
+        """Say whether it is time for the next checkpoint."""
+        return time.monotonic() - self.kept_s >= max(every_s, self.took_s / _SHARE)
+
+    def pass_time(self, run: Run) -> list[DriftAlert]:
+        """Have alerts grow old as hours of arrival turn, whether or not their devices are heard of."""
+        return self.partition.pass_time(max(run.timestamps_ms, default=0))
 
     def in_parts(self, number: int, *, at_ms: int) -> list[DriftCheckpoint]:
         """Return the records of a checkpoint of the present state."""
+        begun_s = time.monotonic()
         self.slot = 1 - self.slot
         firsts = [first for engine in self.partition.engines.values() if (first := first_offset(engine)) is not None]
         kept = Kept(
@@ -46,7 +64,9 @@ class Held:
             next_offset=self.next_offset,
             first_offset=min([*firsts, self.next_offset]),
         )
-        return in_parts(number, kept, at_ms=at_ms)
+        parts = in_parts(number, kept, at_ms=at_ms)
+        self.took_s = time.monotonic() - begun_s
+        return parts
 
 
 @dataclass
@@ -54,31 +74,65 @@ class Restorer:
     """Restores partitions; whatever it judges on the way was published before."""
 
     cluster: Cluster
-    rules: Rules
-    policy_id: str
-    policy_revision: int
+    wanted: Wanted
     known: Known
     open_run: Callable[[Run], Opened]
+    # Tells a book what is known from elsewhere: silences, labels.
+    furnish: Callable[[AlertBook], None]
     folded: int = 0
 
     def restored(self, number: int, start: int) -> Held:
         """Return the partition as it stood at `start`, or further on where its checkpoint is further on."""
-        held = self._from_checkpoint(number)
+        timeline = timelines(self.cluster, SOURCE, partitions=[number]).get(number)
+        # What was on the log by now may have been judged, and told of, by whoever had the partition before.
+        counting = Counting() if timeline is None else Counting(timeline, newest_offset(self.cluster, SOURCE, number))
+        held = self._from_checkpoint(number, counting)
         if held is None:
-            partition = Partition(self.rules, policy_id=self.policy_id, policy_revision=self.policy_revision)
-            held = Held(partition, oldest_offset(self.cluster, SOURCE, number) if start else 0)
+            first = oldest_offset(self.cluster, SOURCE, number) if start else 0
+            policy = counting.before(first, self.wanted)
+            held = Held(_fresh(policy), first, policy, counting)
+        self.furnish(held.partition.book)
         for run in replayed(self.cluster, SOURCE, number, held.next_offset, start):
-            held.partition.work(self.open_run(run).stretches)
+            for part in self.parts_of(number, run, held):
+                held.pass_time(part)
+                held.partition.work(self.open_run(part).stretches)
             self.folded += len(run)
         held.next_offset = max(held.next_offset, start)
         return held
 
-    def _from_checkpoint(self, number: int) -> Held | None:
+    def parts_of(self, number: int, run: Run, held: Held) -> Iterator[Run]:
+        """Yield a run in parts of one arrival hour, the partition's policy being the one that counts for each."""
+        for piece in held.counting.pieces(run.start, run.end, self.wanted):
+            if piece.policy != held.policy:
+                self._take_up(number, piece.policy, held, piece.start)
+            yield from _by_hour(run.between(piece.start, piece.end))
+
+    def _take_up(self, number: int, policy: InForce, held: Held, offset: int) -> None:
+        """Have a partition judged by another policy from an offset on."""
+        log.info(
+            "policy counts: partition=%d offset=%d policy=%s revision=%d",
+            number, offset, policy.policy_id, policy.revision,
+        )  # fmt: skip
+        partition, held.policy = held.partition, policy
+        if policy.rules.horizons_ms == partition.rules.horizons_ms:
+            partition.take_up(policy.rules, policy_id=policy.policy_id, policy_revision=policy.revision)
+            return
+        # Rings are laid out for their horizons: they are filled anew from the log, and the alerts go on.
+        held.partition = _fresh(policy)
+        for run in replayed(self.cluster, SOURCE, number, oldest_offset(self.cluster, SOURCE, number), offset):
+            held.partition.work(self.open_run(run).stretches)
+            self.folded += len(run)
+        fresh = held.partition.book
+        held.partition.book = partition.book
+        held.partition.book.policy_id, held.partition.book.policy_revision = fresh.policy_id, fresh.policy_revision
+
+    def _from_checkpoint(self, number: int, counting: Counting) -> Held | None:
         kept = latest(self.cluster, number)
         if kept is None:
             return None
+        policy = counting.before(kept.next_offset, self.wanted)
         try:
-            partition = thaw(kept.frozen, self.rules, self._resolve)
+            partition = thaw(kept.frozen, policy.rules, self._resolve)
         except CheckpointError as why:
             log.warning("checkpoint left aside: partition=%d why=%s", number, why)
             return None
@@ -86,7 +140,7 @@ class Restorer:
         rollups = self._rollups(number, partition)
         for engine in partition.engines.values():
             refill_slow(engine, rollups)
-        return Held(partition, kept.next_offset, slot=kept.slot)
+        return Held(partition, kept.next_offset, policy, counting, slot=kept.slot)
 
     def _refill_fast(self, partition: Partition, number: int, kept: Kept) -> None:
         refills = {grid_id: FastRefill(engine) for grid_id, engine in partition.engines.items()}
@@ -111,6 +165,17 @@ class Restorer:
             log.warning("model no longer known: why=%s", against)
             return None
         return Group(against, labels)
+
+
+def _fresh(policy: InForce) -> Partition:
+    return Partition(policy.rules, policy_id=policy.policy_id, policy_revision=policy.revision)
+
+
+def _by_hour(run: Run) -> Iterator[Run]:
+    hours = [arrived_ms // HOUR_MS for arrived_ms in run.timestamps_ms]
+    turns = [offset for (before, hour), offset in zip(pairwise(hours), run.offsets[1:], strict=True) if hour != before]
+    for start, end in pairwise([run.start, *turns, run.end]):
+        yield run.between(start, end)
 
 
 def _told(cluster: Cluster, number: int, from_ms: int) -> Iterator[FeatureStats]:

@@ -4,28 +4,34 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import faust
+from faust.types import TP
 
 from schemas import feeds
+from schemas.catalogue import topic_named
 from schemas.cluster import Cluster
 from schemas.drift_alert import DriftAlert
 from schemas.operators import OperatorRequest
+from schemas.partition import partition_of
 from schemas.wire import Contract
-from streams.drift.alerts import audited
+from streams.drift.alerts import AlertBook, audited, silence_audited
 from streams.drift.desk import SOURCE, Opened, open_run
 from streams.drift.known import Known
+from streams.drift.labels import Labels, names_that_matter
 from streams.drift.metrics import Metrics
+from streams.drift.operators import Operators
 from streams.drift.partition import Outcome
-from streams.drift.policy import Rules
-from streams.drift.requests import RequestError, heed
+from streams.drift.policy import InForce, PolicyFeed, Refused, Wanted, note_applied
+from streams.drift.requests import is_about_silence
 from streams.drift.restoring import ROLLUPS, Held, Restorer
 from streams.drift.vault import TOPIC as CHECKPOINTS
 from streams.kafka import BatchProducer, Outgoing, Run, accepted_runs, bulk_topic, make_app
+from trust import Keyring
 
 __all__ = ["DriftService", "DriftSettings", "make_drift_app"]
 
@@ -34,19 +40,21 @@ log = logging.getLogger(__name__)
 WHO = "drift worker"
 GROUP = "driftline-drift"
 # Topics whose schemas must be known before the first run is worked on.
-_WRITTEN = ("drift.scores", "drift.alerts", ROLLUPS, CHECKPOINTS, "audit.log", "dead-letters")
+_WRITTEN = (
+    "drift.scores", "drift.alerts", "drift.policy-applied", ROLLUPS, CHECKPOINTS, "audit.log", "dead-letters",
+)  # fmt: skip
 _ASK_AGAIN_S = 0.1
-# Requests that came while no worker ran are heeded up to this age; doing one twice changes nothing.
-_REQUESTS_SINCE_MS = 3_600_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriftSettings:
     """How one drift worker runs."""
 
-    rules: Rules = field(default_factory=Rules)
-    policy_id: str = "default"
-    policy_revision: int = 0
+    # Counts while no signed policy of the name that is followed does.
+    policy: InForce = field(default_factory=InForce)
+    follow: str = "default"
+    # Without one, signed policies are not followed.
+    keyring: Keyring | None = None
     # How long a run waits for a grid or a baseline that is not known yet.
     wait_for_baseline_s: float = 30.0
     checkpoint_every_s: float = 60.0
@@ -70,7 +78,11 @@ def make_drift_app(cluster: Cluster, settings: DriftSettings | None = None, **ap
         max_run_records=settings.max_run_records,
         **app_settings,
     )
-    service = DriftService(cluster, settings)
+
+    def is_assigned(number: int) -> bool:
+        return app.consumer is not None and TP(cluster.named(SOURCE), number) in app.consumer.assignment()
+
+    service = DriftService(cluster, settings, is_assigned)
 
     @app.agent(bulk_topic(app, cluster.named(SOURCE)))
     async def watch_drift(deliveries: Any) -> None:
@@ -84,29 +96,46 @@ def make_drift_app(cluster: Cluster, settings: DriftSettings | None = None, **ap
         """Acknowledge and silence alerts as operators ask."""
         await service.heed_operators()
 
+    @app.task  # type: ignore[untyped-decorator]
+    async def follow_policy() -> None:
+        """Judge by what is signed and published, from the next run on."""
+        await service.follow_policy()
+
+    @app.task  # type: ignore[untyped-decorator]
+    async def follow_labels() -> None:
+        """Know the labels of devices."""
+        await service.labels.follow(cluster)
+
     return app
 
 
 class DriftService:
     """What joins runs, partitions and topics."""
 
-    def __init__(self, cluster: Cluster, settings: DriftSettings) -> None:
+    def __init__(self, cluster: Cluster, settings: DriftSettings, is_assigned: Callable[[int], bool]) -> None:
         self.cluster, self.settings = cluster, settings
         self.held: dict[int, Held] = {}
         self.metrics = Metrics()
+        self.labels = Labels()
+        self._is_assigned = is_assigned
+        self._policies = PolicyFeed(
+            cluster, settings.follow, Wanted(settings.policy, settings.keyring), cache_dir=settings.cache_dir
+        )
+        self._operators = Operators(cluster)
         # Runs and requests take turns: both change the alerts.
         self._turn = asyncio.Lock()
         self._producer = BatchProducer(cluster.bootstrap, settings=dict(cluster.security))
-        self._labels: Mapping[str, Mapping[str, str]] = {}
         self._waited_for: set[str] = set()
         self._contract: Contract | None = None
         self._known: Known | None = None
 
     async def open(self) -> None:
-        """Connect to the registry, and read grids and baselines up to now."""
-        async with self._turn:
-            if self._known is None:
-                await asyncio.to_thread(self._open)
+        """Learn what is known by now: grids and baselines, labels, silences, and the policy that counts."""
+        await self._connect()
+        await self._operators.current.wait()
+        await self.labels.current.wait()
+        if self.settings.keyring is not None:
+            await self._policies.current.wait()
 
     async def work(self, run: Run) -> None:
         """Judge a run and publish what came of it; returns when Kafka has all of it."""
@@ -115,46 +144,74 @@ class DriftService:
 
     async def heed_operators(self) -> None:
         """Follow what operators ask, for as long as the worker runs."""
-        await self.open()
-        since_ms = _now_ms() - _REQUESTS_SINCE_MS
-        async with feeds.follow_async(self.cluster, "operators.requests", from_ms=since_ms) as feed:
-            async for event in feed:
-                if isinstance(event, feeds.Changed):
-                    async with self._turn:
-                        await self._heed(event.value)
+        await self._connect()
+        await self._operators.follow(self._heed)
 
-    async def _heed(self, request: OperatorRequest) -> None:
-        for number, held in self.held.items():
-            try:
-                changed = heed(held.partition.book, request)
-            except RequestError as why:
-                log.warning("request left aside: why=%s", why)
-                return
-            if changed:
-                await self._producer.deliver(await asyncio.to_thread(self._told, number, changed))
-                # The log that a restore folds knows nothing of requests; the next checkpoint must.
-                held.kept_s = -math.inf
+    async def follow_policy(self) -> None:
+        """Follow the signed policy, for as long as the worker runs."""
+        if self.settings.keyring is not None:
+            await self._connect()
+            await self._policies.follow(self._contract_known, self._refused)
+
+    async def _connect(self) -> None:
+        async with self._turn:
+            if self._known is None:
+                await asyncio.to_thread(self._open)
+
+    async def _heed(self, request: OperatorRequest, is_news: bool) -> None:
+        async with self._turn:
+            for number, held in self.held.items():
+                changed = self._operators.heed(held.partition.book, request)
+                if changed:
+                    await self._producer.deliver(await asyncio.to_thread(self._told, number, changed))
+                    # The log that a restore folds knows nothing of requests; the next checkpoint must.
+                    held.kept_s = -math.inf
+            if is_news and is_about_silence(request) and self._answers(request.subject):
+                await self._producer.deliver([self._outgoing("audit.log", silence_audited(request))])
+
+    def _answers(self, subject: str) -> bool:
+        """Say whether this worker, and no other of its group, tells what became of a request to them all."""
+        return self._is_assigned(partition_of(subject, topic_named(SOURCE).partitions))
+
+    async def _refused(self, refused: Refused) -> None:
+        now_ms = _now_ms()
+        letter, entry = refused.dead_letter(who=WHO, now_ms=now_ms), refused.audit_entry(who=WHO, now_ms=now_ms)
+        await self._producer.deliver([self._outgoing("dead-letters", letter), self._outgoing("audit.log", entry)])
 
     async def _work(self, run: Run) -> None:
         held = self.held.get(run.partition)
         if held is None or held.next_offset < run.start:
             held = self.held[run.partition] = await asyncio.to_thread(self._restored, run)
-        fresh = _from(run, held.next_offset)
-        if fresh.offsets:
-            await self._judge(fresh, held)
+        fresh = run.between(held.next_offset, run.end)
+        parts = self._restorer().parts_of(run.partition, fresh, held)
+        # The change of a policy may have to read the log again.
+        while (part := await asyncio.to_thread(next, parts, None)) is not None:
+            await self._note(run.partition, held)
+            if part.offsets:
+                await self._judge(part, held)
         held.next_offset = max(run.end, held.next_offset)
-        if time.monotonic() - held.kept_s >= self.settings.checkpoint_every_s:
+        if held.is_due(self.settings.checkpoint_every_s):
             await self._keep(run, held)
 
     async def _judge(self, run: Run, held: Held) -> None:
+        self.labels.matter(names_that_matter(held.policy.rules))
         opened = await self._opened(run)
+        aged = held.pass_time(run)
         started_s = time.monotonic()
         outcome = await asyncio.to_thread(held.partition.work, opened.stretches)
         self.metrics.judged(run.partition, outcome, seconds=time.monotonic() - started_s)
         self.metrics.read(run.partition, len(run), len(opened.dead))
         # Scores before alerts: whoever opens an alert finds its evidence already there.
         await self._producer.deliver(await asyncio.to_thread(self._evidence, run, opened, outcome))
-        await self._producer.deliver(await asyncio.to_thread(self._told, run.partition, outcome.alerts))
+        await self._producer.deliver(await asyncio.to_thread(self._told, run.partition, [*aged, *outcome.alerts]))
+
+    async def _note(self, number: int, held: Held) -> None:
+        """Say from which record on another policy counts, before anything is told that follows from it."""
+        applied = [
+            note_applied(policy, topic=SOURCE, partition=number, offset=offset, at_ms=_now_ms())
+            for offset, policy in held.counting.take_unnoted()
+        ]
+        await self._producer.deliver([self._outgoing("drift.policy-applied", one) for one in applied])
 
     async def _opened(self, run: Run) -> Opened:
         """Open a run; what it lacks is waited for, once and not for ever."""
@@ -183,8 +240,7 @@ class DriftService:
     def _open(self) -> None:
         cluster, cache = self.cluster, self.settings.cache_dir
         contract = Contract.connect(cluster, cache_dir=cache)
-        for topic in (SOURCE, *_WRITTEN):
-            contract.register(topic)
+        contract.register_all((SOURCE, *_WRITTEN))
         grids = feeds.table(cluster, "models.grids").open()
         baselines = feeds.table(cluster, "models.baselines").open()
         grids.wait_until_current()
@@ -194,18 +250,21 @@ class DriftService:
         self._contract, self._known = contract, Known(grids, baselines)
 
     def _open_run(self, run: Run) -> Opened:
-        assert self._contract is not None  # noqa: S101  (`open` comes first)
-        assert self._known is not None  # noqa: S101
-        return open_run(self._contract, run, self._known, self._labels, now_ms=_now_ms())
+        assert self._known is not None  # noqa: S101  (`open` comes first)
+        return open_run(self._contract_known, run, self._known, self.labels.mattering, now_ms=_now_ms())
+
+    def _restorer(self) -> Restorer:
+        assert self._known is not None  # noqa: S101  (`open` comes first)
+        return Restorer(
+            cluster=self.cluster,
+            wanted=self._policies.wanted,
+            known=self._known,
+            open_run=self._open_run,
+            furnish=self._furnish,
+        )
 
     def _restored(self, run: Run) -> Held:
-        assert self._known is not None  # noqa: S101
-        settings = self.settings
-        started_s = time.monotonic()
-        restorer = Restorer(
-            cluster=self.cluster, rules=settings.rules, policy_id=settings.policy_id,
-            policy_revision=settings.policy_revision, known=self._known, open_run=self._open_run,
-        )  # fmt: skip
+        started_s, restorer = time.monotonic(), self._restorer()
         held = restorer.restored(run.partition, run.start)
         seconds = time.monotonic() - started_s
         self.metrics.restored(seconds)
@@ -214,6 +273,10 @@ class DriftService:
             run.partition, run.start, restorer.folded, seconds,
         )  # fmt: skip
         return held
+
+    def _furnish(self, book: AlertBook) -> None:
+        self._operators.silence_all(book)
+        book.labels = self.labels.all
 
     def _evidence(self, run: Run, opened: Opened, outcome: Outcome) -> list[Outgoing]:
         return [
@@ -229,25 +292,15 @@ class DriftService:
             told.append(self._outgoing("audit.log", audited(alert, who=WHO)))
         return told
 
+    @property
+    def _contract_known(self) -> Contract:
+        assert self._contract is not None  # noqa: S101  (`open` comes first)
+        return self._contract
+
     def _outgoing(self, topic: str, record: Any, *, partition: int = -1) -> Outgoing:
         assert self._contract is not None  # noqa: S101
         key, value = self._contract.encode(topic, record)
         return Outgoing(self.cluster.named(topic), key, value, partition=partition)
-
-
-def _from(run: Run, offset: int) -> Run:
-    """Leave out what a state that is ahead of the group's commits has already in it."""
-    behind = sum(one < offset for one in run.offsets)
-    if not behind:
-        return run
-    return replace(
-        run,
-        offsets=run.offsets[behind:],
-        timestamps_ms=run.timestamps_ms[behind:],
-        keys=run.keys[behind:],
-        values=run.values[behind:],
-        headers=run.headers[behind:],
-    )
 
 
 def _now_ms() -> int:

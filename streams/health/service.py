@@ -128,14 +128,11 @@ class HealthService:
     async def _work(self, topic: str, run: Run) -> None:
         held = await self._taken_up(topic, run)
         fresh = run.between(held.offsets.get(topic, 0), run.end)
-        records, noted = len(fresh), held.counting.timeline
         for part in held.parts_of(topic, fresh, self._policies.wanted):
-            if held.counting.timeline != noted:
-                await self._note(held, part.start)
-                noted = held.counting.timeline
+            await self._note(held)
             await self._judge(topic, part, held)
         held.offsets[topic] = max(run.end, held.offsets.get(topic, 0))
-        if records and held.is_due(self.settings.checkpoint_every_s):
+        if len(fresh) and held.is_due(self.settings.checkpoint_every_s):
             await self._keep(held, max(fresh.timestamps_ms))
 
     async def _taken_up(self, topic: str, run: Run) -> Held:
@@ -183,11 +180,13 @@ class HealthService:
         letter, entry = refused.dead_letter(who=WHO, now_ms=now_ms), refused.audit_entry(who=WHO, now_ms=now_ms)
         await self._producer.deliver([self._outgoing("dead-letters", letter), self._outgoing("audit.log", entry)])
 
-    async def _note(self, held: Held, offset: int) -> None:
+    async def _note(self, held: Held) -> None:
         """Say from which record on another policy counts, before anything is told that follows from it."""
-        policy = held.partition.policy
-        applied = note_applied(policy, topic=HEALTH, partition=held.number, offset=offset, at_ms=_now_ms())
-        await self._producer.deliver([self._outgoing("drift.policy-applied", applied)])
+        applied = [
+            note_applied(policy, topic=HEALTH, partition=held.number, offset=offset, at_ms=_now_ms())
+            for offset, policy in held.counting.take_unnoted()
+        ]
+        await self._producer.deliver([self._outgoing("drift.policy-applied", one) for one in applied])
 
     async def _keep(self, held: Held, now_ms: int) -> None:
         """Write a checkpoint, and forget devices that are long silent."""

@@ -16,12 +16,11 @@ __all__ = ["Counting", "Piece"]
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A stretch of offsets that is judged by one policy; `is_new` if nobody has noted so yet."""
+    """A stretch of offsets that is judged by one policy."""
 
     start: int
     end: int
     policy: InForce
-    is_new: bool
 
 
 @dataclass(slots=True)
@@ -30,13 +29,15 @@ class Counting:
 
     timeline: Timeline = field(default_factory=Timeline)
     settled_to: int = 0
+    # Changes that no topic knows of yet.
+    unnoted: list[tuple[int, InForce]] = field(default_factory=list)
 
     def before(self, offset: int, wanted: Wanted) -> InForce:
         """Return the policy by which the state at an offset came about."""
         return self.timeline.at(offset - 1) or self.timeline.at(offset) or wanted.after(None)
 
     def pieces(self, start: int, end: int, wanted: Wanted) -> Iterator[Piece]:
-        """Cut a run; what is new counts as noted once its piece was given."""
+        """Cut a run; a change that is new is in `unnoted` when its piece is given."""
         settled = min(max(start, self.settled_to), end)
         for first, last, policy in list(self.timeline.pieces(start, settled)):
             yield self._noted(first, last, policy or wanted.after(None))
@@ -44,7 +45,12 @@ class Counting:
             yield self._noted(settled, end, wanted.after(self.timeline.at(settled)))
 
     def _noted(self, start: int, end: int, policy: InForce) -> Piece:
-        is_new = self.timeline.at(start) != policy
-        if is_new:
+        if self.timeline.at(start) != policy:
             self.timeline = self.timeline.then(start, policy)
-        return Piece(start, end, policy, is_new)
+            self.unnoted.append((start, policy))
+        return Piece(start, end, policy)
+
+    def take_unnoted(self) -> list[tuple[int, InForce]]:
+        """Return the changes that are to be told before anything that follows from them."""
+        taken, self.unnoted = self.unnoted, []
+        return taken

@@ -6,49 +6,20 @@ import time
 import urllib.request
 import uuid
 
-import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from drift_fleet import MINUTE_MS, Fleet
 
 from schemas import feeds
-from schemas.cluster import Cluster
 from schemas.drift_alert import AlertState
 from schemas.drift_scores import Verdict
 from schemas.operators import OperatorRequest
-from schemas.topics import create_missing
 from schemas.wire import Contract
 from streams.drift.desk import SOURCE, open_run
 from streams.drift.known import Known
 from streams.drift.partition import Outcome, Partition
-from streams.drift.policy import read_policy
+from streams.drift.policy import own_policy
 from streams.drift.replay import replayed
 from streams.drift.service import GROUP, DriftSettings, make_drift_app
-
-
-@pytest.fixture
-def cluster(bootstrap, registry_url, prefix):
-    cluster = Cluster(bootstrap=bootstrap, registry_url=registry_url, prefix=prefix)
-    create_missing(cluster)
-    return cluster
-
-
-@pytest.fixture
-def publish(cluster):
-    contract = Contract.connect(cluster)
-    producer = Producer({"bootstrap.servers": cluster.bootstrap, "partitioner": "murmur2_random"})
-
-    def publish(topic, records):
-        contract.register(topic)
-        for record in records:
-            key, value = contract.encode(topic, record)
-            producer.produce(cluster.named(topic), key=key, value=value)
-        assert producer.flush(30) == 0
-
-    publish.raw = lambda topic, key, value: (
-        producer.produce(cluster.named(topic), key=key, value=value),
-        producer.flush(30),
-    )
-    return publish
 
 
 def found_on(cluster, topic, enough, *, within_s=40.0, only=lambda _: True):
@@ -91,7 +62,7 @@ def lately(minutes):
     return now_ms - now_ms % MINUTE_MS - minutes * MINUTE_MS
 
 
-async def test_a_shift_becomes_an_alert_with_its_evidence(cluster, publish):
+async def test_a_shift_becomes_an_alert_with_its_evidence(cluster, publish, running):
     fleet, start_ms = Fleet(), lately(12)
     publish("models.grids", [fleet.grid])
     publish("models.baselines", [fleet.baseline])
@@ -129,12 +100,12 @@ async def test_a_shift_becomes_an_alert_with_its_evidence(cluster, publish):
     assert {one.verdict for one in scores if one.device_id == "d-2"} <= {Verdict.STABLE, Verdict.NOT_ENOUGH_DATA}
 
 
-async def test_what_cannot_be_used_is_a_dead_letter_and_the_rest_goes_on(cluster, publish):
+async def test_what_cannot_be_used_is_a_dead_letter_and_the_rest_goes_on(cluster, publish, running):
     fleet, start_ms = Fleet(), lately(3)
     publish("models.grids", [fleet.grid])
     publish("models.baselines", [fleet.baseline])
     publish("telemetry.feature-stats", [fleet.window("d-1", 0, start_ms=start_ms)])
-    publish.raw("telemetry.feature-stats", b"d-1", b"no record at all")
+    publish_raw(cluster, b"d-1", b"no record at all")
     publish("telemetry.feature-stats", [fleet.window("d-1", 1, start_ms=start_ms, model_id="nobody/1")])
     publish("telemetry.feature-stats", [fleet.window("d-1", 200, start_ms=start_ms)])
     publish("telemetry.feature-stats", [fleet.window("d-3", 0, start_ms=start_ms)])
@@ -151,7 +122,7 @@ async def test_what_cannot_be_used_is_a_dead_letter_and_the_rest_goes_on(cluster
     assert "s after its arrival, wanted at most 3600 s" in reasons
 
 
-async def test_windows_wait_for_a_baseline_that_comes_late(cluster, publish):
+async def test_windows_wait_for_a_baseline_that_comes_late(cluster, publish, running):
     fleet = Fleet()
     publish("models.grids", [fleet.grid])
     publish("telemetry.feature-stats", [fleet.window("d-1", 0, start_ms=lately(1))])
@@ -164,7 +135,7 @@ async def test_windows_wait_for_a_baseline_that_comes_late(cluster, publish):
     assert scores[0].baseline_id == fleet.baseline.baseline_id
 
 
-async def test_after_a_crash_all_goes_on_as_if_there_had_been_none(cluster, publish):
+async def test_after_a_crash_all_goes_on_as_if_there_had_been_none(cluster, publish, running):
     """What two workers published, the second of which took up where the first was lost, is what one would have."""
     fleet, start_ms = Fleet(), lately(60)
     publish("models.grids", [fleet.grid])
@@ -177,7 +148,7 @@ async def test_after_a_crash_all_goes_on_as_if_there_had_been_none(cluster, publ
         for minute in range(60)
         for device in ("d-1", "d-2", "d-3")
     ]
-    often = DriftSettings(checkpoint_every_s=0, max_run_records=7, rules=read_policy("[reporting]\ncomplete_every = 5"))
+    often = DriftSettings(checkpoint_every_s=0, max_run_records=7, policy=own_policy("[reporting]\ncomplete_every = 5"))
     ends = {}
 
     for first, last in ((0, 50), (50, 85), (85, len(log))):
@@ -188,7 +159,7 @@ async def test_after_a_crash_all_goes_on_as_if_there_had_been_none(cluster, publ
             # This worker's last commit is lost, as when it is killed after it has published.
             await asyncio.to_thread(forget_commits, cluster, ends[last])
 
-    expected = await asyncio.to_thread(unharmed, cluster, fleet, often.rules)
+    expected = await asyncio.to_thread(unharmed, cluster, fleet, often.policy.rules)
     scores = await asyncio.to_thread(
         found_on, cluster, "drift.scores", lambda found: len(found) >= len(expected.scores)
     )
@@ -252,14 +223,7 @@ def by_window(scores):
     return {(one.device_id, one.boot_id, one.seq, one.horizon_ms): one for one in scores}
 
 
-class running:  # noqa: N801  (it reads as a sentence)
-    """An app, from its start to its end."""
-
-    def __init__(self, app):
-        self.app = app
-
-    async def __aenter__(self):
-        await self.app.start()
-
-    async def __aexit__(self, *_):
-        await self.app.stop()
+def publish_raw(cluster, key, value):
+    producer = Producer(cluster.client_settings())
+    producer.produce(cluster.named(SOURCE), key=key, value=value)
+    assert producer.flush(30) == 0

@@ -2,11 +2,14 @@ from dataclasses import replace
 
 import numpy as np
 
+from edge_gateway import WatchConfig
 from schemas.fleet import SlotState
 from sensing import bin_counts, run_batch, tally_of
 from sensing.simulator import Simulated
 
 ROAD = ["received", "downloading", "installed", "trial", "succeeded"]
+
+STRICT = WatchConfig(bake_s=20.0, bake_windows=2, bake_decisions=10, bad_windows=2, good_windows=2)
 
 
 def test_a_first_command_ends_in_a_model_that_serves(played, foundry):
@@ -141,7 +144,7 @@ def test_a_changed_world_does_not_throw_a_good_model_out(serving, foundry):
 
 def test_a_model_retrained_on_the_changed_world_is_judged_by_what_it_promised(serving, foundry):
     """The one before is sure of itself, and wrong: it was trained on a world that is gone."""
-    gateway = serving()
+    gateway = serving(watch=replace(STRICT, degradation=0.04))
 
     def warmer(values):
         return values + np.array([12.0, 0, 0, 0], dtype=values.dtype)

@@ -34,7 +34,7 @@ pins: .venv/.tools  ## renew the pinned dependencies
 
 clean:  ## stop the stack, and remove what was made here
 	-@test ! -x $(BIN)/driftline || $(BIN)/driftline down
-	rm -rf .venv .venv-rivals .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+	rm -rf .venv .venv-rivals .venv-mlflow .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The second set of packages holds the first, so that the demo never waits for the linters.
@@ -44,9 +44,9 @@ clean:  ## stop the stack, and remove what was made here
 	@$(UV) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.venv-rivals/.ready: requirements/rivals.txt .venv/.tools
-	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-rivals
-	@$(UV) install --quiet --python .venv-rivals --require-hashes --requirement requirements/rivals.txt
+.venv-%/.ready: requirements/%.txt .venv/.tools
+	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .venv-$*
+	@$(UV) install --quiet --python .venv-$* --require-hashes --requirement requirements/$*.txt
 	@touch $@
 
 .venv/.tools: requirements/tools.txt

@@ -20,6 +20,7 @@ from trainer.offline.store import OfflineStore, is_store
 from trainer.registry.store import bundle_name, open_store
 from trainer.release import Order, Trained, train_release
 from trainer.report import refusal_page, training_page
+from trainer.tracking import Tracking
 from trust import load_signer, write_whole
 
 __all__ = ["train"]
@@ -40,6 +41,7 @@ __all__ = ["train"]
 @click.option("--out", "-o", type=click.Path(path_type=Path, dir_okay=False), help="Where the bundle is written.")
 @click.option("--store", metavar="FOLDER|URL", help="A store that it is put into as well.")
 @click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="A page about it, HTML.")
+@click.option("--mlflow", metavar="URI", help="An MLflow server to tell of it.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--contamination", type=float, default=0.1, show_default=True, help="Anomalous share, without labels.")
 @click.option("--target", default="temperature", show_default=True, help="What a forecaster foretells.")
@@ -56,6 +58,7 @@ def train(
     out: Path | None,
     store: str | None,
     report: Path | None,
+    mlflow: str | None,
     seed: int,
     contamination: float,
     target: str,
@@ -67,6 +70,7 @@ def train(
     if out is None and store is None:
         raise click.UsageError("nothing is kept: name --out, --store, or both")
     signer = load_signer(key, environ=os.environ)
+    tracking = Tracking.of(mlflow, os.environ) if mlflow else None
     dataset = _data(data, pipeline, devices=devices, samples=samples, seed=seed)
     order = Order(
         model=model,
@@ -100,6 +104,9 @@ def train(
         open_store(store).put(bundle_name(trained.bundle.sha256), trained.content)
         click.echo(f"{store}: {bundle_name(trained.bundle.sha256)}")
     _tell(trained, time.monotonic() - started)
+    if tracking is not None:
+        # Last: the training stands, whatever the server says.
+        click.echo(tracking.track(trained, at_ms=time.time_ns() // 1_000_000))
 
 
 def _data(data: str, pipeline: str, *, devices: int, samples: int, seed: int) -> Dataset:

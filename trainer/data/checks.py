@@ -11,6 +11,9 @@ from trainer.errors import DataRefusedError
 
 __all__ = ["Check", "Limits", "check_data", "refuse_failed", "silent_devices"]
 
+# A device with fewer vectors than this says nothing of its sensors.
+_TELLING_ROWS = 10
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -55,7 +58,7 @@ def silent_devices(dataset: Dataset, *, share: float = 0.9) -> tuple[str, ...]:
     silent = []
     for number, name in enumerate(dataset.devices):
         rows = dataset.matrix[dataset.device == number]
-        if len(rows) and any(_silent_share(rows[:, column]) >= share for column in channels):
+        if len(rows) >= _TELLING_ROWS and any(_silent_share(rows[:, column]) >= share for column in channels):
             silent.append(name)
     return tuple(silent)
 

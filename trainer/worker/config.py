@@ -9,6 +9,7 @@ from schemas.training import TrainingCause
 from trainer.desk import DeskPolicy
 from trainer.errors import TrainerError
 from trainer.models import algorithm_named
+from trainer.tracking import Tracking
 from trainer.worker.ledger import TrainingPolicy
 
 __all__ = ["TrainerConfig"]
@@ -42,6 +43,8 @@ class TrainerConfig:
     # Also when nobody could compare, for want of labels: the rollout's gates are then the only judges.
     promote_uncompared: bool = False
     licence: str = ""
+    # An MLflow server that is told of every training; who asks is in MLflow's own variables.
+    mlflow: str = ""
     # The desk: when drift, labels and accuracy become requests; off where only people ask.
     desk: bool = True
     desk_cool_down_s: float = 24 * 3600.0
@@ -62,6 +65,8 @@ class TrainerConfig:
         _require(causes.issuperset(self.approve), "approve", self.approve, ", ".join(sorted(causes)))
         for algorithm in self.algorithms.values():
             algorithm_named(algorithm)
+        if self.mlflow:
+            Tracking(self.mlflow)
 
     @property
     def policy(self) -> TrainingPolicy:

@@ -63,6 +63,7 @@ def finish(
         trained_on=release.trained_on,
         stage=release.stage.value,
         compared=outcome.compared,
+        **({"tracked": outcome.tracked} if outcome.tracked else {}),
     )
     return Finished(
         release,

@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -26,9 +27,12 @@ from trainer.models.base import Settings
 from trainer.offline.store import OfflineStore
 from trainer.registry.comparison import Comparison, compare
 from trainer.release import Order, Trained, keyring_of, metrics_of, train_release
+from trainer.tracking import Tracking, TrackingError
 from trust import Bundle, Keyring, TrustError, load_signer, open_bundle, read_keyring, write_whole
 
 __all__ = ["BUNDLE", "OUTCOME", "JobOrder", "Outcome", "main"]
+
+_AS_THEY_ARE = ("version", "algorithm", "key", "min_rows", "licence", "mlflow")
 
 BUNDLE, OUTCOME = "trained.bundle", "outcome.json"
 
@@ -50,11 +54,12 @@ class JobOrder:
     champion: Path | None = None
     min_rows: int = 500
     licence: str = ""
+    mlflow: str = ""
 
     def to_json(self) -> str:
         return json.dumps(
             {
-                **{name: getattr(self, name) for name in ("version", "algorithm", "key", "min_rows", "licence")},
+                **{name: getattr(self, name) for name in _AS_THEY_ARE},
                 "request": as_plain(self.request),
                 "cluster": {**asdict(self.cluster)},
                 "grid": None if self.grid is None else as_plain(self.grid),
@@ -66,7 +71,7 @@ class JobOrder:
     def from_json(cls, text: str) -> "JobOrder":
         plain = json.loads(text)
         return cls(
-            **{name: plain[name] for name in ("version", "algorithm", "key", "min_rows", "licence")},
+            **{name: plain[name] for name in _AS_THEY_ARE},
             request=from_plain(TrainingRequest, plain["request"]),
             cluster=Cluster(**plain["cluster"]),
             grid=None if plain["grid"] is None else from_plain(Grid, plain["grid"]),
@@ -88,6 +93,8 @@ class Outcome:
     rows: int = 0
     labels: int = 0
     compared: str = ""
+    # Where the tracking server shows it, or why it does not.
+    tracked: str = ""
     # None: there was nothing to compare with, or no labels to compare by.
     not_worse: bool | None = None
 
@@ -142,6 +149,7 @@ def _train(order: JobOrder) -> Outcome:
         rows=len(gathered.dataset),
         labels=gathered.labels_used,
         compared=str(comparison),
+        tracked=_tracked(order, trained),
         not_worse=comparison.not_worse if isinstance(comparison, Comparison) else None,
     )
 
@@ -184,6 +192,18 @@ def _compared(champion: Bundle | None, trained: Trained) -> Comparison | str:
         return compare(champion, trained.bundle, trained.split.holdout)
     except RegistryError as error:
         return str(error)
+
+
+def _tracked(order: JobOrder, trained: Trained) -> str:
+    if not order.mlflow:
+        return ""
+    _tell("telling the tracking server", 1.0)
+    try:
+        tracking = Tracking.of(order.mlflow, os.environ)
+        return tracking.track(trained, at_ms=time.time_ns() // 1_000_000, request_id=order.request.request_id)
+    except TrackingError as error:
+        print(f"not tracked: {error}", file=sys.stderr)
+        return f"not tracked: {error}"
 
 
 def _tell(what: str, share: float) -> None:

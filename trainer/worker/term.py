@@ -147,6 +147,7 @@ class Term:
             champion=None if champion is None else self._fetch(champion, folder),
             min_rows=self._config.min_rows,
             licence=self._config.licence,
+            mlflow=self._config.mlflow,
         )
         # Noted first: an attempt that takes the worker down with it counts.
         self._note(

@@ -48,8 +48,15 @@ COMMANDS: Mapping[str, Entry] = MappingProxyType(
         "models": Entry("driftline.commands.models:models", "Register, compare, promote and serve models.", "trainer"),
         "training": Entry("driftline.commands.training:training", "Ask for trainings, approve, cancel.", "trainer"),
         "drift": Entry("driftline.commands.drift:drift", "Judge files, look back, set policies.", "streams"),
+        "alerts": Entry("driftline.commands.alerts:alerts", "List, show, acknowledge, silence alerts.", "streams"),
         "rollout": Entry("driftline.commands.rollout:rollout", "Plan, start, steer and watch rollouts.", "streams"),
         "fleet": Entry("driftline.commands.fleet:fleet", "Register, label and list devices.", "streams"),
+        "backtest": Entry(
+            "driftline.commands.backtest:backtest", "Judge history again, by other rules; find thresholds.", "backtest"
+        ),
+        "export": Entry("driftline.commands.export:export", "Write topics to files.", "backtest"),
+        "import": Entry("driftline.commands.import_:import_", "Write exported files to topics.", "backtest"),
+        "console": Entry("driftline.commands.console:console", "Serve the REST API and the page.", "console"),
         "audit": Entry("driftline.commands.audit:audit", "Read and prove the audit log.", "streams"),
         "schemas": Entry("driftline.commands.schemas:schemas", "Render, check and register the records' schemas."),
     }
@@ -123,9 +130,13 @@ def main() -> None:
 
 
 def _missing(error: ModuleNotFoundError, command: str) -> DriftlineError | ModuleNotFoundError:
-    """Name the extra that brings the missing package; where none would, the fault is ours and is shown as it is."""
-    extra = COMMANDS[command].extra if command in COMMANDS else ""
-    if not extra or (error.name or "").partition(".")[0] in _OURS:
+    """Name the extra that brings the missing package; where none would, the fault is ours, and it is shown as it is."""
+    from driftline.extras import extra_with
+
+    module = error.name or ""
+    preferred = COMMANDS[command].extra if command in COMMANDS else ""
+    extra = extra_with(module, preferred=preferred)
+    if not extra or module.partition(".")[0] in _OURS:
         return error
     return DriftlineError(
         f"`driftline {command}` needs the package {error.name!r}, which is not installed",

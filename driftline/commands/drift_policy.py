@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from driftline.cluster_options import on_a_cluster
 from driftline.policies import check_document, present_policies, publish_policy, withdraw_policy
 from driftline.settings import Settings
+from driftline.tables import plain_table
+from driftline.tables import show as show_table
 from driftline.times import ago, utc
 from schemas.cluster import Cluster
 from schemas.errors import DriftlineError
@@ -82,13 +82,13 @@ def list_(settings: Settings, keyring: Path | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([_plain(one, keyring) for one in known], indent=2))
         return
-    table = Table("POLICY", "REVISION", "STATE", "ISSUED", "BY", "SIGNATURE", box=None, pad_edge=False)
+    table = plain_table("POLICY", "REVISION", "STATE", "ISSUED", "BY", "SIGNATURE")
     for one in known:
         state = "withdrawn" if one.withdrawn else "applies"
         table.add_row(
             one.policy_id, str(one.revision), state, ago(one.issued_ms), one.issued_by, _signature(one, keyring)
         )
-    Console(soft_wrap=True).print(table)
+    show_table(table)
 
 
 @policy.command(epilog="Example: driftline drift policy show default")

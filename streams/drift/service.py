@@ -76,6 +76,7 @@ def make_drift_app(cluster: Cluster, settings: DriftSettings | None = None, **ap
         cluster.bootstrap,
         instance_id=settings.instance_id,
         max_run_records=settings.max_run_records,
+        security=cluster.security,
         **app_settings,
     )
 

@@ -61,6 +61,7 @@ def make_health_app(cluster: Cluster, settings: HealthSettings | None = None, **
         cluster.bootstrap,
         instance_id=settings.instance_id,
         max_run_records=settings.max_run_records,
+        security=cluster.security,
         **app_settings,
     )
     service = HealthService(cluster, settings)

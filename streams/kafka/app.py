@@ -1,5 +1,6 @@
 """A Faust app with the settings that a Driftline worker needs."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import faust
@@ -8,6 +9,7 @@ from yarl import URL
 
 from streams.kafka.consumer import BulkTransport
 from streams.kafka.quiet import throttle_aiokafka
+from streams.kafka.security import credentials
 
 __all__ = ["make_app"]
 
@@ -21,7 +23,7 @@ def make_app(
     commit_every_s: float = 1.0,
     session_timeout_s: float = 10.0,
     max_run_records: int = 2000,
-    credentials: Any = None,
+    security: Mapping[str, str] | None = None,
     **settings: Any,
 ) -> faust.App:
     """Make the app of the consumer group `name` for bulk topics (`bulk_topic`, `accepted_runs`).
@@ -30,13 +32,14 @@ def make_app(
     outlives its restarts: a worker that comes back within the session timeout then finds its partitions as it left
     them, and nobody else is disturbed. Without one every start is a rebalance, and a killed worker's partitions
     wait for that timeout. `start_at` ("earliest" or "latest") counts where the group has never committed anything.
+    `security` is what `Cluster.security` holds.
     """
     throttle_aiokafka()
     brokers = [URL(f"kafka://{address.strip()}") for address in bootstrap.split(",")]
     app = _App(
         name,
         broker=brokers,
-        broker_credentials=credentials,
+        broker_credentials=credentials(security or {}),
         consumer_group_instance_id=instance_id or None,
         consumer_auto_offset_reset=start_at,
         broker_commit_interval=commit_every_s,
@@ -53,7 +56,7 @@ def make_app(
         store="memory://",
         **settings,
     )
-    app.transport = BulkTransport(brokers, app, client_settings={"bootstrap.servers": bootstrap})
+    app.transport = BulkTransport(brokers, app, client_settings={"bootstrap.servers": bootstrap, **(security or {})})
     return app
 
 

@@ -1,6 +1,7 @@
 """A worker process for tests: reads a bulk topic slowly and writes down each run, durably, once it is done with it."""
 
 import asyncio
+import json
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -16,6 +17,7 @@ def main(settings: Mapping[str, str]) -> None:
         commit_every_s=0.1,
         session_timeout_s=6.0,
         max_run_records=int(settings.get("WORKER_MAX_RUN", "200")),
+        security=json.loads(settings.get("WORKER_SECURITY", "{}")),
     )
     records_per_s = float(settings.get("WORKER_RECORDS_PER_S", "1e9"))
     fail_at = int(settings.get("WORKER_FAIL_AT", "-1"))

@@ -55,7 +55,7 @@ def export_file(history: History, topic_name: str, span: Span, out: Path, *, tol
     if not shares:
         raise _nothing(history, topic_name, span)
     done = Exported(files=[out])
-    beside = {name: container(topic_named(name), _all(history, name)) for name in BESIDE.get(topic_name, ())}
+    beside = {name: container(topic_named(name), list(history.told(name))) for name in BESIDE.get(topic_name, ())}
     # A file that is cut short by a crash must not be taken for a whole one.
     unfinished = out.with_name(f".{out.name}.part")
     with _writer(unfinished, out.suffix, topic, beside) as writer:
@@ -199,13 +199,6 @@ def _reached(folder: Path, partition: int) -> int:
     held = FileHistory(segments[-1])
     shares = held.shares(folder.name, EVER)
     return max((entry.offset for share in shares for entries in held.entries(share) for entry in entries), default=-1)
-
-
-def _all(history: History, topic: str) -> list[Entry]:
-    """Return all that a topic holds; nothing of a topic that is not there."""
-    if topic not in history.topics():
-        return []
-    return [entry for share in history.shares(topic, EVER) for entries in history.entries(share) for entry in entries]
 
 
 def _is_log(topic: Topic) -> bool:

@@ -1,11 +1,11 @@
 """Players: what windows are fed to, and what tells the alerts that came of them."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 
 from schemas.columns import GridShape
 from schemas.drift_alert import DriftAlert
@@ -15,10 +15,13 @@ from streams.drift.engine import Engine
 from streams.drift.judge import needs_of
 from streams.drift.measured import Measured
 from streams.drift.partition import Partition, Stretch
-from streams.drift.policy import InForce, PolicyError, Timeline
+from streams.drift.policy import InForce, Timeline
 from streams.drift.presence import Tally
 
 __all__ = ["AsThen", "Candidates", "Played"]
+
+
+HOUR_MS = 3_600_000
 
 
 @dataclass
@@ -28,11 +31,6 @@ class Played:
     alerts: dict[str, list[DriftAlert]] = field(default_factory=dict)
     measured: list[Measured] = field(default_factory=list)
     tally: Tally = field(default_factory=Tally)
-
-
-class Player(Protocol):
-    def play(self, stretch: Stretch) -> Played:
-        """Take in windows in the order in which they arrived."""
 
 
 class Candidates:
@@ -52,7 +50,7 @@ class Candidates:
         for place, (horizons_ms, alike) in enumerate(self._by_horizons.items()):
             engine = self._engine(stretch, horizons_ms, alike)
             admitted = engine.admit(stretch.windows, stretch.groups, stretch.which)
-            fast = [one for one in admitted.measured if one.looks is not None]
+            fast = [one for one in admitted.measured if one.horizon_ms == horizons_ms[0]]
             played.alerts |= self._juries[horizons_ms].judge(engine.grid_id, engine.shape, fast)
             if not place:
                 played.measured, played.tally = fast, admitted.tally
@@ -70,38 +68,60 @@ class Candidates:
 
 
 class AsThen:
-    """One partition, judged by the policy that counted for each offset."""
+    """One partition, judged by the policy that counted for each offset, as its worker did."""
 
     def __init__(self, name: str, timeline: Timeline, fallback: InForce) -> None:
         self._name, self._timeline, self._fallback = name, timeline, fallback
         self._partition: Partition | None = None
+        # Where horizons change, a worker fills rings anew from the log: what it then has, by the offset of the change.
+        self._next = {offset: _fresh(policy) for offset, policy in _changes_of_horizons(timeline)}
 
     def play(self, stretch: Stretch) -> Played:
         played = Played(alerts={self._name: []})
-        offsets = stretch.windows.offset
+        offsets, hours = stretch.windows.offset, np.maximum.accumulate(stretch.windows.arrival_ms) // HOUR_MS
         for first, end, policy in self._timeline.pieces(int(offsets.min()), int(offsets.max()) + 1):
             mine = np.flatnonzero((offsets >= first) & (offsets < end))
-            if not len(mine):
-                continue
-            outcome = self._under(policy or self._fallback).work(
-                [Stretch(stretch.windows.take(mine), stretch.groups, stretch.which[mine])]
-            )
-            played.alerts[self._name] += outcome.alerts
-            played.tally.plus(outcome.tally)
-            played.measured += [one.measured for one in outcome.judged if one.measured.looks is not None]
+            for hour in np.unique(hours[mine]).tolist():
+                self._work(_part(stretch, mine[hours[mine] == hour]), policy or self._fallback, hour, played)
         return played
 
-    def _under(self, policy: InForce) -> Partition:
-        named = {"policy_id": policy.policy_id, "policy_revision": policy.revision}
-        if self._partition is None:
-            self._partition = Partition(policy.rules, **named)  # type: ignore[arg-type]
-        elif (self._partition.policy_id, self._partition.policy_revision) != (policy.policy_id, policy.revision):
-            # What does not fit, the worker refused as well, and went on by the one before.
-            with suppress(PolicyError):
-                self._partition.take_up(policy.rules, **named)  # type: ignore[arg-type]
-        return self._partition
+    def _work(self, part: Stretch, policy: InForce, hour: int, played: Played) -> None:
+        offset = int(part.windows.offset[0])
+        partition = self._under(policy, offset)
+        played.alerts[self._name] += partition.pass_time(hour * HOUR_MS)
+        outcome = partition.work([part])
+        played.alerts[self._name] += outcome.alerts
+        played.tally.plus(outcome.tally)
+        fast_ms = partition.rules.horizons_ms[0]
+        played.measured += [one.measured for one in outcome.judged if one.measured.horizon_ms == fast_ms]
+        for later in self._next.values():
+            later.work([part])
+
+    def _under(self, policy: InForce, offset: int) -> Partition:
+        partition = self._partition
+        if partition is None:
+            # What came before the first change is of the policy that counted there.
+            self._next = {at: later for at, later in self._next.items() if at > offset}
+            partition = self._partition = _fresh(policy)
+        elif partition.rules.horizons_ms != policy.rules.horizons_ms:
+            change = max(at for at in self._next if at <= offset)
+            book, partition = partition.book, self._next.pop(change)
+            book.policy_id, book.policy_revision = policy.policy_id, policy.revision
+            partition.book, self._partition = book, partition
+        if (partition.policy_id, partition.policy_revision) != (policy.policy_id, policy.revision):
+            partition.take_up(policy.rules, policy_id=policy.policy_id, policy_revision=policy.revision)
+        return partition
 
 
-def labels_of(devices: Mapping[str, object]) -> dict[str, Mapping[str, str]]:
-    """Return the labels of devices as they now stand."""
-    return {name: getattr(device, "labels", {}) for name, device in devices.items()}
+def _changes_of_horizons(timeline: Timeline) -> Iterator[tuple[int, InForce]]:
+    for (_, before), (offset, policy) in pairwise(timeline.spans):
+        if policy.rules.horizons_ms != before.rules.horizons_ms:
+            yield offset, policy
+
+
+def _fresh(policy: InForce) -> Partition:
+    return Partition(policy.rules, policy_id=policy.policy_id, policy_revision=policy.revision)
+
+
+def _part(stretch: Stretch, places: npt.NDArray[np.int64]) -> Stretch:
+    return Stretch(stretch.windows.take(places), stretch.groups, stretch.which[places])

@@ -7,13 +7,15 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from schemas.catalogue import topic_named
 from schemas.columns import GridShape
+from schemas.errors import BadRecordError
 from schemas.stats_run import Sorted
 from streams.backtest.history.block import Block
-from streams.backtest.history.entry import Entry
+from streams.backtest.history.entry import Entry, made
 from streams.backtest.span import Span, told_moment
 
-__all__ = ["Extent", "History", "Share", "StatsBatch"]
+__all__ = ["Extent", "History", "Share", "StatsBatch", "records_of", "state_of"]
 
 ShapeOf = Callable[[str], GridShape | None]
 
@@ -81,5 +83,28 @@ class History(Protocol):
     def stats(self, share: Share, shape_of: ShapeOf) -> Iterator[StatsBatch]:
         """Read a share of the feature statistics, in columns."""
 
-    def state(self, topic: str) -> Mapping[str, Any]:
-        """Return the newest record of each key, without those that were deleted."""
+    def told(self, topic: str) -> Iterator[Entry]:
+        """Read all that there is of a topic, partition by partition; nothing of a topic that is not there."""
+
+
+def records_of(history: History, topic_name: str) -> Iterator[tuple[Entry, Any]]:
+    """Read a topic's records with their entries; None for tombstones. Bad ones are left out and noted."""
+    topic = topic_named(topic_name)
+    for entry in history.told(topic_name):
+        try:
+            record = made(topic, entry)
+        except BadRecordError as why:
+            history.troubles.append(f"{topic_name}: partition {entry.partition}, offset {entry.offset}: {why}")
+        else:
+            yield entry, record
+
+
+def state_of(history: History, topic_name: str) -> Mapping[str, Any]:
+    """Return the newest record of each key, without those that were deleted."""
+    newest: dict[str, Any] = {}
+    for entry, record in records_of(history, topic_name):
+        key = entry.key.decode("utf-8", "replace")
+        newest.pop(key, None)
+        if record is not None:
+            newest[key] = record
+    return newest

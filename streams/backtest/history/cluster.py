@@ -1,7 +1,7 @@
 """History on a live cluster: bounded stretches of its partitions, found by broker time."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from confluent_kafka.admin import OffsetSpec
 
 from schemas import feeds
 from schemas.admin import Admin, BrokerNotReadyError
-from schemas.catalogue import CATALOGUE, Cleanup, topic_named
+from schemas.catalogue import CATALOGUE, topic_named
 from schemas.cluster import Cluster
 from schemas.errors import BadRecordError
 from schemas.stats_run import sort_run
@@ -94,12 +94,12 @@ class ClusterHistory:
             found = sort_run(self._contract, share.topic, run.keys, values, shape_of)
             yield StatsBatch(np.array(run.offsets, np.int64), np.array(run.timestamps_ms, np.int64), found)
 
-    def state(self, topic: str) -> Mapping[str, Any]:
-        if topic_named(topic).cleanup is Cleanup.COMPACT:
-            return feeds.snapshot(self.cluster, topic, cache_dir=self._cache_dir)
-        with feeds.follow(self.cluster, topic, from_ms=0, until_current=True, cache_dir=self._cache_dir) as log:
-            told = [event for event in log if isinstance(event, feeds.Changed)]
-        return {event.key: event.value for event in told}
+    def told(self, topic: str) -> Iterator[Entry]:
+        if topic not in self.topics():
+            return
+        for share in self.shares(topic, EVER):
+            for entries in self.entries(share):
+                yield from entries
 
     @property
     def _contract(self) -> Contract:

@@ -1,20 +1,18 @@
 """History in files: one that was exported, or a folder of them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from schemas.catalogue import topic_named
-from schemas.errors import BadRecordError
 from schemas.stats_run import sort_plain
 from streams.backtest.errors import HistoryError
 from streams.backtest.history.avro_file import entries_in, read_avro_block, scan_avro
 from streams.backtest.history.base import Extent, ShapeOf, Share, StatsBatch
 from streams.backtest.history.block import Block, CorruptBlockError, Scan
 from streams.backtest.history.columns import STATS_COLUMNS, stats_of
-from streams.backtest.history.entry import Entry, made
+from streams.backtest.history.entry import Entry
 from streams.backtest.history.parquet_file import read_parquet_block, read_parquet_columns, scan_parquet
 from streams.backtest.span import EVER, Span
 
@@ -95,21 +93,7 @@ class FileHistory:
             reached = max(reached, last)
             yield batch
 
-    def state(self, topic: str) -> Mapping[str, Any]:
-        newest: dict[str, Any] = {}
-        for entry in self._told(topic):
-            try:
-                record = made(topic_named(topic), entry)
-            except BadRecordError as why:
-                self.troubles.append(f"{topic}: partition {entry.partition}, offset {entry.offset}: {why}")
-                continue
-            key = entry.key.decode("utf-8", "replace")
-            newest.pop(key, None)
-            if record is not None:
-                newest[key] = record
-        return newest
-
-    def _told(self, topic: str) -> Iterator[Entry]:
+    def told(self, topic: str) -> Iterator[Entry]:
         for container in self._beside.get(topic, []):
             yield from entries_in(container, topic)
         for share in self.shares(topic, EVER):

@@ -3,15 +3,17 @@
 import time
 
 import pytest
+from confluent_kafka.admin import AdminClient
 from drift_fleet import MINUTE_MS, Fleet
 
 from schemas import feeds
+from schemas.catalogue import CATALOGUE
 from schemas.cluster import Cluster
 from schemas.topics import create_missing
 from schemas.wire import Contract
 from streams.backtest.errors import BacktestError, NothingThereError
 from streams.backtest.exporting import export_file, export_folder, import_file
-from streams.backtest.history import ClusterHistory, FileHistory
+from streams.backtest.history import ClusterHistory, FileHistory, state_of
 from streams.backtest.span import EVER, Span
 
 STATS = "telemetry.feature-stats"
@@ -35,7 +37,8 @@ def told(cluster, publish):
 def elsewhere(bootstrap, registry_url, prefix):
     cluster = Cluster(bootstrap=bootstrap, registry_url=registry_url, prefix=f"{prefix}b-")
     create_missing(cluster)
-    return cluster
+    yield cluster
+    AdminClient(cluster.client_settings()).delete_topics([cluster.named(name) for name in CATALOGUE])
 
 
 def records(cluster, topic=STATS):
@@ -53,7 +56,9 @@ def test_a_file_comes_back_as_the_records_that_were_exported(cluster, told, else
     assert (done.records, done.troubles) == (100, [])
     assert records(elsewhere) == {(one.device_id, one.seq): one for one in windows}
     # What judging takes came along.
-    assert FileHistory(tmp_path / name).state("models.grids").keys() == feeds.snapshot(cluster, "models.grids").keys()
+    assert (
+        state_of(FileHistory(tmp_path / name), "models.grids").keys() == feeds.snapshot(cluster, "models.grids").keys()
+    )
     assert back.records == 100
 
 

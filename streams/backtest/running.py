@@ -1,0 +1,248 @@
+"""Run a backtest: cut it into tasks, replay them in as many processes as wanted, and put together what they found."""
+
+import multiprocessing
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing.queues import Queue
+from pathlib import Path
+from typing import Any
+
+from schemas.drift_alert import DriftAlert
+from streams.backtest.candidate import Candidate
+from streams.backtest.errors import BacktestError, NothingThereError
+from streams.backtest.history import History, Share, state_of
+from streams.backtest.inject import Injection
+from streams.backtest.keeping import Kept
+from streams.backtest.logbook import DeviceNotes, Noted
+from streams.backtest.past import left_out_then, published, timelines_of
+from streams.backtest.replay import AS_THEN, Counts, Replayed, Task, replay
+from streams.backtest.span import EVER, Span, told_moment
+from streams.backtest.stories import Story
+
+__all__ = ["Backtest", "Plan", "run"]
+
+SOURCE = "telemetry.feature-stats"
+HOUR_MS = 3_600_000
+# Scores are kept so seldom that there are about so many.
+_MOST_SCORES = 300_000
+_USUAL_WINDOW_MS = 60_000
+_LEAST_STEP_MS = 15 * 60_000
+# More tasks than processes: an interrupted run has less to do again.
+_TASKS_PER_PROCESS = 2
+
+Told = Callable[[int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is replayed, and how."""
+
+    span: Span = EVER
+    candidates: Sequence[Candidate] = ()
+    # What came before the span warms state up and is not reported.
+    warm_up_ms: int = 24 * HOUR_MS
+    processes: int = 1
+    # Judge by the policies that counted then, too.
+    as_then: bool = False
+    injections: Sequence[Injection] = ()
+    # Device-days are told apart before and after it; 0 for nowhere.
+    split_ms: int = 0
+    resume_folder: Path | None = None
+
+
+@dataclass
+class Backtest:
+    """What a backtest found; event times."""
+
+    span: Span
+    # Those that fired, by policy.
+    stories: dict[str, list[Story]]
+    # What was published then; None where the history does not say.
+    published: list[Story] | None
+    devices: dict[str, DeviceNotes]
+    scores: list[Noted]
+    counts: Counts
+    # Every change of the replay as then, by alert and in order.
+    as_then: list[DriftAlert] = field(default_factory=list)
+    # What could not be read or is not as asked, in words.
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def device_days(self) -> float:
+        return sum(one.days for one in self.devices.values())
+
+
+def run(history: History, plan: Plan, *, told: Told = lambda _: None, total: Told = lambda _: None) -> Backtest:
+    """Replay a stretch of history; `total` hears how many records there are, `told` how many more are done."""
+    notes: list[str] = []
+    shares = _shares(history, plan.span, notes)
+    warm_up = _warm_up(history, plan)
+    tasks = _tasks(history, plan, shares, warm_up)
+    total(sum(share.records for share in (*shares, *warm_up)))
+    kept = Kept(plan.resume_folder)
+    found = _replayed(tasks, plan.processes, kept, told)
+    backtest = _joined(plan, found, published(history, plan.span) if "drift.alerts" in history.topics() else None)
+    backtest.notes[:0] = notes
+    for task in tasks:
+        kept.forget(task)
+    return backtest
+
+
+def _shares(history: History, span: Span, notes: list[str]) -> list[Share]:
+    shares = history.shares(SOURCE, span) if SOURCE in history.topics() else []
+    if not shares:
+        raise _nothing(history, span)
+    if span.from_ms > EVER.from_ms:
+        extent = history.extent(SOURCE)
+        if extent.first_ms > span.from_ms:
+            notes.append(
+                f"found the log to begin at {told_moment(extent.first_ms)}, wanted from {told_moment(span.from_ms)} on"
+            )
+    return shares
+
+
+def _nothing(history: History, span: Span) -> NothingThereError:
+    topics = history.topics()
+    if SOURCE not in topics:
+        return NothingThereError(f"{SOURCE}: found no such topic; {history.name} has {', '.join(topics) or 'none'}")
+    return NothingThereError(f"{SOURCE}: found no record from {span}; {history.name} has {history.extent(SOURCE)}")
+
+
+def _warm_up(history: History, plan: Plan) -> list[Share]:
+    if plan.span.from_ms <= EVER.from_ms or not plan.warm_up_ms:
+        return []
+    return history.shares(SOURCE, Span(max(0, plan.span.from_ms - plan.warm_up_ms), plan.span.from_ms))
+
+
+def _tasks(history: History, plan: Plan, shares: Sequence[Share], warm_up: Sequence[Share]) -> list[Task]:
+    grids, baselines = state_of(history, "models.grids"), state_of(history, "models.baselines")
+    if not baselines or not grids:
+        missing = "models.baselines" if not baselines else "models.grids"
+        raise BacktestError(
+            f"{missing}: found none on {history.name}, wanted what the windows are compared with",
+            hint="`driftline export --for-backtest -o FOLDER` takes everything along",
+        )
+    labels = {name: dict(device.labels) for name, device in state_of(history, "fleet.devices").items()}
+    records = sum(share.records for share in shares)
+    step_ms = max(_LEAST_STEP_MS, records * _USUAL_WINDOW_MS // _MOST_SCORES)
+    timelines = timelines_of(history, SOURCE) if plan.as_then else None
+    left_out = left_out_then(history, SOURCE) if plan.as_then else {}
+    return [
+        Task(
+            history=history, shares=mine, span=plan.span, candidates=plan.candidates, grids=grids, baselines=baselines,
+            warm_up=[share for share in warm_up if share.partition in {one.partition for one in mine}],
+            labels=labels, timelines=timelines, left_out=left_out, injections=plan.injections, step_ms=step_ms,
+            split_ms=plan.split_ms,
+        )
+        for mine in _dealt(shares, plan.processes * _TASKS_PER_PROCESS)
+    ]  # fmt: skip
+
+
+def _dealt(shares: Sequence[Share], hands: int) -> list[list[Share]]:
+    """Deal shares out evenly, the largest first."""
+    dealt: list[list[Share]] = [[] for _ in range(min(hands, len(shares)))]
+    for share in sorted(shares, key=lambda one: (-one.records, one.partition)):
+        min(dealt, key=lambda hand: sum(one.records for one in hand)).append(share)
+    return [sorted(hand, key=lambda one: one.partition) for hand in dealt]
+
+
+def _replayed(tasks: Sequence[Task], processes: int, kept: Kept, told: Told) -> list[Replayed]:
+    found: dict[int, Replayed] = {}
+    for place, task in enumerate(tasks):
+        known = kept.find(task)
+        if known is not None:
+            found[place] = known
+            told(sum(share.records for share in (*task.shares, *task.warm_up)))
+    left = [place for place in range(len(tasks)) if place not in found]
+    if processes <= 1 or len(left) <= 1:
+        for place in left:
+            found[place] = replay(tasks[place], told)
+            kept.keep(tasks[place], found[place])
+    else:
+        for place, one in _side_by_side(tasks, left, processes, told):
+            found[place] = one
+            kept.keep(tasks[place], one)
+    return [found[place] for place in range(len(tasks))]
+
+
+def _side_by_side(
+    tasks: Sequence[Task], places: Sequence[int], processes: int, told: Told
+) -> Iterator[tuple[int, Replayed]]:
+    # A fresh process, not a fork: librdkafka's threads do not survive one.
+    context = multiprocessing.get_context("spawn")
+    with _counted(context, told) as queue:
+        pool = ProcessPoolExecutor(
+            min(processes, len(places)), mp_context=context, initializer=_tell_by, initargs=(queue,)
+        )
+        try:
+            futures: dict[Future[Replayed], int] = {pool.submit(_in_process, tasks[place]): place for place in places}
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _counted(context: Any, told: Told) -> Iterator["Queue[int]"]:
+    """Give a queue by which processes tell how many records they have done."""
+    queue: Queue[int] = context.Queue()
+
+    def listen() -> None:
+        while (more := queue.get()) >= 0:
+            told(more)
+
+    listener = threading.Thread(target=listen, name="backtest-progress", daemon=True)
+    listener.start()
+    try:
+        yield queue
+    finally:
+        queue.put(-1)
+        listener.join(5)
+        queue.close()
+
+
+_queue: "Queue[int] | None" = None
+
+
+def _tell_by(queue: "Queue[int]") -> None:
+    global _queue
+    _queue = queue
+
+
+def _in_process(task: Task) -> Replayed:
+    return replay(task, lambda more: _queue.put(more) if _queue is not None else None)
+
+
+def _joined(plan: Plan, found: Sequence[Replayed], then: list[Story] | None) -> Backtest:
+    """Put results together in an order that no process had a hand in."""
+    names = [*(one.name for one in plan.candidates), *([AS_THEN] if plan.as_then else [])]
+    stories = {
+        name: sorted(
+            (story for one in found for story in one.stories[name].fired()),
+            key=lambda story: (story.firings[0].from_ms, story.alert_id),
+        )
+        for name in names
+    }
+    counts = Counts()
+    for one in found:
+        counts.plus(one.counts)
+    devices: Mapping[str, DeviceNotes] = {name: notes for one in found for name, notes in one.logbook.devices.items()}
+    return Backtest(
+        span=plan.span,
+        stories=stories,
+        published=then,
+        devices=dict(sorted(devices.items())),
+        scores=sorted(
+            (noted for one in found for noted in one.logbook.scores), key=lambda one: (one.device_id, one.at_ms)
+        ),
+        counts=Counts(
+            counts.records, counts.bad, counts.refused, counts.tally, dict(sorted(counts.reasons.items()))
+        ),
+        as_then=sorted(
+            (alert for one in found for alert in one.as_then), key=lambda one: (one.alert_id, one.changed_ms)
+        ),
+        notes=sorted({trouble for one in found for trouble in one.troubles}),
+    )  # fmt: skip

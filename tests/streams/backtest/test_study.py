@@ -1,0 +1,261 @@
+"""Backtests over recorded files: what is found, what is refused, and that nothing depends on how it was run."""
+
+from dataclasses import replace
+
+import pytest
+from backtest_fleet import HOUR_MS, exported, recorded
+from drift_fleet import MINUTE_MS, START_MS, Fleet
+
+from streams.backtest.candidate import Candidate, read_candidates
+from streams.backtest.errors import BacktestError, NothingThereError
+from streams.backtest.grid import grid_of, read_grid
+from streams.backtest.history import FileHistory
+from streams.backtest.incidents import Incident
+from streams.backtest.report import page, plain
+from streams.backtest.search import Goal
+from streams.backtest.span import Span
+from streams.backtest.study import Question, Search, WhatIf, study
+from streams.drift.policy import read_policy
+
+STRICT = "[floors]\nmean_shift = 1.5\npsi = 2.0"
+
+
+def policy(name, document=""):
+    return Candidate(name, document, read_policy(document))
+
+
+@pytest.fixture(scope="module")
+def past(tmp_path_factory):
+    """Ten hours of six devices, two of which drift for a while."""
+    fleet, windows, incidents = recorded()
+    folder = tmp_path_factory.mktemp("past")
+    path = exported(folder / "stats.parquet", windows, grids=[fleet.grid], baselines=[fleet.baseline])
+    return path, incidents
+
+
+def test_each_policy_is_held_against_what_happened(past):
+    path, incidents = past
+    question = Question(candidates=[policy("default"), policy("strict", STRICT)], incidents=incidents)
+
+    found = study(FileHistory(path), question)
+
+    by_name = {one.policy: one for one in found.evaluations}
+    assert (by_name["default"].hits, by_name["default"].false_alerts) == (2, 0)
+    # The smaller shift, 1 sd, is below the strict policy's floor.
+    assert (by_name["strict"].hits, by_name["strict"].false_alerts) == (1, 0)
+    assert by_name["default"].device_days == pytest.approx(2.5)
+    assert by_name["(always fires)"].recall == 1.0
+    assert by_name["(never fires)"].recall == 0.0
+    assert found.backtest.counts.tally.judged == 3600
+
+
+def test_processes_and_interruptions_change_nothing(past, tmp_path):
+    path, incidents = past
+    question = Question(candidates=[policy("default"), policy("t", 'mode = "thresholds"')], incidents=incidents)
+    resumable = replace(question, resume_folder=tmp_path)
+    alone = plain(study(FileHistory(path), question))
+
+    with pytest.raises(KeyboardInterrupt):
+        study(FileHistory(path), resumable, told=Interrupting(after=3000))
+    kept = len(list(tmp_path.glob("*.gz")))
+    together = plain(study(FileHistory(path), replace(question, processes=2)))
+    resumed = plain(study(FileHistory(path), resumable))
+
+    assert together == alone
+    assert resumed == alone
+    assert alone["alerts"]["default"]
+    assert kept == 1
+    assert not list(tmp_path.iterdir())
+
+
+class Interrupting:
+    """Somebody who presses Ctrl-C after so many records."""
+
+    def __init__(self, *, after):
+        self.left = after
+
+    def __call__(self, more):
+        self.left -= more
+        if self.left < 0:
+            raise KeyboardInterrupt
+
+
+def test_a_result_that_was_kept_is_not_taken_for_another_question(past, tmp_path):
+    path, _ = past
+    asked = Question(candidates=[policy("default")], resume_folder=tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        study(FileHistory(path), asked, told=Interrupting(after=3000))
+
+    strict = Question(candidates=[policy("default", STRICT)])
+
+    assert plain(study(FileHistory(path), replace(strict, resume_folder=tmp_path))) == plain(
+        study(FileHistory(path), strict)
+    )
+
+
+def test_a_damaged_result_is_made_again(past, tmp_path):
+    path, _ = past
+    asked = Question(candidates=[policy("default")], resume_folder=tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        study(FileHistory(path), asked, told=Interrupting(after=3000))
+    for kept in tmp_path.glob("*.gz"):
+        kept.write_bytes(kept.read_bytes()[:-20])
+
+    assert len(study(FileHistory(path), asked).stories()["default"]) == 2
+
+
+def test_a_search_finds_the_quickest_policy_within_the_budget(past):
+    path, incidents = past
+    grid = {"floors.mean_shift": [0.3, 1.5, 5.0], "budget.false_alarms_per_device_day": [1e-4, 50.0]}
+    question = Question(incidents=incidents, search=Search(goal=Goal(0.5), grid=grid))
+
+    found = study(FileHistory(path), question)
+
+    best = next(one for one in found.evaluations if one.policy == found.best.name)
+    assert best.hits == 2
+    assert best.false_per_device_day <= 0.5
+    meeting = [one for one in found.evaluations if one.false_per_device_day <= 0.5 and not one.policy.startswith("(")]
+    assert best.censored_delay_ms == min(one.censored_delay_ms for one in meeting)
+    # What it chose is a policy, and more was tried than the grid says.
+    assert read_policy(found.policy) == found.best.rules
+    assert len(found.evaluations) > 6
+
+
+def test_tuning_and_reporting_are_on_different_stretches(past):
+    path, incidents = past
+    question = Question(
+        span=Span(START_MS, START_MS + 20 * HOUR_MS), incidents=incidents, tune_until_ms=START_MS + 6 * HOUR_MS,
+        search=Search(grid={"floors.mean_shift": [0.3, 5.0]}, refine=False),
+    )  # fmt: skip
+
+    found = study(FileHistory(path), question)
+
+    tuned = next(one for one in found.tuned if one.policy == found.best.name)
+    reported = next(one for one in found.evaluations if one.policy == found.best.name)
+    assert (tuned.incidents, tuned.hits, reported.incidents, reported.hits) == (1, 1, 1, 1)
+    assert (tuned.device_days, reported.device_days) == (pytest.approx(1.5), pytest.approx(1.0))
+
+
+def test_injected_faults_give_power_and_delay(past):
+    path, _ = past
+    what_if = WhatIf(kinds={"shift": [0.01, 2.0], "dropout": [0.9]}, each=4, lasting_ms=HOUR_MS, warm_ms=HOUR_MS)
+
+    found = study(FileHistory(path), Question(candidates=[policy("default")], what_if=what_if))
+
+    power = {(one.kind, one.strength): one for one in found.power}
+    assert power["shift", 2.0].found == power["dropout", 0.9].found == 4
+    assert power["shift", 0.01].found == 0
+    assert power["shift", 2.0].median_delay_ms <= 5 * MINUTE_MS
+    # What is done to a copy is nothing that the real devices did.
+    assert {story.subject for told in found.stories().values() for story in told} <= {f"d-{i}" for i in range(6)}
+    assert found.backtest.device_days == pytest.approx(2.5)
+
+
+def test_the_page_holds_all_that_it_shows(past):
+    path, incidents = past
+    question = Question(incidents=[*incidents], search=Search(grid={"floors.mean_shift": [0.3, 1.5]}, refine=False))
+
+    told = page(study(FileHistory(path), question))
+
+    assert told.count("<svg") >= 4
+    assert "http" not in told.replace("http://www.w3.org/2000/svg", "").replace("http-equiv", "")
+    assert "<script" not in told
+
+
+def test_names_cannot_smuggle_markup_into_the_page(tmp_path):
+    fleet = Fleet()
+    windows = [fleet.window("<script>alert(1)</script>", minute) for minute in range(40)]
+    path = exported(tmp_path / "a.parquet", windows, grids=[fleet.grid], baselines=[fleet.baseline])
+
+    assert "<script>" not in page(study(FileHistory(path), Question(candidates=[policy("<script>")])))
+
+
+def test_a_range_that_begins_before_the_log_says_so(past):
+    path, _ = past
+
+    found = study(FileHistory(path), Question(span=Span(START_MS - 5 * HOUR_MS, START_MS + HOUR_MS)))
+
+    assert found.backtest.notes == ["found the log to begin at 2026-01-01 00:01:01Z, wanted from 2025-12-31 19:00Z on"]
+
+
+def test_an_empty_range_says_what_is_there(past):
+    path, _ = past
+
+    with pytest.raises(NothingThereError, match=r"found no record from 1970.*; .* has about 3,600 records, 2026-01-01"):
+        study(FileHistory(path), Question(span=Span(1000, 2000)))
+
+
+def test_a_topic_without_baselines_is_refused(tmp_path):
+    fleet, windows, _ = recorded(devices=1, minutes=5, faults=())
+    path = exported(tmp_path / "a.parquet", windows, grids=[fleet.grid])
+
+    with pytest.raises(BacktestError, match=r"models\.baselines: found none on .*, wanted what the windows"):
+        study(FileHistory(path), Question())
+
+
+def test_windows_of_a_model_without_a_baseline_are_counted_and_named(tmp_path):
+    fleet, windows, _ = recorded(devices=1, minutes=5, faults=())
+    windows.append(fleet.window("d-0", 6, model_id="other/1"))
+    path = exported(tmp_path / "a.parquet", windows, grids=[fleet.grid], baselines=[fleet.baseline])
+
+    counts = study(FileHistory(path), Question()).backtest.counts
+
+    assert (counts.refused, counts.tally.judged) == (1, 5)
+    assert list(counts.reasons) == ["model 'other/1': found no baseline, wanted one on models.baselines"]
+
+
+def test_labels_of_unknown_devices_are_refused(past):
+    path, _ = past
+
+    with pytest.raises(BacktestError, match=r"l\.csv: found 1 unknown device \('d-77'\)"):
+        study(FileHistory(path), Question(incidents=[Incident("d-77", 0, 1)], labels_name="l.csv"))
+
+
+def test_a_search_wants_something_to_be_quick_about(past):
+    with pytest.raises(BacktestError, match="found neither incidents nor faults to inject"):
+        study(FileHistory(past[0]), Question(search=Search()))
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ("floors = [", "grid: found .*, wanted TOML"),
+        ("floors.psi = 0.1", "grid: floors.psi: found 0.1, wanted a list of values to try"),
+        ("", "grid: found no key"),
+    ],
+)
+def test_a_grid_that_is_none_is_refused(document, message):
+    with pytest.raises(BacktestError, match=message):
+        read_grid(document)
+
+
+def test_combinations_that_are_no_policies_are_named():
+    with pytest.raises(BacktestError, match=r"grid: flors=0.1: policy: .*flors.*known"):
+        grid_of("", {"flors": [0.1]})
+    with pytest.raises(BacktestError, match="found 1,001 combinations, wanted at most 1,000"):
+        grid_of("", {"floors.psi": list(range(1, 1002))})
+
+
+def test_unknown_keys_of_a_policy_are_named_with_their_file(tmp_path):
+    (tmp_path / "new.toml").write_text("flors = 1")
+
+    with pytest.raises(BacktestError, match=r"new\.toml: policy: flors: found 1, wanted a known key; known: "):
+        read_candidates([tmp_path / "new.toml"])
+
+
+def test_two_policies_of_one_name_are_refused(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "p.toml").write_text("")
+
+    with pytest.raises(BacktestError, match="policy 'p': found twice"):
+        read_candidates([tmp_path / "a" / "p.toml", tmp_path / "b" / "p.toml"])
+
+
+def test_faults_that_are_none_and_history_too_short_for_them_are_refused(past):
+    path, _ = past
+
+    with pytest.raises(BacktestError, match="what-if: found 'shiver', wanted one of shift, scale, dropout, trend"):
+        study(FileHistory(path), Question(what_if=WhatIf(kinds={"shiver": [1.0]})))
+    with pytest.raises(BacktestError, match="found no device with 101 h of history"):
+        study(FileHistory(path), Question(what_if=WhatIf(kinds={"shift": [1.0]}, lasting_ms=100 * HOUR_MS)))

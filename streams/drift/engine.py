@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 
 from schemas.columns import GridShape
 from schemas.feature_stats import FeatureStats
 from streams.drift.growing import GrowingArray
+from streams.drift.kernels import Arrived, Became, Devices, Totals, fold
 from streams.drift.looks import Looks
-from streams.drift.measured import Group, Looked, Measured
-from streams.drift.measuring import look_closely, pair_with
+from streams.drift.measured import Group, Measured
+from streams.drift.measuring import Batch, Measuring, summary_of
 from streams.drift.presence import Presence, Tally
 from streams.drift.ring import Ring
 from streams.drift.rollups import HOUR_MS, Closed
@@ -30,7 +30,7 @@ from streams.drift.windows import Ints, Rows, Summary, Windows
 __all__ = ["Admitted", "Engine"]
 
 # What a chunk of rows touches fits the processor's cache.
-_CHUNK = 128
+_CHUNK = 512
 
 
 @dataclass
@@ -60,12 +60,16 @@ class Engine:
             "fast_floor": GrowingArray((), np.int64),
             # Changes whenever evidence must begin anew.
             "life": GrowingArray((), np.int64),
+            # Number of the baseline that the row is compared with; 0 is none.
+            "baseline": GrowingArray((), np.int64),
         }
-        # By row: the baseline that it is compared with, its last boot, its group.
-        self.baseline_of: list[str] = []
+        # Baselines by their numbers.
+        self.baselines = [""]
+        # By row: its last boot, its group.
         self.boot_of: list[str] = []
         self.group_of: list[Group | None] = []
         self.presence.reach_ms = self.reach_ms
+        self._measuring = Measuring()
         self.provide(needs)
 
     @property
@@ -77,13 +81,16 @@ class Engine:
     def admit(self, windows: Windows, groups: Sequence[Group], which: Ints) -> Admitted:
         """Take in windows in the order of their offsets; window i is of `groups[which[i]]`."""
         admitted = Admitted()
+        numbers = np.array([self._number_of(group.against.baseline_id) for group in groups], np.int64)
         for first, end in _by_arrival_hour(windows.arrival_ms // HOUR_MS):
             self._turn_hour(int(windows.arrival_ms[first]) // HOUR_MS, first, admitted)
-            for places in self._rounds(windows, first, end, admitted.tally):
-                for group in np.unique(which[places]):
-                    mine = places[which[places] == group]
-                    for start in range(0, len(mine), _CHUNK):
-                        self._take(windows, mine[start : start + _CHUNK], groups[group], admitted)
+            for places, rows in self._new_ones(windows, first, end, admitted.tally):
+                for some in _rounds(rows):
+                    for start in range(0, len(some), _CHUNK):
+                        part = some[start : start + _CHUNK]
+                        mine = which[places[part]]
+                        batch = Batch(windows, places[part], rows[part], groups, mine, self.presence.roster.names)
+                        self._take(batch, numbers[mine], admitted)
         return admitted
 
     def provide(self, needs: Sequence[int]) -> None:
@@ -91,7 +98,7 @@ class Engine:
         features, bins = self.shape
         held = self.looks
         self.looks = {need: held.get(need) or Looks(features=features, bins=bins) for need in needs}
-        self.reserve(len(self.baseline_of))
+        self.reserve(len(self.boot_of))
 
     def evict(self, now_ms: int) -> int:
         """Forget devices that have been silent for longer than the rings reach; returns how many."""
@@ -104,43 +111,44 @@ class Engine:
         for arrays in self._all_arrays():
             for array in arrays.values():
                 array.reserve(rows)
-        for _ in range(len(self.baseline_of), rows):
-            self.baseline_of.append("")
-            self.boot_of.append("")
-            self.group_of.append(None)
+        missing = rows - len(self.boot_of)
+        if missing > 0:
+            self.boot_of += [""] * missing
+            self.group_of += [None] * missing
 
-    def _rounds(self, windows: Windows, first: int, end: int, tally: Tally) -> Iterator[Ints]:
-        """Yield places such that each device comes once a round, in its own order, and repeats never."""
-        rounds: list[list[int]] = []
-        turn: dict[str, int] = {}
+    def _new_ones(self, windows: Windows, first: int, end: int, tally: Tally) -> Iterator[tuple[Ints, Rows]]:
+        """Yield the windows that are no repeats, and their rows; a device that was silent begins a new part."""
+        arrive, admit = self.presence.arrive, self.presence.seen.admit
+        arrivals, seqs = windows.arrival_ms.tolist(), windows.seq.tolist()
+        places: list[int] = []
+        rows: list[int] = []
         for place in range(first, end):
-            arrival = self.presence.arrive(windows.device_id[place], int(windows.arrival_ms[place]))
-            self.reserve(self.presence.roster.reach)
-            if arrival.silent:
-                # What came before the silence is done with before the device starts anew.
-                yield from _as_arrays(rounds)
-                rounds, turn = [], {}
-                self._wake(arrival.row, forgotten=arrival.forgotten)
             device = windows.device_id[place]
-            if not self.presence.seen.admit(device, windows.boot_id[place], int(windows.seq[place])):
+            row = arrive(device, arrivals[place])
+            if row < 0:
+                # What came before the silence is done with before the device starts anew.
+                yield np.array(places, np.int64), np.array(rows, np.intp)
+                places, rows = [], []
+                row = self._wake(device, arrivals[place])
+            if admit(device, windows.boot_id[place], seqs[place]):
+                places.append(place)
+                rows.append(row)
+            else:
                 tally.repeated += 1
-                continue
-            mine = turn.get(device, 0)
-            turn[device] = mine + 1
-            if mine == len(rounds):
-                rounds.append([])
-            rounds[mine].append(place)
-        yield from _as_arrays(rounds)
+        self.reserve(self.presence.roster.reach)
+        yield np.array(places, np.int64), np.array(rows, np.intp)
 
-    def _wake(self, row: int, *, forgotten: bool) -> None:
-        """Let a device that was silent for too long start anew."""
+    def _wake(self, device: str, arrival_ms: int) -> int:
+        """Let a device that was silent for too long start anew; returns its row."""
+        row, forgotten = self.presence.wake(device, arrival_ms)
         at = np.array([row], np.intp)
         if forgotten:
             self._forget(at)
-            return
-        newest = self.fast.newest(at)
-        self.arrays["fast_floor"].rows[at] = newest + 1
-        self.fast.drop_up_to(at, newest)
+        else:
+            newest = self.fast.newest(at)
+            self.arrays["fast_floor"].rows[at] = newest + 1
+            self.fast.drop_up_to(at, newest)
+        return row
 
     def _forget(self, rows: Rows) -> None:
         for ring in (self.fast, *(ring for _, ring in self.slow.rings)):
@@ -150,86 +158,72 @@ class Engine:
         for name, array in self.arrays.items():
             array.rows[rows] = array.rows[rows] + 1 if name == "life" else 0
         for row in rows.tolist():
-            self.baseline_of[row], self.boot_of[row], self.group_of[row] = "", "", None
+            self.boot_of[row], self.group_of[row] = "", None
 
     def _all_arrays(self) -> list[dict[str, GrowingArray]]:
         looks = [looks.arrays for looks in self.looks.values()]
         return [self.arrays, *looks, self.fast.arrays, *(ring.arrays for _, ring in self.slow.rings)]
 
-    def _take(self, windows: Windows, places: Ints, group: Group, admitted: Admitted) -> None:
-        row_of = self.presence.roster.row_of
-        rows = np.array([row_of[windows.device_id[place]] for place in places.tolist()], np.intp)
-        summary = windows.summary(places)
-        current = self._note(windows, places, rows, group)
-        self.slow.rollups.add(
-            rows,
-            (windows.end_ms[places] - 1) // HOUR_MS,
-            summary,
-            (windows.min[places], windows.max[places]),
-            ([windows.model_id[place] for place in places], [windows.pipeline[place] for place in places]),
-        )
-        panes = self.fast.pane_of(windows.end_ms[places])
-        held = self.fast.holds(rows, panes) & (panes >= self.arrays["fast_floor"].rows[rows])
-        admitted.tally.late += int((~held).sum())
-        if not held.all():
-            places, rows, panes, summary = places[held], rows[held], panes[held], summary[held]
-            current = current[held]
-        if not len(rows):
-            return
-        self._measure_closed_pane(windows, places, rows, panes, group, admitted)
-        full = self.fast.add(rows, panes, summary, windows.offset[places])
-        admitted.tally.overflowed += int(full.sum())
-        if not current.all():
-            places, rows, summary = places[current], rows[current], summary[current]
-        if len(rows):
-            self._measure(windows, places, rows, summary, group, admitted)
-
-    def _note(self, windows: Windows, places: Ints, rows: Rows, group: Group) -> npt.NDArray[np.bool_]:
-        """Remember who came last, and say which windows are of the model that their device runs now.
-
-        A new baseline makes an end of the evidence against the old one; backlog of the old one is not judged.
-        """
-        baseline, end_ms = group.against.baseline_id, windows.end_ms[places]
-        newer = end_ms > self.arrays["last_end_ms"].rows[rows]
-        same = np.array([self.baseline_of[row] == baseline for row in rows.tolist()])
-        changed = rows[newer & ~same]
-        if len(changed):
-            self.arrays["life"].rows[changed] += 1
-            for looks in self.looks.values():
-                looks.forget(changed)
-        for i in np.flatnonzero(newer).tolist():
-            row = int(rows[i])
-            self.baseline_of[row], self.boot_of[row] = baseline, windows.boot_id[places[i]]
-            self.group_of[row] = group
-        self.arrays["last_seq"].rows[rows[newer]] = windows.seq[places[newer]]
-        self.arrays["last_end_ms"].rows[rows[newer]] = end_ms[newer]
-        current: npt.NDArray[np.bool_] = same | newer
-        return current
+    def _take(self, batch: Batch, baselines: Ints, admitted: Admitted) -> None:
+        """Take in windows of as many devices."""
+        windows, places, rows = batch.windows, batch.places, batch.rows
+        summary, ends_ms = summary_of(windows, places), windows.end_ms[places]
+        self._roll_up(batch, summary, ends_ms)
+        arrived = Arrived(
+            rows=rows, baseline=baselines, pane=self.fast.pane_of(ends_ms), end_ms=ends_ms, seq=windows.seq[places],
+            offset=windows.offset[places],
+        )  # fmt: skip
+        became = Became.of(len(rows))
+        features, bins = self.shape
+        fast, whole = Totals.empty(len(rows), bins, features), Totals.empty(len(rows), bins, features)
+        devices = Devices(*(self.arrays[name].rows for name in Devices._fields))
+        back = max(1, min(self.fast.slots, self.horizons_ms[0] // self.fast.pane_ms))
+        fold(self.fast.panes, devices, arrived, summary, back, len(self.horizons_ms) > 1, became, fast, whole)
+        self._note(batch, became)
+        admitted.tally.late += int(became.late.sum())
+        admitted.tally.overflowed += int(became.full.sum())
+        over, judged = np.flatnonzero(became.closing), np.flatnonzero(became.judged)
+        if len(over):
+            some, life = batch.only(over), became.life[over]
+            admitted.measured += self._measuring.alone(some, life, self.horizons_ms[1], whole.take(over))
+        if len(judged):
+            admitted.tally.judged += len(judged)
+            self._measure(batch, judged, summary, became, fast, admitted)
 
     def _measure(
-        self, windows: Windows, places: Ints, rows: Rows, summary: Summary, group: Group, admitted: Admitted
+        self, batch: Batch, judged: Rows, summary: Summary, became: Became, fast: Totals, admitted: Admitted
     ) -> None:
-        span_ms = windows.end_ms[places] - windows.start_ms[places]
-        looks = {
-            need: look_closely(*held.add(rows, summary, span_ms, need), need, group)
-            for need, held in self.looks.items()
-        }
-        admitted.tally.judged += len(rows)
-        total = self.fast.sum(rows, _back(self.fast, self.horizons_ms[0]))
-        admitted.measured.append(self._of_windows(windows, places, rows, group, self.horizons_ms[0], total, looks))
+        changed, life = became.changed, became.life
+        span_ms = (batch.windows.end_ms - batch.windows.start_ms)[batch.places]
+        if len(judged) < len(batch.rows):
+            batch, summary, fast = batch.only(judged), summary.take(judged), fast.take(judged)
+            changed, life, span_ms = changed[judged], life[judged], span_ms[judged]
+        looks = {need: held.add(batch.rows, changed, summary, span_ms, need) for need, held in self.looks.items()}
+        admitted.measured += self._measuring.with_looks(batch, life, self.horizons_ms[0], fast, looks)
 
-    def _measure_closed_pane(
-        self, windows: Windows, places: Ints, rows: Rows, panes: Ints, group: Group, admitted: Admitted
-    ) -> None:
-        """Measure the longer fast horizon of rows whose pane is over."""
-        if len(self.horizons_ms) < 2:
-            return
-        newest = self.fast.newest(rows)
-        over = (newest >= 0) & (panes > newest)
-        if over.any():
-            rows, places = rows[over], places[over]
-            total = self.fast.sum(rows, self.fast.slots)
-            admitted.measured.append(self._of_windows(windows, places, rows, group, self.horizons_ms[1], total))
+    def _roll_up(self, batch: Batch, summary: Summary, ends_ms: Ints) -> None:
+        windows, places = batch.windows, batch.places
+        listed = places.tolist()
+        self.slow.rollups.add(
+            batch.rows,
+            (ends_ms - 1) // HOUR_MS,
+            summary,
+            (windows.min[places], windows.max[places]),
+            ([windows.model_id[place] for place in listed], [windows.pipeline[place] for place in listed]),
+        )
+
+    def _note(self, batch: Batch, became: Became) -> None:
+        """Remember boots and groups of the newest windows, and drop open looks at an earlier baseline."""
+        newer = np.flatnonzero(became.newer)
+        boots = batch.windows.boot_id
+        for row, place, group in zip(
+            batch.rows[newer].tolist(), batch.places[newer].tolist(), batch.which[newer].tolist(), strict=True
+        ):
+            self.boot_of[row], self.group_of[row] = boots[place], batch.groups[group]
+        unjudged = np.flatnonzero(became.changed & ~became.judged)
+        if len(unjudged):
+            for looks in self.looks.values():
+                looks.forget(batch.rows[unjudged])
 
     def _turn_hour(self, hour: int, place: int, admitted: Admitted) -> None:
         before = self.slow.arrival_hour
@@ -239,38 +233,22 @@ class Engine:
             self._measure_slow(closed, place, admitted)
 
     def _measure_slow(self, closed: Closed, place: int, admitted: Admitted) -> None:
-        alike: dict[int, list[int]] = {}
-        for row in np.unique(closed.rows).tolist():
-            alike.setdefault(id(self.group_of[row]), []).append(row)
-        for together in alike.values():
-            group = self.group_of[together[0]]
-            if group is None:
-                continue
-            for start in range(0, len(together), _CHUNK):
-                rows = np.array(together[start : start + _CHUNK], np.intp)
-                for horizon_ms, total in self.slow.sums(rows):
-                    admitted.measured.append(
-                        Measured(
-                            group=group, horizon_ms=horizon_ms, place=np.full(len(rows), place), rows=rows,
-                            device_id=self._names(rows), boot_id=[self.boot_of[row] for row in rows.tolist()],
-                            seq=self.arrays["last_seq"].rows[rows], end_ms=self.arrays["last_end_ms"].rows[rows],
-                            life=self.arrays["life"].rows[rows], pair=pair_with(group, total),
-                        )
-                    )  # fmt: skip
+        rows = np.array([row for row in np.unique(closed.rows).tolist() if self.group_of[row] is not None], np.intp)
+        for start in range(0, len(rows), _CHUNK):
+            some = rows[start : start + _CHUNK]
+            for horizon_ms, totals in self.slow.sums(some):
+                admitted.measured += self._measuring.by_the_hour(
+                    place, some, horizon_ms, totals, groups=[self.group_of[row] for row in some.tolist()],
+                    names=[self.presence.roster.names[row] for row in some.tolist()],
+                    boots=[self.boot_of[row] for row in some.tolist()],
+                    seq=self.arrays["last_seq"].rows[some], end_ms=self.arrays["last_end_ms"].rows[some],
+                    life=self.arrays["life"].rows[some],
+                )  # fmt: skip
 
-    def _of_windows(
-        self, windows: Windows, places: Ints, rows: Rows, group: Group, horizon_ms: int, total: Summary,
-        looks: dict[int, Looked] | None = None,
-    ) -> Measured:  # fmt: skip
-        return Measured(
-            group=group, horizon_ms=horizon_ms, place=places, rows=rows, device_id=self._names(rows),
-            boot_id=[windows.boot_id[place] for place in places.tolist()], seq=windows.seq[places],
-            end_ms=windows.end_ms[places], life=self.arrays["life"].rows[rows], pair=pair_with(group, total),
-            looks=looks,
-        )  # fmt: skip
-
-    def _names(self, rows: Rows) -> list[str]:
-        return [self.presence.roster.names[row] for row in rows.tolist()]
+    def _number_of(self, baseline_id: str) -> int:
+        if baseline_id not in self.baselines:
+            self.baselines.append(baseline_id)
+        return self.baselines.index(baseline_id)
 
 
 def _fast_plan(horizons_ms: Sequence[int]) -> dict[str, int]:
@@ -289,5 +267,15 @@ def _by_arrival_hour(hours: Ints) -> Iterator[tuple[int, int]]:
     return ((first, end) for first, end in pairwise(cuts) if end > first)
 
 
-def _as_arrays(rounds: list[list[int]]) -> Iterator[Ints]:
-    return (np.array(one, np.int64) for one in rounds)
+def _rounds(rows: Rows) -> Iterator[Rows]:
+    """Part entries such that each row comes once a round, in its own order."""
+    order = np.argsort(rows, kind="stable")
+    ordered = rows[order]
+    begins = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(rows) else order
+    if len(begins) == len(rows):
+        yield np.arange(len(rows))
+        return
+    turn = np.empty(len(rows), np.intp)
+    turn[order] = np.arange(len(rows)) - np.repeat(begins, np.diff(np.r_[begins, len(rows)]))
+    for one in range(int(turn.max()) + 1):
+        yield np.flatnonzero(turn == one)

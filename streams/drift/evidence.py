@@ -3,23 +3,22 @@
 A look is one window, or as many as it takes to have enough samples. Each look turns into normal scores, one
 for each way to drift; each score feeds one or two sums (see `calibration`). A sum that is not fed falls back
 to 0, so there is no window length to choose: a large shift is proven in two looks, a small one in as many as
-the information takes. Everything is element-wise: what a device gets never depends on its batch.
+the information takes. Each row and feature is weighed by itself: what a device gets never depends on its batch.
+
+The arithmetic is that of `streams.drift.kernels.weigh`; `gather` does it for rows that somebody else keeps.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
-from typing import Any
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from streams.drift.calibration import credit
+from streams.drift.calibration import credit, needed
+from streams.drift.kernels import Bars, Parts, gather_rows
 from streams.drift.policy import Floors
-from streams.drift.scores import SCORES, Floats, Pair, psi_bias
-from streams.drift.scores.mean_shift import shift_z
-from streams.drift.scores.missing_rate import missing_z
-from streams.drift.scores.out_of_range import out_of_range_z
-from streams.drift.scores.unseen_category import unseen_z
+from streams.drift.windows import Singles
 
 __all__ = [
     "COMPONENTS",
@@ -27,11 +26,12 @@ __all__ = [
     "Kind",
     "Look",
     "SumsAndRuns",
+    "bars_of",
     "floors_of",
     "gather",
-    "look_at",
     "mind_floors",
     "nothing_gathered",
+    "parts_of",
 ]
 
 
@@ -72,38 +72,28 @@ COMPONENTS = (
     Component(Kind.UNSEEN, 2.5, 0.03),
 )
 
-KIND_OF = np.array([component.kind for component in COMPONENTS])
-_STEP = np.array([component.step for component in COMPONENTS], np.float32)[:, np.newaxis]
-_LOG_SHARE = np.log([component.share for component in COMPONENTS]).astype(np.float32)[:, np.newaxis]
-# What a sum must be raised by to be compared with the others, by rate.
-_HANDICAP = _LOG_SHARE + np.array([credit(one.step) for one in COMPONENTS], np.float32)[:, np.newaxis]
-# The first so many components have a direction.
-_DIRECTED = sum(one.kind <= Kind.SPREAD_DOWN for one in COMPONENTS)
-
 # Level above the one needed at which sums stop rising, so that an end of the drift is soon seen.
 _HEADROOM = 3.0
-# Standard errors that a reference is taken to be off by.
-_OFF_BY = 1.0
-# An effect that is infinite (a dead sensor's log variance ratio) must not spoil a run's mean.
-_LARGEST_EFFECT = 30.0
+# Evidence that a hundred times the budget would take is worth a warning.
+_WARNING_ODDS = 100.0
 
 
 @dataclass(frozen=True)
 class Look:
     """Scores and effects of one look: devices × kinds × features; NaN where there is nothing to go by."""
 
-    score: Floats
-    effect: Floats
+    score: Singles
+    effect: Singles
 
 
 @dataclass(frozen=True)
 class SumsAndRuns:
     """What is remembered of all looks so far: devices × components × features."""
 
-    sums: Floats
+    sums: Singles
     # Looks since each sum last stood at 0, and their summed effects.
-    run: Floats
-    run_effect: Floats
+    run: Singles
+    run_effect: Singles
 
 
 @dataclass(frozen=True)
@@ -112,35 +102,24 @@ class Gathered:
 
     state: SumsAndRuns
     # A healthy feature reaches level L, by all components together, once in exp(L) looks.
-    level: Floats
+    level: Singles
     # Mean effect of the run, corrected for the part that chance adds.
-    effect: Floats
+    effect: Singles
 
 
 def nothing_gathered(devices: int, features: int) -> SumsAndRuns:
-    none = np.zeros((devices, len(COMPONENTS), features), np.float32)
-    return SumsAndRuns(sums=none, run=none, run_effect=none)
+    return SumsAndRuns(*(np.zeros((devices, len(COMPONENTS), features), np.float32) for _ in range(3)))
 
 
-def look_at(pair: Pair) -> Look:
-    """Score what one look shows, in every way to drift."""
-    devices, features = pair.live.usable.shape
-    score = np.empty((devices, len(Kind), features), np.float32)
-    effect = np.empty_like(score)
-    shift, moved = SCORES["mean_shift"](pair), shift_z(pair)
-    with np.errstate(divide="ignore"):
-        spread = np.clip(np.log(SCORES["variance_ratio"](pair)), -_LARGEST_EFFECT, _LARGEST_EFFECT)
-    spread_z = SCORES["variance_z"](pair)
-    up, down = _tempered(moved, pair)
-    score[:, Kind.MEAN_UP], score[:, Kind.MEAN_DOWN] = up, down
-    effect[:, Kind.MEAN_UP], effect[:, Kind.MEAN_DOWN] = shift, -shift
-    up, down = _tempered(spread_z, pair)
-    score[:, Kind.SPREAD_UP], score[:, Kind.SPREAD_DOWN] = up, down
-    effect[:, Kind.SPREAD_UP], effect[:, Kind.SPREAD_DOWN] = spread, -spread
-    score[:, Kind.SHAPE] = SCORES["shape_z"](pair)
-    effect[:, Kind.SHAPE] = SCORES["psi"](pair) - psi_bias(pair)
-    _rates(score, effect, pair)
-    return Look(score=score, effect=effect)
+def gather(state: SumsAndRuns, look: Look, *, cap: Singles, ceiling: Singles) -> Gathered:
+    """Add a look to the evidence; `cap` and `ceiling` bound, per device, one look's part and the sum."""
+    after = SumsAndRuns(*(np.array(one, np.float32) for one in (state.sums, state.run, state.run_effect)))
+    level, effect = np.empty_like(after.sums), np.empty_like(after.sums)
+    gather_rows(
+        after.sums, after.run, after.run_effect, look.score, look.effect, np.asarray(cap, np.float32),
+        np.asarray(ceiling, np.float32), _UNMINDED, level, effect,
+    )  # fmt: skip
+    return Gathered(state=after, level=level, effect=effect)
 
 
 def mind_floors(look: Look, floors: Floors) -> Look:
@@ -151,46 +130,29 @@ def mind_floors(look: Look, floors: Floors) -> Look:
         (Kind.OUT_OF_RANGE, floors.out_of_range),
         (Kind.UNSEEN, floors.unseen_category),
     ):
-        small = (look.effect[:, kind] < floor / 2) & (score[:, kind] > 0)
+        small = (look.effect[:, kind] < np.float32(floor) / 2) & (score[:, kind] > 0)
         if small.any():
             score = score.copy() if score is look.score else score
             score[:, kind][small] = 0
-    return Look(score=score, effect=look.effect)
+    return replace(look, score=score)
 
 
-def gather(state: SumsAndRuns, look: Look, *, cap: Floats, ceiling: Floats) -> Gathered:
-    """Add a look to the evidence; `cap` and `ceiling` bound, per device, one look's part and the sum."""
-    score, effect = look.score[:, KIND_OF], look.effect[:, KIND_OF]
-    known = ~np.isnan(score)
-    gain = np.minimum(_STEP * score - _STEP * _STEP / 2, cap[:, np.newaxis, np.newaxis])
-    highest = ceiling[:, np.newaxis, np.newaxis] + _HEADROOM - _HANDICAP
-    sums = np.minimum(np.maximum(state.sums + np.where(known, gain, 0), 0), highest)
-    alive = sums > 0
-    run = np.where(alive, state.run + known, 0).astype(np.float32)
-    run_effect = np.where(alive, state.run_effect + np.where(known, effect, 0), 0).astype(np.float32)
-    return Gathered(
-        state=SumsAndRuns(sums=_floats(sums), run=_floats(run), run_effect=_floats(run_effect)),
-        level=_floats(sums + _HANDICAP),
-        effect=_corrected(run, run_effect, effect, score),
-    )
-
-
-def gathered_at_once(look: Look) -> Gathered:
-    """Take a single look for all the evidence there is: what a horizon shows by itself."""
-    score, effect = np.nan_to_num(look.score[:, KIND_OF], nan=0), np.nan_to_num(look.effect[:, KIND_OF], nan=0)
-    once = np.ones_like(score)
-    # A normal tail's logarithm, shared out like the sums' budgets; below 1 there is nothing to tell.
-    tail = score * score / 2 + np.log(np.maximum(score, 1) * np.sqrt(2 * np.pi))
-    level = np.where(score > 1, tail + _LOG_SHARE, 0)
-    return Gathered(
-        state=SumsAndRuns(sums=score, run=once, run_effect=effect),
-        level=_floats(level),
-        effect=_corrected(once, effect, effect, score),
-    )
-
-
-def floors_of(floors: Floors) -> npt.NDArray[np.float32]:
+def floors_of(floors: Floors) -> Singles:
     """The smallest effect that matters, by component."""
+    return parts_of(floors).floor
+
+
+def bars_of(budget: npt.NDArray[np.float64], features: int, *, share: float = 1.0) -> Bars:
+    """Return what verdicts take of looks with these budgets; one look counts for at most `share` of it."""
+    drift = needed(budget, features)
+    return Bars(
+        cap=(share * drift).astype(np.float32), drift=drift, warning=needed(budget * _WARNING_ODDS, features)
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=256)
+def parts_of(floors: Floors) -> Parts:
+    """Return the components as the loops see them, with the smallest effects that matter."""
     spread = float(np.log(floors.variance_ratio))
     floor = {
         Kind.MEAN_UP: floors.mean_shift,
@@ -202,50 +164,17 @@ def floors_of(floors: Floors) -> npt.NDArray[np.float32]:
         Kind.OUT_OF_RANGE: floors.out_of_range,
         Kind.UNSEEN: floors.unseen_category,
     }
-    return np.array([floor[component.kind] for component in COMPONENTS], np.float32)
+    log_share = np.log([one.share for one in COMPONENTS])
+    return Parts(
+        kind=np.array([one.kind for one in COMPONENTS], np.int64),
+        step=np.array([one.step for one in COMPONENTS], np.float32),
+        handicap=(log_share + [credit(one.step) for one in COMPONENTS]).astype(np.float32),
+        log_share=log_share.astype(np.float32),
+        floor=np.array([floor[one.kind] for one in COMPONENTS], np.float32),
+        directed=sum(one.kind <= Kind.SPREAD_DOWN for one in COMPONENTS),
+        headroom=_HEADROOM,
+    )
 
 
-def _tempered(z: Floats, pair: Pair) -> tuple[Floats, Floats]:
-    """Both directions of a score, less what a reference of limited size and known spread might feign.
-
-    A reference that is a little off is off for ever, in every look alike; sums would take that for evidence.
-    """
-    reference = pair.reference
-    off = _OFF_BY * np.sqrt(pair.live.usable / np.maximum(reference.usable, 1))
-    certain = 1 + 0.5 / np.sqrt(2 * reference.trials)
-    return _floats((z - off) / certain), _floats((-z - off) / certain)
-
-
-def _rates(score: Floats, effect: Floats, pair: Pair) -> None:
-    reference, live = pair.reference, pair.live
-    with np.errstate(invalid="ignore", divide="ignore"):
-        effect[:, Kind.MISSING] = SCORES["missing_rate_change"](pair)
-        effect[:, Kind.OUT_OF_RANGE] = live.out_of_range / live.usable - reference.out_of_range / reference.usable
-        unseen = SCORES["unseen_category"](pair)
-        effect[:, Kind.UNSEEN] = unseen
-    for kind, z in ((Kind.MISSING, missing_z), (Kind.OUT_OF_RANGE, out_of_range_z), (Kind.UNSEEN, unseen_z)):
-        # A rate that is not up is nobody's concern, and its score is costly: it speaks for health.
-        column = effect[:, kind]
-        score[:, kind] = np.where(np.isnan(column), np.nan, 0)
-        up = (column > 0).any(axis=1)
-        if up.any():
-            rows = np.flatnonzero(up)
-            found = z(pair.only(rows))
-            score[rows, kind] = np.where(column[rows] > 0, found, score[rows, kind])
-
-
-def _corrected(run: Floats, run_effect: Floats, effect: Floats, score: Floats) -> Floats:
-    """Mean effect of the run, without what noise alone adds to its square; shape and rates have no such bias left."""
-    length = np.maximum(run, 1)
-    mean = run_effect / length
-    with np.errstate(invalid="ignore", divide="ignore"):
-        error = effect[:, :_DIRECTED] / score[:, :_DIRECTED]
-        bias = np.nan_to_num(error * error, nan=0, posinf=0) / length[:, :_DIRECTED]
-    directed = mean[:, :_DIRECTED]
-    mean[:, :_DIRECTED] = np.copysign(np.sqrt(np.maximum(directed * directed - bias, 0)), directed)
-    return _floats(mean)
-
-
-def _floats(values: Any) -> Floats:
-    floats: Floats = values
-    return floats
+# For looks whose floors were minded before.
+_UNMINDED = parts_of(Floors())._replace(floor=np.full(len(COMPONENTS), -np.inf, np.float32))

@@ -12,7 +12,7 @@ __all__ = ["follow"]
 
 def follow(book: AlertBook, judged: Sequence[Judged]) -> list[DriftAlert]:
     """Tell a book what judged windows showed, in their order; returns the alerts that this changed."""
-    fast = [one for one in judged if one.measured.looks is not None]
+    fast = [one for one in judged if one.measured.alone is None]
     # A quiet window matters where an alert lives, or is about to.
     followed = {*book.live, *(device for one in fast for device in drifting(one))}
     if not followed:

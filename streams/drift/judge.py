@@ -10,19 +10,17 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.columns import GridShape
-from streams.drift.calibration import look_budget, needed
-from streams.drift.evidence import COMPONENTS, SumsAndRuns, gather, gathered_at_once, look_at, mind_floors
+from streams.drift.calibration import look_budget
+from streams.drift.evidence import COMPONENTS, Look, bars_of, parts_of
 from streams.drift.growing import GrowingArray
+from streams.drift.kernels import Remembered, Verdicts, weigh, weigh_alone
 from streams.drift.measured import Looked, Measured
 from streams.drift.policy import Mode, Rules
-from streams.drift.verdicts import Found, Grade, by_evidence, by_limits
-from streams.drift.windows import Rows
+from streams.drift.verdicts import Found, Grade, by_limits
 
 __all__ = ["Judge", "Judged", "need_of", "needs_of"]
 
 _LEAST_LOOK_MS, _LONGEST_LOOK_MS = 1000, 7 * 24 * 3_600_000
-_EVIDENCE = ("sums", "run", "run_effect")
-_VERDICT = ("grade", "kind", "severity")
 
 
 @dataclass(frozen=True)
@@ -43,8 +41,8 @@ class Judge:
         features, self.bins = shape
         self.rules = rules
         self.arrays = {
-            **{name: GrowingArray((len(COMPONENTS), features), np.float32) for name in _EVIDENCE},
-            **{name: GrowingArray((features,), np.uint8) for name in _VERDICT},
+            **{name: GrowingArray((len(COMPONENTS), features), np.float32) for name in ("sums", "run", "run_effect")},
+            **{name: GrowingArray((features,), np.uint8) for name in ("grade", "kind", "severity")},
             # The life that the evidence is of.
             "life": GrowingArray((), np.int64),
             # Windows since all features were last told, that one included; 0 before the first.
@@ -62,51 +60,36 @@ class Judge:
 
     def _judged(self, measured: Measured) -> Judged:
         rules = self.rules.for_device(measured.group.against.model_id, measured.group.labels)
-        if measured.looks is None:
-            complete = np.zeros(len(measured), np.bool_)
-            found = _alone(measured, rules) if rules.mode == Mode.CALIBRATED else _limited(measured, rules)
-            return Judged(measured, rules, found, complete)
-        self.reserve(int(measured.rows.max(initial=-1)) + 1)
-        self._begin_anew(measured)
-        complete = self._told(measured, rules)
+        verdicts = _blank(len(measured), measured.totals.missing.shape[1])
+        if measured.alone is None:
+            self._weigh(measured, rules, verdicts)
+        elif rules.mode == Mode.CALIBRATED:
+            _weigh_alone(measured, measured.alone, rules, verdicts)
+        found = Found(verdicts.grade, verdicts.kind, verdicts.severity)
         if rules.mode == Mode.THRESHOLDS:
-            return Judged(measured, rules, _limited(measured, rules), complete)
-        looked = measured.looks[need_of(rules, self.bins)]
-        if len(looked.at):
-            self._weigh(measured.rows[looked.at], looked, rules)
-        found = Found(*(self.arrays[name].rows[measured.rows] for name in _VERDICT))
-        return Judged(measured, rules, found, complete)
+            limits = {name: measured.score(name) for name in rules.limits}
+            found = by_limits(dict(rules.limits), limits, rules.alert_from)
+        if rules.mode == Mode.THRESHOLDS or measured.alone is not None:
+            _mind_few(found, measured, need_of(rules, self.bins))
+        return Judged(measured, rules, found, verdicts.complete)
 
-    def _begin_anew(self, measured: Measured) -> None:
-        """Forget what is of an earlier life of a row."""
-        lives = self.arrays["life"].rows[measured.rows]
-        changed = measured.rows[lives != measured.life]
-        if len(changed):
-            for name in (*_EVIDENCE, *_VERDICT, "untold"):
-                self.arrays[name].rows[changed] = 0
-            self.arrays["life"].rows[measured.rows] = measured.life
-
-    def _told(self, measured: Measured, rules: Rules) -> npt.NDArray[np.bool_]:
-        untold = self.arrays["untold"].rows[measured.rows]
-        complete: npt.NDArray[np.bool_] = (untold == 0) | (untold >= rules.reporting.complete_every)
-        self.arrays["untold"].rows[measured.rows] = np.where(complete, 1, untold + 1)
-        return complete
-
-    def _weigh(self, rows: Rows, looked: Looked, rules: Rules) -> None:
+    def _weigh(self, measured: Measured, rules: Rules, verdicts: Verdicts) -> None:
         """Add complete looks to the evidence of their rows."""
+        self.reserve(int(measured.rows.max(initial=-1)) + 1)
+        looked = _NOTHING
+        if rules.mode == Mode.CALIBRATED and measured.looks is not None:
+            looked = measured.looks[need_of(rules, self.bins)]
         spans = np.clip(looked.span_ms, _LEAST_LOOK_MS, _LONGEST_LOOK_MS).astype(float)
         budget = look_budget(rules.budget.false_alarms_per_device_day, spans)
-        features = looked.look.score.shape[-1]
-        bar = needed(budget, features).astype(np.float32)
-        before = SumsAndRuns(*(self.arrays[name].rows[rows] for name in _EVIDENCE))
-        look = mind_floors(looked.look, rules.floors)
-        gathered = gather(before, look, cap=rules.budget.window_share * bar, ceiling=bar)
-        found = by_evidence(gathered, rules.floors, budget)
-        found.grade[looked.few & (found.grade == Grade.STABLE)] = Grade.NOT_ENOUGH_DATA
-        for name in _EVIDENCE:
-            self.arrays[name].rows[rows] = getattr(gathered.state, name)
-        for name in _VERDICT:
-            self.arrays[name].rows[rows] = getattr(found, name)
+        bars = bars_of(budget, looked.look.score.shape[-1], share=rules.budget.window_share)
+        look_of = np.full(len(measured), -1)
+        look_of[looked.at] = np.arange(len(looked.at))
+        state = Remembered(*(self.arrays[name].rows for name in Remembered._fields))
+        look = looked.look
+        weigh(
+            state, measured.rows, measured.life, look_of, look.score, look.effect, looked.few, bars,
+            parts_of(rules.floors), rules.reporting.complete_every, verdicts,
+        )  # fmt: skip
 
 
 def need_of(rules: Rules, bins: int) -> int:
@@ -120,25 +103,29 @@ def needs_of(policies: Sequence[Rules], bins: int) -> tuple[int, ...]:
     return tuple(sorted({need_of(rules, bins) for rules in every}))
 
 
-def _alone(measured: Measured, rules: Rules) -> Found:
+_NOTHING = Looked(
+    at=np.empty(0, np.intp),
+    look=Look(score=np.empty((0, 0, 0), np.float32), effect=np.empty((0, 0, 0), np.float32)),
+    span_ms=np.empty(0, np.int64),
+    few=np.empty((0, 0), np.bool_),
+)
+
+
+def _blank(entries: int, features: int) -> Verdicts:
+    grade, kind, severity = (np.zeros((entries, features), np.uint8) for _ in range(3))
+    return Verdicts(grade, kind, severity, complete=np.zeros(entries, np.bool_))
+
+
+def _weigh_alone(measured: Measured, look: Look, rules: Rules, verdicts: Verdicts) -> None:
     """Judge a horizon by itself, as a single look."""
-    pair = measured.pair
-    budget = look_budget(
-        rules.budget.false_alarms_per_device_day, np.full(len(measured), float(measured.horizon_ms))
-    )  # fmt: skip
-    found = by_evidence(gathered_at_once(mind_floors(look_at(pair), rules.floors)), rules.floors, budget)
-    return _mind_few(found, measured, rules)
+    length_ms = np.full(len(measured), float(measured.horizon_ms))
+    budget = look_budget(rules.budget.false_alarms_per_device_day, length_ms)
+    bars = bars_of(budget, look.score.shape[-1])
+    weigh_alone(look.score, look.effect, bars, parts_of(rules.floors), verdicts)
 
 
-def _limited(measured: Measured, rules: Rules) -> Found:
-    found = by_limits(dict(rules.limits), {name: measured.score(name) for name in rules.limits}, rules.alert_from)
-    return _mind_few(found, measured, rules)
-
-
-def _mind_few(found: Found, measured: Measured, rules: Rules) -> Found:
-    live = measured.pair.live
-    need = need_of(rules, live.counts.shape[0])
-    few = live.usable < need
+def _mind_few(found: Found, measured: Measured, need: int) -> None:
+    seen = measured.totals.samples[:, np.newaxis]
+    few = (seen - measured.totals.missing) < need
     found.grade[few & (found.grade == Grade.STABLE)] = Grade.NOT_ENOUGH_DATA
-    found.grade[live.seen < need] = Grade.NOT_ENOUGH_DATA
-    return found
+    found.grade[np.broadcast_to(seen < need, few.shape)] = Grade.NOT_ENOUGH_DATA

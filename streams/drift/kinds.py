@@ -1,8 +1,7 @@
 """What drift is called, and the evidence that an alert carries."""
 
-import math
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection
+from itertools import compress
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from streams.drift.policy import Mode
 from streams.drift.references import bin_name
 from streams.drift.scores import SCORES, Floats, Pair
 from streams.drift.verdicts import SEVERITIES, Grade
+from streams.drift.windows import Rows
 
 __all__ = ["drifting", "family_of", "kind_name", "observations"]
 
@@ -40,6 +40,7 @@ _TOLD = (
     "psi", "ks", "js", "wasserstein", "mean_shift", "mean_z", "variance_ratio", "missing_rate_change",
     "out_of_range", "unseen_category", "chi_square", "shape_z",
 )  # fmt: skip
+_VARIANCE_RATIO = _TOLD.index("variance_ratio")
 _TOP_BINS = 3
 _MOST_RANKED = 16
 # A live share above this, in a bin that the reference filled less than half as much, is a stuck sensor.
@@ -59,12 +60,8 @@ def observations(judged: Judged, followed: Collection[str]) -> list[tuple[int, O
     rows = np.array([row for row, device in enumerate(measured.device_id) if device in followed], np.intp)
     if not len(rows):
         return []
-    grade = judged.found.grade[rows]
-    drifts = rows[(grade == Grade.DRIFT).any(axis=1)]
-    pair = measured.pair_of(drifts)
-    scores = {name: SCORES[name](pair) for name in _TOLD}
-    close = _Close(judged, pair, scores, {row: place for place, row in enumerate(drifts.tolist())})
-    return [(int(measured.place[row]), _observation(close, row)) for row in rows.tolist()]
+    close = _Close(judged, rows)
+    return [(int(measured.place[row]), close.observation(row)) for row in rows.tolist()]
 
 
 def kind_name(kind: Kind, variance_ratio: float, pair: Pair, place: int, feature: int) -> str:
@@ -85,75 +82,71 @@ def family_of(kind: str) -> str:
     return _FAMILY.get(kind, kind)
 
 
-@dataclass(frozen=True)
 class _Close:
-    """Windows with what is known of those that drift: pair and scores, at the place that `place_of` says."""
+    """Some windows, with a closer look at each feature of theirs that drifts."""
 
-    judged: Judged
-    pair: Pair
-    scores: Mapping[str, Floats]
-    place_of: Mapping[int, int]
+    def __init__(self, judged: Judged, rows: Rows) -> None:
+        self._judged, self._measured = judged, judged.measured
+        at, self._feature = np.nonzero(judged.found.grade[rows] == Grade.DRIFT)
+        self._row = rows[at]
+        self._pair = self._measured.elements(self._row, self._feature)
+        values = np.stack([SCORES[name](self._pair)[0] for name in _TOLD], axis=1) if len(at) else np.empty((0, 0))
+        self._scores, self._finite = values.tolist(), np.isfinite(values).tolist()
+        moved = np.nan_to_num(np.abs(self._pair.live.shares - self._pair.reference.shares)[:, 0])
+        self._most = np.argsort(-moved, axis=0, kind="stable")[:_TOP_BINS].T.tolist()
+        self._moved = moved
 
+    def observation(self, row: int) -> Observation:
+        measured, found = self._measured, self._judged.found
+        against = measured.group.against
+        mine = slice(*np.searchsorted(self._row, [row, row + 1]).tolist())
+        drifted = list(range(mine.start, mine.stop))
+        severity = found.severity[row]
+        drifted.sort(key=lambda one: (-int(severity[self._feature[one]]), -self._scores[one][0], one))
+        ranked = tuple(against.features[int(self._feature[one])] for one in drifted[:_MOST_RANKED])
+        unknown = np.flatnonzero(found.grade[row] == Grade.NOT_ENOUGH_DATA).tolist()
+        return Observation(
+            subject=measured.device_id[row],
+            model_id=against.model_id,
+            at_ms=int(measured.end_ms[row]),
+            breaches=tuple(self._breach(one, row, ranked) for one in drifted),
+            unknown=frozenset(against.features[feature] for feature in unknown),
+            labels=measured.group.labels,
+        )
 
-def _observation(close: _Close, row: int) -> Observation:
-    judged = close.judged
-    found, measured = judged.found, judged.measured
-    names = measured.group.against.features
-    breaches: tuple[Breach, ...] = ()
-    if row in close.place_of:
-        place = close.place_of[row]
-        drifted = np.flatnonzero(found.grade[row] == Grade.DRIFT)
-        ranked = drifted[np.lexsort((-close.scores["psi"][place, drifted], -found.severity[row, drifted].astype(int)))]
-        told = tuple(names[feature] for feature in ranked[:_MOST_RANKED].tolist())
-        breaches = tuple(_breach(close, row, feature, told) for feature in ranked.tolist())
-    unknown = np.flatnonzero(found.grade[row] == Grade.NOT_ENOUGH_DATA).tolist()
-    return Observation(
-        subject=measured.device_id[row],
-        model_id=measured.group.against.model_id,
-        at_ms=int(measured.end_ms[row]),
-        breaches=breaches,
-        unknown=frozenset(names[feature] for feature in unknown),
-        labels=measured.group.labels,
-    )
+    def _breach(self, one: int, row: int, ranked: tuple[str, ...]) -> Breach:
+        measured, feature = self._measured, int(self._feature[one])
+        against = measured.group.against
+        kind = self._kind(one, row, feature)
+        return Breach(
+            feature=against.features[feature],
+            kind=kind,
+            family=family_of(kind),
+            severity=SEVERITIES[int(self._judged.found.severity[row, feature])],
+            evidence=Evidence(
+                scores=dict(compress(zip(_TOLD, self._scores[one], strict=True), self._finite[one])),
+                samples=int(measured.samples[row]),
+                reference=against.baseline_id,
+                horizon_ms=measured.horizon_ms,
+                top_bins=self._top_bins(one, feature),
+                ranked=ranked,
+            ),
+        )
 
+    def _kind(self, one: int, row: int, feature: int) -> str:
+        found_kind, rules = int(self._judged.found.kind[row, feature]), self._judged.rules
+        if rules.mode == Mode.THRESHOLDS:
+            return list(rules.limits)[found_kind]
+        return kind_name(Kind(found_kind), self._scores[one][_VARIANCE_RATIO], self._pair, 0, one)
 
-def _breach(close: _Close, row: int, feature: int, ranked: tuple[str, ...]) -> Breach:
-    measured, place = close.judged.measured, close.place_of[row]
-    against = measured.group.against
-    kind = _kind(close, row, feature)
-    told = {name: float(values[place, feature]) for name, values in close.scores.items()}
-    return Breach(
-        feature=against.features[feature],
-        kind=kind,
-        family=family_of(kind),
-        severity=SEVERITIES[int(close.judged.found.severity[row, feature])],
-        evidence=Evidence(
-            scores={name: value for name, value in told.items() if math.isfinite(value)},
-            samples=int(measured.samples[row]),
-            reference=against.baseline_id,
-            horizon_ms=measured.horizon_ms,
-            top_bins=_top_bins(close, row, feature),
-            ranked=ranked,
-        ),
-    )
-
-
-def _kind(close: _Close, row: int, feature: int) -> str:
-    found_kind, rules = int(close.judged.found.kind[row, feature]), close.judged.rules
-    if rules.mode == Mode.THRESHOLDS:
-        return list(rules.limits)[found_kind]
-    place = close.place_of[row]
-    return kind_name(Kind(found_kind), close.scores["variance_ratio"][place, feature], close.pair, place, feature)
-
-
-def _top_bins(close: _Close, row: int, feature: int) -> tuple[Binned, ...]:
-    live, reference = _shares(close.pair, close.place_of[row], feature)
-    moved = np.nan_to_num(np.abs(live - reference))
-    grid = close.judged.measured.group.against.grid.features[feature]
-    most = [place for place in np.argsort(-moved, kind="stable")[:_TOP_BINS].tolist() if moved[place] > 0]
-    return tuple(
-        Binned(bin=bin_name(grid, place), reference=float(reference[place]), live=float(live[place])) for place in most
-    )
+    def _top_bins(self, one: int, feature: int) -> tuple[Binned, ...]:
+        grid = self._measured.group.against.grid.features[feature]
+        live, reference = _shares(self._pair, 0, one)
+        return tuple(
+            Binned(bin=bin_name(grid, place), reference=float(reference[place]), live=float(live[place]))
+            for place in self._most[one]
+            if self._moved[place, one] > 0
+        )
 
 
 def _shares(pair: Pair, place: int, feature: int) -> tuple[Floats, Floats]:

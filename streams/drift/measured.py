@@ -1,15 +1,17 @@
 """What the engine measures, before any policy judges it: the first half of the seam between scores and verdicts."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from streams.drift.evidence import Look
+from streams.drift.kernels import Totals
 from streams.drift.references import ScoredAgainst
-from streams.drift.scores import SCORES, Floats, Pair
+from streams.drift.scores import SCORES, Floats, Pair, Reference, Sample
 from streams.drift.windows import Ints, Rows
 
 __all__ = ["Group", "Looked", "Measured"]
@@ -25,7 +27,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Looked:
-    """Looks that were completed: entry i is of the measured entry `at[i]`."""
+    """Looks that were completed: look i is of the measured entry `at[i]`."""
 
     at: Rows
     look: Look
@@ -50,25 +52,69 @@ class Measured:
     end_ms: Ints
     # The life that the row is in; evidence of an earlier one counts no more.
     life: Ints
-    pair: Pair
-    # By the samples that a look takes. Horizons without looks are judged by themselves, as a single look.
+    totals: Totals
+    reference: Reference
+    # Scores that are known already, by name.
+    scores: dict[str, Floats]
+    # By the samples that a look takes; of the first horizon, whose evidence adds up.
     looks: Mapping[int, Looked] | None = None
+    # Of the other horizons, which are judged by themselves.
+    alone: Look | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
 
+    @property
+    def samples(self) -> Ints:
+        return self.totals.samples
+
     def score(self, name: str) -> Floats:
         """Return one score of all entries, computed when it is first asked for."""
-        found = self._scores.get(name)
+        found = self.scores.get(name)
         if found is None:
-            found = self._scores[name] = SCORES[name](self.pair)
+            found = self.scores[name] = SCORES[name](self.pair)
         return found
 
     @cached_property
-    def samples(self) -> Ints:
-        samples: Ints = self.pair.live.seen.max(axis=1).astype(np.int64)
-        return samples
+    def pair(self) -> Pair:
+        """What all entries hold, and what they are compared with."""
+        return self.pair_of(np.arange(len(self)))
 
-    @cached_property
-    def _scores(self) -> dict[str, Floats]:
-        return {}
+    def elements(self, entries: Rows, features: Rows) -> Pair:
+        """Return single features of entries, as if they were so many features of one device, the last of them twice.
+
+        NumPy adds up a column that stands alone in another order than one among others.
+        """
+        totals, reference = self.totals, self.reference
+        entries, features = np.append(entries, entries[-1:]), np.append(features, features[-1:])
+
+        def picked(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+            return values[entries, features][np.newaxis]
+
+        def theirs(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+            rows = entries if values.shape[-2] > 1 else 0
+            return np.ascontiguousarray(values[..., rows, features][..., np.newaxis, :])
+
+        live = Sample(
+            counts=np.ascontiguousarray(totals.counts[entries, :, features].T[:, np.newaxis]),
+            missing=picked(totals.missing), out_of_range=picked(totals.out_of_range), mean=picked(totals.mean),
+            m2=picked(totals.m2),
+        )  # fmt: skip
+        return Pair(
+            reference=Reference(**{one.name: theirs(getattr(reference, one.name)) for one in fields(Reference)}),
+            live=live,
+        )
+
+    def pair_of(self, entries: Rows) -> Pair:
+        """Return what some entries hold, and what they are compared with."""
+        totals = self.totals
+        live = Sample(
+            # Bins come first where scores are computed.
+            counts=np.ascontiguousarray(totals.counts[entries].transpose(1, 0, 2)),
+            missing=totals.missing[entries],
+            out_of_range=totals.out_of_range[entries],
+            mean=totals.mean[entries],
+            m2=totals.m2[entries],
+        )
+        shared = self.reference.missing.shape[0] == 1
+        return Pair(reference=self.reference if shared else self.reference.only(entries), live=live)

@@ -1,37 +1,179 @@
-"""Turn summaries into measurements."""
+"""Turn windows into summaries, and sums into measurements."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from streams.drift.evidence import Kind, look_at
-from streams.drift.measured import Group, Looked
-from streams.drift.scores import Pair, Sample
-from streams.drift.windows import Ints, Summary
+from streams.drift.evidence import Kind, Look
+from streams.drift.kernels import References, Totals, look_closely, score_totals, stacked, transposed
+from streams.drift.measured import Group, Looked, Measured
+from streams.drift.scores import Floats, Reference
+from streams.drift.windows import Ints, Rows, Singles, Summary, Windows
 
-__all__ = ["look_closely", "pair_with"]
+__all__ = ["Batch", "Measuring", "summary_of"]
 
-
-def pair_with(group: Group, live: Summary) -> Pair:
-    """Pair what was seen with what it is compared with."""
-    return Pair(
-        reference=group.against.reference,
-        live=Sample(
-            counts=live.counts.transpose(1, 0, 2).astype(np.float32, order="C"),
-            missing=live.missing.astype(np.float32),
-            out_of_range=live.out_of_range.astype(np.float32),
-            mean=live.mean.astype(np.float32),
-            m2=live.m2.astype(np.float32),
-        ),
-    )
+_MOST_STACKS = 64
+# Looks, how long they took to gather, and by which windows they were completed.
+Completed = tuple[Summary, Ints, Rows]
 
 
-def look_closely(summary: Summary, span_ms: Ints, complete: npt.NDArray[np.bool_], need: int, group: Group) -> Looked:
-    """Score the looks that are complete."""
-    at = np.flatnonzero(complete)
-    pair = pair_with(group, summary if len(at) == len(complete) else summary[at])
-    look = look_at(pair)
-    few = pair.live.usable < need / 2
+@dataclass(frozen=True)
+class Batch:
+    """Some windows of a run, each of another device: entry i is the window at `places[i]`, of `groups[which[i]]`."""
+
+    windows: Windows
+    places: Ints
+    rows: Rows
+    groups: Sequence[Group]
+    which: Ints
+    # By row.
+    names: Sequence[str]
+
+    def only(self, entries: Rows) -> "Batch":
+        return Batch(
+            self.windows, self.places[entries], self.rows[entries], self.groups, self.which[entries], self.names
+        )  # fmt: skip
+
+    def by_group(self) -> Iterator[tuple[Group, Any]]:
+        """Yield each group with its entries."""
+        if len(self.groups) == 1:
+            yield self.groups[0], slice(None)
+            return
+        for group in np.unique(self.which).tolist():
+            yield self.groups[group], np.flatnonzero(self.which == group)
+
+
+class Measuring:
+    """Measures sums against references."""
+
+    def __init__(self) -> None:
+        # Laid out for the loops: runs bring the same references again and again.
+        self._stacks: dict[tuple[int, ...], tuple[Sequence[Reference], References]] = {}
+
+    def with_looks(
+        self, batch: Batch, life: Ints, horizon_ms: int, totals: Totals, looks: Mapping[int, Completed]
+    ) -> list[Measured]:
+        """Measure the first horizon, whose evidence adds up."""
+        stack = self._stacked([group.against.reference for group in batch.groups])
+        scores = _scores_of(totals, batch.which, stack)
+        looked = {
+            need: _looked(sums, span_ms, at, need, _looks_at(sums, batch.which[at], stack))
+            for need, (sums, span_ms, at) in looks.items()
+        }
+        return [
+            _measured(
+                batch, group, mine, life, horizon_ms, totals, scores,
+                looks={need: _some(one, mine) for need, one in looked.items()},
+            )
+            for group, mine in batch.by_group()
+        ]  # fmt: skip
+
+    def alone(self, batch: Batch, life: Ints, horizon_ms: int, totals: Totals) -> list[Measured]:
+        """Measure a horizon that is judged by itself."""
+        stack = self._stacked([group.against.reference for group in batch.groups])
+        scores, look = _scores_of(totals, batch.which, stack), _looks_at(totals, batch.which, stack)
+        return [
+            _measured(batch, group, mine, life, horizon_ms, totals, scores, alone=_only(look, mine))
+            for group, mine in batch.by_group()
+        ]
+
+    def by_the_hour(
+        self, place: int, rows: Rows, horizon_ms: int, totals: Totals, *, groups: Sequence[Group | None],
+        names: list[str], boots: list[str], seq: Ints, end_ms: Ints, life: Ints,
+    ) -> list[Measured]:  # fmt: skip
+        """Measure a slow horizon of some rows, when the hour turns before the window at `place`."""
+        distinct = list({id(group): group for group in groups if group is not None}.values())
+        number = {id(group): i for i, group in enumerate(distinct)}
+        which = np.array([number[id(group)] for group in groups], np.int64)
+        stack = self._stacked([group.against.reference for group in distinct])
+        scores, look = _scores_of(totals, which, stack), _looks_at(totals, which, stack)
+        found = []
+        for i, group in enumerate(distinct):
+            mine = np.flatnonzero(which == i)
+            found.append(
+                Measured(
+                    group=group, horizon_ms=horizon_ms, place=np.full(len(mine), place), rows=rows[mine],
+                    device_id=[names[at] for at in mine.tolist()], boot_id=[boots[at] for at in mine.tolist()],
+                    seq=seq[mine], end_ms=end_ms[mine], life=life[mine], totals=totals.take(mine),
+                    reference=group.against.reference, scores={name: one[mine] for name, one in scores.items()},
+                    alone=_only(look, mine),
+                )
+            )  # fmt: skip
+        return found
+
+    def _stacked(self, references: Sequence[Reference]) -> References:
+        key = tuple(map(id, references))
+        found = self._stacks.get(key)
+        if found is None:
+            if len(self._stacks) >= _MOST_STACKS:
+                self._stacks.clear()
+            # With the references themselves, so that their ids stay theirs.
+            found = self._stacks[key] = (list(references), stacked(references))
+        return found[1]
+
+
+def summary_of(windows: Windows, which: Rows) -> Summary:
+    """Return the summaries of some windows, bins before features."""
+    some, features, bins = len(which), *windows.counts.shape[1:]
+    counts = np.empty((some, bins, features), np.uint32)
+    transposed(windows.counts[which], counts)
+    return Summary(
+        windows.samples[which], counts, windows.missing[which], windows.out_of_range[which], windows.mean[which],
+        windows.m2[which],
+    )  # fmt: skip
+
+
+def _scores_of(sums: Totals, which: Ints, references: References) -> dict[str, Floats]:
+    """Score sums, each against the reference `which[i]`: what report floors are about."""
+    shape = sums.missing.shape
+    psi, ks = np.empty(shape, np.float32), np.empty(shape, np.float32)
+    score_totals(sums, which, references, psi, ks)
+    return {"psi": psi, "ks": ks}
+
+
+def _looks_at(sums: Summary | Totals, which: Ints, references: References) -> Look:
+    entries, features = sums.missing.shape
+    score = np.empty((entries, len(Kind), features), np.float32)
+    effect = np.empty_like(score)
+    look_closely(sums, which, references, score, effect)
+    return Look(score=score, effect=effect)
+
+
+def _looked(sums: Summary, span_ms: Ints, at: Rows, need: int, look: Look) -> Looked:
+    few = (sums.samples[:, np.newaxis] - sums.missing) < need / 2
     if few.any():
-        of_values = look.score[:, : Kind.SHAPE + 1]
+        of_values: Singles = look.score[:, : Kind.SHAPE + 1]
         of_values[np.broadcast_to(few[:, np.newaxis], of_values.shape)] = np.nan
-    return Looked(at=at, look=look, span_ms=span_ms[at], few=few)
+    return Looked(at=at, look=look, span_ms=span_ms, few=few)
+
+
+def _measured(
+    batch: Batch, group: Group, mine: Any, life: Ints, horizon_ms: int, totals: Totals, scores: dict[str, Floats],
+    *, looks: Mapping[int, Looked] | None = None, alone: Look | None = None,
+) -> Measured:  # fmt: skip
+    places, rows = batch.places[mine], batch.rows[mine]
+    windows = batch.windows
+    return Measured(
+        group=group, horizon_ms=horizon_ms, place=places, rows=rows,
+        device_id=[batch.names[row] for row in rows.tolist()],
+        boot_id=[windows.boot_id[place] for place in places.tolist()], seq=windows.seq[places],
+        end_ms=windows.end_ms[places], life=life[mine], totals=totals.take(mine), reference=group.against.reference,
+        scores={name: one[mine] for name, one in scores.items()}, looks=looks, alone=alone,
+    )  # fmt: skip
+
+
+def _some(looked: Looked, entries: Any) -> Looked:
+    """Return the looks of some entries, counted among these."""
+    if isinstance(entries, slice):
+        return looked
+    place = np.searchsorted(entries, looked.at)
+    mine = np.flatnonzero(np.isin(looked.at, entries, assume_unique=True))
+    return Looked(
+        at=place[mine], look=_only(looked.look, mine), span_ms=looked.span_ms[mine], few=looked.few[mine]
+    )  # fmt: skip
+
+
+def _only(look: Look, entries: Any) -> Look:
+    return Look(score=look.score[entries], effect=look.effect[entries])

@@ -8,7 +8,7 @@ from streams.drift.roster import Roster
 from streams.drift.seen import Seen
 from streams.drift.windows import Rows
 
-__all__ = ["Arrival", "Presence", "Tally"]
+__all__ = ["Presence", "Tally"]
 
 
 @dataclass
@@ -27,17 +27,6 @@ class Tally:
             setattr(self, name, getattr(self, name) + value)
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """A window of a device came."""
-
-    row: int
-    # The device was silent for longer than the fast ring reaches,
-    silent: bool = False
-    # and even for longer than any ring does.
-    forgotten: bool = False
-
-
 class Presence:
     """Rows and arrivals; `reach_ms` is how far back the longest ring goes."""
 
@@ -50,24 +39,37 @@ class Presence:
         # Arrival of the first window of its present life: before that, rings hold nothing of it.
         self.awake_since_ms: list[int] = []
 
-    def arrive(self, device: str, arrival_ms: int) -> Arrival:
-        """Note that a window of a device came, new or not."""
-        self.arrival_ms = max(self.arrival_ms, arrival_ms)
+    def arrive(self, device: str, arrival_ms: int) -> int:
+        """Note that a window of a device came, new or not; returns its row, or -1 when it must `wake` first."""
+        if arrival_ms > self.arrival_ms:
+            self.arrival_ms = arrival_ms
         row = self.roster.row_of.get(device)
         if row is None:
-            row = self.roster.enter(device)
-            if row == len(self.last_arrival_ms):
-                self.last_arrival_ms.append(0)
-                self.awake_since_ms.append(0)
-            self.last_arrival_ms[row] = self.awake_since_ms[row] = arrival_ms
-            return Arrival(row)
+            return self._enter(device, arrival_ms)
         silent_ms = arrival_ms - self.last_arrival_ms[row]
-        self.last_arrival_ms[row] = max(arrival_ms, self.last_arrival_ms[row])
-        if silent_ms > self.reach_ms:
+        if silent_ms > self.fast_reach_ms:
+            return -1
+        if silent_ms > 0:
+            self.last_arrival_ms[row] = arrival_ms
+        return row
+
+    def wake(self, device: str, arrival_ms: int) -> tuple[int, bool]:
+        """Let a device be there again after a long silence; says whether that was beyond the reach of any ring."""
+        row = self.roster.row_of[device]
+        forgotten = arrival_ms - self.last_arrival_ms[row] > self.reach_ms
+        self.last_arrival_ms[row] = arrival_ms
+        if forgotten:
             self.seen.forget(device)
             self.awake_since_ms[row] = arrival_ms
-            return Arrival(row, silent=True, forgotten=True)
-        return Arrival(row, silent=silent_ms > self.fast_reach_ms)
+        return row, forgotten
+
+    def _enter(self, device: str, arrival_ms: int) -> int:
+        row = self.roster.enter(device)
+        if row == len(self.last_arrival_ms):
+            self.last_arrival_ms.append(0)
+            self.awake_since_ms.append(0)
+        self.last_arrival_ms[row] = self.awake_since_ms[row] = arrival_ms
+        return row
 
     def dismiss(self, now_ms: int) -> Rows:
         """Let devices go that have been silent for longer than any ring reaches; returns the rows they had."""

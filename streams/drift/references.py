@@ -1,6 +1,7 @@
 """What a device's windows are compared with: a grid and a baseline, laid out for scoring."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -26,7 +27,7 @@ class ScoredAgainst:
     # Features whose over-dispersion nobody has learned; they count as independent, and that may be too bold.
     unlearned: tuple[str, ...]
 
-    @property
+    @cached_property
     def features(self) -> tuple[str, ...]:
         return tuple(feature.name for feature in self.grid.features)
 
@@ -75,9 +76,11 @@ def bin_name(feature: FeatureGrid, place: int) -> str:
     """
     if feature.kind is FeatureKind.CATEGORICAL:
         return f"{feature.categories[place]:g}" if place < len(feature.categories) else "unseen"
-    cuts = ("-inf", *(f"{edge:g}" for edge in feature.edges), "inf")
-    closing = ")" if place == len(feature.edges) else "]"
-    return f"({cuts[place]}, {cuts[place + 1]}{closing}" if place <= len(feature.edges) else f"bin {place}"
+    edges = feature.edges
+    if place > len(edges):
+        return f"bin {place}"
+    low = f"{edges[place - 1]:g}" if place else "-inf"
+    return f"({low}, {edges[place]:g}]" if place < len(edges) else f"({low}, inf)"
 
 
 def _positions(feature: FeatureGrid, reference: FeatureBaseline, bins: int) -> np.ndarray:

@@ -5,6 +5,7 @@ import numpy as np
 from schemas.columns import GridShape, columns
 from schemas.feature_stats import FeatureStats
 from streams.drift.engine import Engine
+from streams.drift.measuring import summary_of
 from streams.drift.rollups import HOUR_MS
 from streams.drift.seen import Seen
 from streams.drift.windows import Summary, Windows
@@ -39,22 +40,18 @@ class FastRefill:
         engine.fast.arrays["newest"].rows[:] = 0
 
     def add(self, windows: Windows) -> None:
-        engine, ring = self._engine, self._engine.fast
-        row_of = engine.presence.roster.row_of
-        rounds: list[list[int]] = []
-        turn: dict[str, int] = {}
-        for place, device in enumerate(windows.device_id):
-            if device not in row_of or not self._seen.admit(device, windows.boot_id[place], int(windows.seq[place])):
-                continue
-            mine = turn[device] = turn.get(device, -1) + 1
-            if mine == len(rounds):
-                rounds.append([])
-            rounds[mine].append(place)
-        for one in rounds:
-            places = np.array(one, np.int64)
-            rows = np.array([row_of[windows.device_id[place]] for place in one], np.intp)
-            panes = ring.pane_of(windows.end_ms[places])
-            ring.add_held(rows, panes, windows.summary(places), windows.offset[places])
+        ring, row_of = self._engine.fast, self._engine.presence.roster.row_of
+        new = [
+            place
+            for place, (device, boot, seq) in enumerate(
+                zip(windows.device_id, windows.boot_id, windows.seq.tolist(), strict=True)
+            )
+            if device in row_of and self._seen.admit(device, boot, seq)
+        ]
+        places = np.array(new, np.int64)
+        rows = np.array([row_of[windows.device_id[place]] for place in new], np.intp)
+        panes = ring.pane_of(windows.end_ms[places])
+        ring.add(rows, panes, summary_of(windows, places), windows.offset[places])
 
     def finish(self) -> None:
         """Drop what the engine had dropped by then."""
@@ -67,8 +64,7 @@ class FastRefill:
 def refill_slow(engine: Engine, rollups: list[FeatureStats]) -> None:
     """Fill an engine's slow rings with roll-ups in the order in which they were closed; repeats are left out."""
     seen: set[tuple[str, int, int]] = set()
-    rounds: list[list[FeatureStats]] = []
-    turn: dict[str, int] = {}
+    wanted = []
     for one in rollups:
         key = (one.device_id, one.window_start_ms, one.arrival_hour_ms)
         closed_by_then = one.arrival_hour_ms // HOUR_MS < engine.slow.arrival_hour
@@ -78,24 +74,22 @@ def refill_slow(engine: Engine, rollups: list[FeatureStats]) -> None:
         if row is None or one.arrival_hour_ms + HOUR_MS < engine.presence.awake_since_ms[row]:
             continue
         seen.add(key)
-        mine = turn[one.device_id] = turn.get(one.device_id, -1) + 1
-        if mine == len(rounds):
-            rounds.append([])
-        rounds[mine].append(one)
-    for alike in rounds:
-        rows = np.array([engine.presence.roster.row_of[one.device_id] for one in alike], np.intp)
-        summary = _summary(alike, engine.shape)
-        ends_ms = np.array([one.window_end_ms for one in alike], np.int64)
-        for _, ring in engine.slow.rings:
-            panes = ring.pane_of(ends_ms)
-            ring.add_held(rows, panes, summary, panes)
+        wanted.append(one)
+    if not wanted:
+        return
+    rows = np.array([engine.presence.roster.row_of[one.device_id] for one in wanted], np.intp)
+    summary = _summary(wanted, engine.shape)
+    ends_ms = np.array([one.window_end_ms for one in wanted], np.int64)
+    for _, ring in engine.slow.rings:
+        panes = ring.pane_of(ends_ms)
+        ring.add(rows, panes, summary, panes)
 
 
 def _summary(rollups: list[FeatureStats], shape: GridShape) -> Summary:
     opened = [columns(one, shape) for one in rollups]
     return Summary(
         samples=np.array([one.samples for one in rollups], np.int64),
-        counts=np.stack([one.counts.T for one in opened]),
+        counts=np.ascontiguousarray(np.stack([one.counts.T for one in opened])),
         missing=np.stack([one.missing for one in opened]),
         out_of_range=np.stack([one.out_of_range for one in opened]),
         mean=np.stack([one.mean for one in opened]),

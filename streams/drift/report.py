@@ -1,15 +1,17 @@
 """From judged windows to records: what is quiet stays off the wire."""
 
-import math
 from collections.abc import Iterator, Sequence
+from itertools import compress
 
 import numpy as np
 import numpy.typing as npt
 
 from schemas.drift_scores import DriftScores, FeatureScores
 from streams.drift.judge import Judged
+from streams.drift.measured import Measured
 from streams.drift.scores import SCORES, combined_score
 from streams.drift.verdicts import Grade
+from streams.drift.windows import Rows
 
 __all__ = ["report"]
 
@@ -28,21 +30,15 @@ def report(judged: Sequence[Judged], policy_id: str, policy_revision: int) -> li
 
 
 def _records(judged: Judged, policy_id: str, policy_revision: int) -> Iterator[tuple[int, DriftScores]]:
-    measured = judged.measured
+    measured, against = judged.measured, judged.measured.group.against
     notable = _notable(judged)
     rows = np.flatnonzero(judged.complete | notable.any(axis=1))
     if not len(rows):
         return
-    against = measured.group.against
-    pair = measured.pair.only(rows)
-    names = SCORES if notable[rows].any() else _USUAL
-    scores = {name: SCORES[name](pair).tolist() for name in names}
-    usual = {name: scores[name] for name in _USUAL}
-    grades, psi = judged.found.grade[rows], measured.score("psi")
-    combined = combined_score(np.nan_to_num(scores["mean_shift"], nan=0.0))
+    grades, told = judged.found.grade[rows], _Told(judged, rows, notable[rows])
+    combined = _combined(measured, rows)
+    gravest, drifted = grades.max(axis=1).tolist(), (grades == Grade.DRIFT).sum(axis=1).tolist()
     for i, row in enumerate(rows.tolist()):
-        listed = np.flatnonzero(judged.complete[row] | notable[row])
-        order = listed[np.lexsort((-psi[row, listed], -grades[i, listed].astype(int)))]
         yield (
             int(measured.place[row]),
             DriftScores(
@@ -57,20 +53,55 @@ def _records(judged: Judged, policy_id: str, policy_revision: int) -> Iterator[t
                 window_end_ms=int(measured.end_ms[row]),
                 horizon_ms=measured.horizon_ms,
                 samples=int(measured.samples[row]),
-                verdict=Grade(int(grades[i].max())).verdict,
-                drifted=int((grades[i] == Grade.DRIFT).sum()),
+                verdict=Grade(gravest[i]).verdict,
+                drifted=drifted[i],
                 complete=bool(judged.complete[row]),
-                features=tuple(
-                    FeatureScores(
-                        feature=against.features[feature],
-                        verdict=Grade(int(grades[i, feature])).verdict,
-                        scores=_told(scores if notable[row, feature] else usual, i, feature),
-                    )
-                    for feature in order.tolist()
-                ),
-                device_scores={"multivariate": float(combined[i])},
+                features=told.features(i),
+                device_scores={"multivariate": combined[i]},
             ),
         )
+
+
+class _Told:
+    """What is told of the features of some rows: every score of notable ones, the usual ones of the others."""
+
+    def __init__(self, judged: Judged, rows: Rows, notable: npt.NDArray[np.bool_]) -> None:
+        measured = judged.measured
+        listed = notable | judged.complete[rows][:, np.newaxis]
+        at, feature = np.nonzero(listed)
+        psi, grade = measured.score("psi")[rows[at], feature], judged.found.grade[rows[at], feature]
+        order = np.lexsort((-psi, -grade.astype(np.int64), at))
+        at, feature, grade = at[order], feature[order], grade[order]
+        self._names = [measured.group.against.features[one] for one in feature.tolist()]
+        self._verdicts = [_VERDICTS[one] for one in grade.tolist()]
+        self._scores: list[dict[str, float]] = [{}] * len(at)
+        every = notable[at, feature]
+        for which, names in ((every, SCORES), (~every, _USUAL)):
+            self._score(measured, rows[at], feature, np.flatnonzero(which), list(names))
+        self._ends = np.searchsorted(at, np.arange(len(rows) + 1)).tolist()
+
+    def features(self, i: int) -> tuple[FeatureScores, ...]:
+        return tuple(
+            FeatureScores(feature=self._names[one], verdict=self._verdicts[one], scores=self._scores[one])
+            for one in range(self._ends[i], self._ends[i + 1])
+        )
+
+    def _score(self, measured: Measured, rows: Rows, features: Rows, which: Rows, names: list[str]) -> None:
+        if not len(which):
+            return
+        pair = measured.elements(rows[which], features[which])
+        values = np.stack([SCORES[name](pair)[0, : len(which)] for name in names], axis=1)
+        for one, mine, known in zip(which.tolist(), values.tolist(), np.isfinite(values).tolist(), strict=True):
+            self._scores[one] = dict(compress(zip(names, mine, strict=True), known))
+
+
+def _combined(measured: Measured, rows: Rows) -> list[float]:
+    totals, reference = measured.totals, measured.reference
+    with np.errstate(invalid="ignore", divide="ignore"):
+        # As `mean_shift`.
+        shift = (totals.mean[rows] - reference.mean) / reference.deviation
+    usable = totals.samples[rows][:, np.newaxis] > totals.missing[rows]
+    return [float(one) for one in combined_score(np.nan_to_num(np.where(usable, shift, 0), nan=0.0))]
 
 
 def _notable(judged: Judged) -> npt.NDArray[np.bool_]:
@@ -82,5 +113,4 @@ def _notable(judged: Judged) -> npt.NDArray[np.bool_]:
     return notable
 
 
-def _told(scores: dict[str, list[list[float]]], i: int, feature: int) -> dict[str, float]:
-    return {name: values[i][feature] for name, values in scores.items() if math.isfinite(values[i][feature])}
+_VERDICTS = [grade.verdict for grade in Grade]

@@ -13,17 +13,14 @@ import numpy.typing as npt
 
 from schemas.feature_stats import FeatureStats
 from streams.drift.growing import GrowingArray
-from streams.drift.merging import merged_moments
-from streams.drift.windows import Summary
+from streams.drift.kernels import RollupArrays, roll_up
+from streams.drift.windows import Ints, Rows, Singles, Summary
 
 __all__ = ["HOUR_MS", "Closed", "Rollups"]
 
 HOUR_MS = 3_600_000
 # A roll-up is no window of any boot.
 NO_BOOT = "00000000-0000-0000-0000-000000000000"
-
-Ints = npt.NDArray[np.int64]
-Rows = npt.NDArray[np.intp]
 
 _SUMMED = ("samples", "counts", "missing", "out_of_range", "mean", "m2")
 
@@ -35,8 +32,8 @@ class Closed:
     rows: Rows
     hours: Ints
     summary: Summary
-    low: npt.NDArray[np.float32]
-    high: npt.NDArray[np.float32]
+    low: Singles
+    high: Singles
     windows: Ints
     model_id: list[str]
     pipeline: list[str]
@@ -76,6 +73,8 @@ class Rollups:
         self.slot_of: dict[tuple[int, int], int] = {}
         self.model_id: list[str] = []
         self.pipeline: list[str] = []
+        # Where each row's latest window went: its hour plus one, and that roll-up's slot.
+        self.latest = {"hour": GrowingArray((), np.int64), "slot": GrowingArray((), np.int64)}
         self.arrays = {
             "samples": GrowingArray((), np.int64),
             "windows": GrowingArray((), np.int64),
@@ -92,30 +91,23 @@ class Rollups:
         self,
         rows: Rows,
         hours: Ints,
-        more: Summary,
-        extremes: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]],
+        windows: Summary,
+        extremes: tuple[Singles, Singles],
         named: tuple[list[str], list[str]],
     ) -> None:
-        """Add a window of each row; rows are distinct. `named` are the windows' models and pipelines."""
-        slots = np.array([self._slot(key, model, pipeline) for *key, model, pipeline in zip(
-            rows.tolist(), hours.tolist(), *named, strict=True)], np.intp)  # fmt: skip
-        held, missing = self._of("samples")[slots], self._of("missing")[slots]
-        mean, m2 = merged_moments(
-            held[:, np.newaxis] - missing,
-            self._of("mean")[slots],
-            self._of("m2")[slots],
-            more.samples[:, np.newaxis] - more.missing.astype(np.int64),
-            more.mean,
-            more.m2,
-        )
-        self._of("mean")[slots], self._of("m2")[slots] = mean, m2
-        self._of("samples")[slots] = held + more.samples
-        self._of("windows")[slots] += 1
-        self._of("counts")[slots] += more.counts
-        self._of("missing")[slots] = missing + more.missing
-        self._of("out_of_range")[slots] += more.out_of_range
-        self._of("low")[slots] = np.fmin(self._of("low")[slots], extremes[0])
-        self._of("high")[slots] = np.fmax(self._of("high")[slots], extremes[1])
+        """Add windows, one after the other. `named` are their models and pipelines."""
+        held, slot = self.latest["hour"], self.latest["slot"]
+        for latest in self.latest.values():
+            latest.reserve(int(rows.max(initial=-1)) + 1)
+        for i in np.flatnonzero(held.rows[rows] != hours + 1).tolist():
+            row, hour = int(rows[i]), int(hours[i])
+            slot.rows[row], held.rows[row] = self._slot(row, hour, named[0][i], named[1][i]), hour + 1
+        slots = slot.rows[rows]
+        apart = np.flatnonzero(held.rows[rows] != hours + 1)
+        if len(apart):
+            # Rows with windows of several hours among these.
+            slots[apart] = [self.slot_of[int(rows[i]), int(hours[i])] for i in apart.tolist()]
+        roll_up(RollupArrays(*(self._of(name) for name in RollupArrays._fields)), slots, windows, *extremes)
 
     def close(self) -> Closed:
         """Take all roll-ups out, ordered by row and hour."""
@@ -134,13 +126,13 @@ class Rollups:
         self.slot_of.clear()
         self.model_id.clear()
         self.pipeline.clear()
+        self.latest["hour"].rows[:] = 0
         return closed
 
-    def _slot(self, key: list[Any], model_id: str, pipeline: str) -> int:
-        row_and_hour = (key[0], key[1])
-        slot = self.slot_of.get(row_and_hour)
+    def _slot(self, row: int, hour: int, model_id: str, pipeline: str) -> int:
+        slot = self.slot_of.get((row, hour))
         if slot is None:
-            slot = self.slot_of[row_and_hour] = len(self.model_id)
+            slot = self.slot_of[row, hour] = len(self.model_id)
             self.model_id.append(model_id)
             self.pipeline.append(pipeline)
             for name, array in self.arrays.items():

@@ -2,16 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
+from streams.drift.kernels import Totals
 from streams.drift.ring import Ring
 from streams.drift.rollups import HOUR_MS, Closed, Rollups
-from streams.drift.windows import Ints, Rows, Summary
+from streams.drift.windows import Rows
 
 __all__ = ["SlowHorizons"]
-
-# What a chunk of rows touches fits the processor's cache.
-_CHUNK = 128
 
 
 class SlowHorizons:
@@ -32,21 +28,14 @@ class SlowHorizons:
         self.arrival_hour = hour
         return closed
 
-    def sums(self, rows: Rows) -> Iterator[tuple[int, Summary]]:
+    def sums(self, rows: Rows) -> Iterator[tuple[int, Totals]]:
         """Yield each horizon with what its ring holds of some rows."""
         for horizon_ms, ring in self.rings:
             yield horizon_ms, ring.sum(rows, ring.slots)
 
     def _take_up(self, closed: Closed) -> None:
-        """Add closed roll-ups to the rings, one of each row at a time."""
-        turn = _turns(closed.rows)
-        for one in range(int(turn.max()) + 1 if len(turn) else 0):
-            mine = np.flatnonzero(turn == one)
-            for start in range(0, len(mine), _CHUNK):
-                which = mine[start : start + _CHUNK]
-                for _, ring in self.rings:
-                    panes = ring.pane_of((closed.hours[which] + 1) * HOUR_MS)
-                    ring.add_held(closed.rows[which], panes, closed.summary[which], which)
+        for _, ring in self.rings:
+            ring.add(closed.rows, ring.pane_of((closed.hours + 1) * HOUR_MS), closed.summary, closed.hours)
 
 
 def _plan(horizon_ms: int) -> dict[str, int]:
@@ -54,11 +43,3 @@ def _plan(horizon_ms: int) -> dict[str, int]:
     hours = max(horizon_ms // HOUR_MS, 1)
     slots = next((slots for slots in (7, 8, 6, 5, 4, 3, 2) if hours % slots == 0), 1)
     return {"pane_ms": hours // slots * HOUR_MS, "slots": slots}
-
-
-def _turns(rows: Rows) -> Ints:
-    """Number the entries of each row: 0 for its first, 1 for its second; rows are ordered."""
-    starts = np.flatnonzero(np.r_[True, rows[1:] != rows[:-1]]) if len(rows) else np.array([], np.intp)
-    lengths = np.diff(np.r_[starts, len(rows)])
-    turns: Ints = np.arange(len(rows)) - np.repeat(starts, lengths)
-    return turns

@@ -1,33 +1,35 @@
 """Windows in columns: what a run of feature statistics looks like to the engine."""
 
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Ints", "Rows", "Summary", "Windows"]
+__all__ = ["Ints", "Naturals", "Rows", "Singles", "Summary", "Windows"]
 
 Ints = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.intp]
+Naturals = npt.NDArray[np.uint32]
+Singles = npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class Summary:
-    """Summaries of samples, a row each: what windows, panes and roll-ups have in common.
+class Summary(NamedTuple):
+    """Summaries of samples, an entry each: what windows, looks, panes and roll-ups have in common.
 
-    Counts are rows × bins × features, bins before features, so that sums over bins are sums of whole rows.
+    Counts are entries × bins × features, bins before features, so that sums over bins are sums of whole rows.
     """
 
     samples: Ints
-    counts: npt.NDArray[np.uint32]
-    missing: npt.NDArray[np.uint32]
-    out_of_range: npt.NDArray[np.uint32]
-    mean: npt.NDArray[np.floating[Any]]
-    m2: npt.NDArray[np.floating[Any]]
+    counts: Naturals
+    missing: Naturals
+    out_of_range: Naturals
+    mean: Singles
+    m2: Singles
 
-    def __getitem__(self, rows: Any) -> "Summary":
-        return replace(self, **{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+    def take(self, which: Any) -> "Summary":
+        """Return copies of some entries."""
+        return Summary(*(array[which] for array in self))
 
 
 @dataclass(frozen=True)
@@ -64,14 +66,3 @@ class Windows:
             column = getattr(self, field.name)
             chosen[field.name] = [column[i] for i in which] if isinstance(column, list) else column[which]
         return Windows(**chosen)
-
-    def summary(self, which: Ints) -> Summary:
-        """Return the summaries of some windows, bins before features."""
-        return Summary(
-            samples=self.samples[which],
-            counts=np.ascontiguousarray(self.counts[which].transpose(0, 2, 1)),
-            missing=self.missing[which],
-            out_of_range=self.out_of_range[which],
-            mean=self.mean[which],
-            m2=self.m2[which],
-        )

@@ -49,6 +49,10 @@ class Bench:
     def engine(self):
         return self.partition.engines[self.fleet.grid.grid_id]
 
+    def baseline_of(self, device):
+        engine = self.engine()
+        return engine.baselines[engine.arrays["baseline"].rows[engine.presence.roster.row_of[device]]]
+
     def judge(self):
         return self.partition.judges[self.fleet.grid.grid_id]
 
@@ -201,7 +205,7 @@ def test_a_new_model_starts_without_evidence_against_the_old_one():
     bench.feed(minutes("a", 1, first=1, model_id="pump/2"))
 
     assert held.any()
-    assert bench.engine().baseline_of[0] == other.baseline_id
+    assert bench.baseline_of("a") == other.baseline_id
     assert bench.judge().arrays["sums"].rows[0].max() < held.max()
 
 
@@ -214,7 +218,7 @@ def test_backlog_of_the_old_model_does_not_bring_it_back():
     bench.feed(minutes("a", 3, first=2, model_id="pump/2"))
     bench.feed(late)
 
-    assert bench.engine().baseline_of[0] == other.baseline_id
+    assert bench.baseline_of("a") == other.baseline_id
     assert bench.tally["judged"] == 3
 
 

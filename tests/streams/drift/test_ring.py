@@ -23,7 +23,7 @@ def summary_of(values):
     counts = np.stack([((places == one) & usable).sum(axis=0) for one in range(3)])
     return Summary(
         samples=np.array([len(values)]),
-        counts=counts[None].astype(np.uint32),
+        counts=np.ascontiguousarray(counts[None], np.uint32),
         missing=(~usable).sum(axis=0)[None].astype(np.uint32),
         out_of_range=(np.abs(known) > 2).sum(axis=0)[None].astype(np.uint32),
         mean=np.where(n > 0, mean, np.nan)[None].astype(np.float32),
@@ -40,10 +40,7 @@ def made_ring(slots=4):
 
 def add(ring, row, pane, summary, offset=0):
     rows, panes = np.array([row]), np.array([pane])
-    if not ring.holds(rows, panes)[0]:
-        return False
     ring.add(rows, panes, summary, np.array([offset]))
-    return True
 
 
 READINGS = st.lists(
@@ -102,7 +99,7 @@ def test_rows_do_not_touch_each_other():
 def test_a_pane_that_would_overflow_is_left_as_it_is():
     ring = made_ring()
     much = summary_of([(0.0, 0.0)])
-    much = Summary(**{**vars(much), "samples": np.array([3 * 10**9]), "counts": much.counts * np.uint32(3 * 10**9)})
+    much = much._replace(samples=np.array([3 * 10**9]), counts=much.counts * np.uint32(3 * 10**9))
     rows, panes = np.array([0]), np.array([5])
 
     first = ring.add(rows, panes, much, rows)

@@ -1,0 +1,83 @@
+"""How the loops see their data: plain arrays, by name."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from streams.drift.scores import Reference
+from streams.drift.scores.pair import SHARE_FLOOR
+from streams.drift.windows import Ints, Singles
+
+__all__ = ["References", "Totals", "stacked"]
+
+
+class Totals(NamedTuple):
+    """What horizons add up to; 32 bits of a natural number might not hold it."""
+
+    samples: Ints
+    counts: Singles
+    missing: Singles
+    out_of_range: Singles
+    mean: Singles
+    m2: Singles
+
+    @staticmethod
+    def empty(entries: int, bins: int, features: int) -> "Totals":
+        shape = (entries, features)
+        return Totals(
+            np.empty(entries, np.int64), np.empty((entries, bins, features), np.float32),
+            *(np.empty(shape, np.float32) for _ in range(4)),
+        )  # fmt: skip
+
+    def take(self, which: Any) -> "Totals":
+        """Return copies of some entries."""
+        return Totals(*(array[which] for array in self))
+
+
+class References(NamedTuple):
+    """References one after the other, with what is derived from them once: references × (bins ×) features."""
+
+    shares: Singles
+    # No share is smaller than the floor here.
+    floored: Singles
+    log_floored: Singles
+    usable: Singles
+    seen: Singles
+    missing: Singles
+    out_of_range: Singles
+    mean: Singles
+    variance: Singles
+    deviation: Singles
+    dispersion_counts: Singles
+    dispersion_mean: Singles
+    dispersion_variance: Singles
+    trials: Singles
+    # What G is divided by, for dispersion and for how well that is known; see `shape_z`.
+    shape_scale: Singles
+    unseen_bin: Ints
+
+
+def stacked(references: Sequence[Reference]) -> References:
+    """Lay references out for the loops; each is one for all its devices."""
+
+    def joined(values: Sequence[Any]) -> Any:
+        return np.ascontiguousarray(np.concatenate(values), np.float32)
+
+    shares = np.nan_to_num(np.stack([one.shares[:, 0] for one in references]))
+    floored = np.maximum(shares, np.float32(SHARE_FLOOR))
+    named = {
+        name: joined([getattr(one, name) for one in references])
+        for name in References._fields
+        if name not in ("shares", "floored", "log_floored", "shape_scale", "unseen_bin")
+    }
+    widest = np.maximum(np.maximum(named["dispersion_counts"], named["dispersion_mean"]), 1)
+    known = 1 + 2 / np.sqrt(np.maximum(named["trials"], 1))
+    return References(
+        shape_scale=np.ascontiguousarray(widest * known, np.float32),
+        shares=np.ascontiguousarray(shares, np.float32),
+        floored=np.ascontiguousarray(floored, np.float32),
+        log_floored=np.ascontiguousarray(np.log(floored), np.float32),
+        unseen_bin=np.ascontiguousarray(np.concatenate([one.unseen_bin for one in references]), np.int64),
+        **named,
+    )

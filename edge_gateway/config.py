@@ -53,11 +53,22 @@ class WindowConfig:
     lateness_s: float = 5.0
     # Feature state and open windows are put on disk this often; what a power cut may take away.
     checkpoint_s: float = 10.0
+    # Change-only reporting: windows that look alike go out as their sum, at the latest when a span of so many seconds
+    # is over; 300 fits the panes of the drift worker; 0: every window by itself.
+    quiet_s: float = 0.0
+    # How far a feature's values may move, on average and in bins of the grid (of 16), and still look alike; what moves
+    # less is told with the span's end. Readings that follow each other wander over half of the bins in a minute.
+    deadband: float = 10.0
 
     def __post_init__(self) -> None:
         _above("windows.length_s", self.length_s)
         _at_least("windows.lateness_s", self.lateness_s, 0)
         _above("windows.checkpoint_s", self.checkpoint_s)
+        _above("windows.deadband", self.deadband)
+        if self.quiet_s and (self.quiet_s < self.length_s or self.quiet_s % self.length_s):
+            raise ConfigError(
+                "windows.quiet_s", self.quiet_s, f"0, or a multiple of windows.length_s ({self.length_s:g})"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,8 +2,7 @@
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -19,45 +18,26 @@ from edge_gateway.slots import Slots
 from edge_gateway.trusted import Trusted
 from schemas.cluster import Cluster
 from schemas.codec import codec_of
-from schemas.errors import DriftlineError
+from schemas.findings import Finding, look
 from schemas.fleet import Heartbeat, SlotState
 from schemas.registry import Registry
 from trust import TrustError
 
-__all__ = ["Finding", "examine"]
+__all__ = ["examine"]
 
 _TIMEOUT_S = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at."""
-
-    what: str
-    well: bool
-    said: str
-    hint: str = ""
-
-
 def examine(config: GatewayConfig, cluster: Cluster) -> Iterator[Finding]:
     """Look at one thing after another; each finding is told as soon as it is known."""
-    yield _look("keys", lambda: _keys(config))
-    yield _look("disk", lambda: _disk(config))
-    yield _look("spool", lambda: _spool(config.data / "spool.db"))
+    yield look("keys", lambda: _keys(config))
+    yield look("disk", lambda: _disk(config))
+    yield look("spool", lambda: _spool(config.data / "spool.db"))
     slots = Slots(config.data) if config.data.exists() else None
     if slots is not None:
         yield from _slots(config, slots)
-    yield _look("broker", lambda: _broker(cluster))
-    yield _look("registry", lambda: _registry(cluster))
-
-
-def _look(what: str, look: Callable[[], str]) -> Finding:
-    try:
-        return Finding(what, True, look())
-    except DriftlineError as error:
-        return Finding(what, False, str(error), error.hint)
-    except OSError as error:
-        return Finding(what, False, str(error))
+    yield look("broker", lambda: _broker(cluster))
+    yield look("registry", lambda: _registry(cluster))
 
 
 def _keys(config: GatewayConfig) -> str:
@@ -106,7 +86,7 @@ def _slots(config: GatewayConfig, slots: Slots) -> Iterator[Finding]:
         return
     for name in SLOTS:
         if slots.installation.slots[name].state not in (SlotState.EMPTY, SlotState.BAD):
-            yield _look(f"slot {name}", partial(_slot, config, slots, trusted, name))
+            yield look(f"slot {name}", partial(_slot, config, slots, trusted, name))
     installation = slots.installation
     if installation.safe_mode:
         hint = "`driftline gateway safe-mode off`" if installation.safe_mode == "operator" else "roll a model out"

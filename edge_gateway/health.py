@@ -35,6 +35,9 @@ class HealthTally:
         self.score_mean = 0.0
         self.score_m2 = 0.0
         self.confidence_sum = 0.0
+        self.forecasts = 0
+        self.forecast_abs_error = 0.0
+        self.forecast_sq_error = 0.0
         self._latencies_ms: list[float] = []
         self._every = 1
         self._skipped = 0
@@ -51,6 +54,12 @@ class HealthTally:
         self.confidence_sum += float(decisions.confidence[made].sum(dtype=np.float64))
         self._note(latency_ms)
 
+    def note_errors(self, errors: NDArray[np.float64]) -> None:
+        """Count forecasts that met their reading in this window."""
+        self.forecasts += len(errors)
+        self.forecast_abs_error += float(np.abs(errors).sum())
+        self.forecast_sq_error += float((errors**2).sum())
+
     @property
     def confidence_mean(self) -> float:
         return self.confidence_sum / self.inferences if self.inferences else math.nan
@@ -60,7 +69,12 @@ class HealthTally:
 
     def freeze(self) -> Arrays:
         sums = [self.inferences, self.anomalies, self.errors, self.score_mean, self.score_m2, self.confidence_sum]
-        return {"sums": np.array(sums, dtype=np.float64), "latencies": np.array(self._latencies_ms)}
+        forecasts = [self.forecasts, self.forecast_abs_error, self.forecast_sq_error]
+        return {
+            "sums": np.array(sums, dtype=np.float64),
+            "latencies": np.array(self._latencies_ms),
+            "forecasts": np.array(forecasts, dtype=np.float64),
+        }
 
     @classmethod
     def thaw(cls, state: Arrays) -> "HealthTally":
@@ -69,6 +83,8 @@ class HealthTally:
         tally.inferences, tally.anomalies, tally.errors = counts
         tally.score_mean, tally.score_m2, tally.confidence_sum = sums
         tally._latencies_ms = state["latencies"].tolist()
+        met, tally.forecast_abs_error, tally.forecast_sq_error = state["forecasts"].tolist()
+        tally.forecasts = int(met)
         return tally
 
     def _merge_scores(self, scores: NDArray[np.float64]) -> None:
@@ -143,4 +159,7 @@ def model_health(
         memory_bytes=usage.memory_bytes,
         slot=slot,
         trial=trial,
+        forecasts=tally.forecasts,
+        forecast_abs_error=tally.forecast_abs_error,
+        forecast_sq_error=tally.forecast_sq_error,
     )

@@ -12,7 +12,7 @@ from schemas.operators import AuditEntry
 from schemas.rollouts import Ack, AckPhase
 from schemas.sample import Sample
 from sensing.pipelines import PIPELINES
-from sensing.sketch import SketchedWindow, feature_stats
+from sensing.sketch import feature_stats
 
 __all__ = ["Reporter"]
 
@@ -32,17 +32,20 @@ class Reporter:
         self, write: Write, closed: Closed, loaded: Loaded, *, boot_id: str, usage: Usage, trial: bool, now_ms: int
     ) -> None:
         """One window: what was seen (unless the model only ran beside another), and how the model fared."""
-        if closed.tally is not None and closed.tally.samples:
+        for summed in closed.stats:
             stats = feature_stats(
-                SketchedWindow(closed.start_ms, closed.end_ms, closed.tally),
+                summed.window,
                 device_id=self._device_id,
                 model_id=loaded.model_id,
                 pipeline=loaded.pipeline.id,
                 grid_id=loaded.grid.grid_id,
                 boot_id=boot_id,
                 seq=write.next_number("windows"),
+                windows=summed.windows,
             )
             write.put(Lane.WINDOWS, "telemetry.feature-stats", stats, now_ms)
+        if not closed.health.inferences and not closed.health.errors and closed.stats:
+            return
         health = model_health(
             closed.health,
             start_ms=closed.start_ms,

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from edge_gateway.config import SamplingConfig, WindowConfig
 from edge_gateway.errors import InferenceError
+from edge_gateway.forecasts import Forecasts
 from edge_gateway.health import HealthTally, HealthWindows
 from edge_gateway.inference import Decisions, Model
+from edge_gateway.quiet import QuietWindows, Summed
 from edge_gateway.rules import Rules
 from edge_gateway.sampling import Kept, Sampler
 from schemas.grid import Grid
@@ -20,8 +22,8 @@ from schemas.manifest import Manifest
 from sensing.pipelines import Pipeline
 from sensing.pipelines.base import Arrays
 from sensing.pipelines.state import join, part
-from sensing.sketch import Sketch
-from sensing.tally import Ints, Tally
+from sensing.sketch import Sketch, SketchedWindow
+from sensing.tally import Ints
 
 __all__ = ["Closed", "Loaded", "Scored", "Scorer"]
 
@@ -48,7 +50,8 @@ class Closed(NamedTuple):
 
     start_ms: int
     end_ms: int
-    tally: Tally | None
+    # What goes out about features now; windows may be held back, and follow with a later one.
+    stats: tuple[Summed, ...]
     health: HealthTally
 
 
@@ -86,6 +89,8 @@ class Scorer:
         self._length_ms = length_ms
         self._sketch = None if beside else Sketch(loaded.grid, window_ms=length_ms, lateness_ms=lateness_ms)
         self._health = HealthWindows(length_ms, lateness_ms)
+        self._quiet = QuietWindows(windows)
+        self._forecasts = Forecasts(loaded.manifest, loaded.pipeline.every_ms)
         self._sampler = Sampler(sampling, rng)
 
     def take(self, stream: str, at_ms: Ints, matrix: NDArray[np.float32]) -> Scored:
@@ -98,11 +103,15 @@ class Scorer:
             return scored
         for start, rows in self._health.pieces(at_ms):
             self._health.content(start).add(decisions.rows(rows), latency_ms)
+        met = self._forecasts.take(stream, at_ms, matrix, decisions)
+        if met is not None:
+            for start, rows in self._health.pieces(met.at_ms):
+                self._health.content(start).note_errors(met.error[rows])
         healths = self._health.advance(int(at_ms.max()))
         tallies = [] if self._sketch is None else self._sketch.add(at_ms, matrix)
         if not self.beside:
             scored.kept = self._sampler.add(stream, at_ms, matrix, decisions)
-        self._close(scored, healths, {window.start_ms: window.tally for window in tallies})
+        self._close(scored, healths, {window.start_ms: window for window in tallies})
         return scored
 
     def flush(self) -> Scored:
@@ -110,17 +119,28 @@ class Scorer:
         nothing = np.empty((0, len(self.loaded.manifest.features)), dtype=np.float32)
         scored = Scored("", np.empty(0, dtype=np.int64), nothing, Decisions.none(0))
         tallies = [] if self._sketch is None else self._sketch.flush()
-        self._close(scored, self._health.flush(), {window.start_ms: window.tally for window in tallies})
+        self._close(scored, self._health.flush(), {window.start_ms: window for window in tallies})
+        held = self._quiet.flush()
+        if held:
+            end_ms = held[-1].window.end_ms
+            scored.closed.append(Closed(end_ms - self._length_ms, end_ms, tuple(held), HealthTally()))
         return scored
 
     def freeze(self) -> Arrays:
         sketch = {} if self._sketch is None else self._sketch.freeze()
-        return join(sketch=sketch, health=self._health.freeze())
+        return join(
+            sketch=sketch,
+            health=self._health.freeze(),
+            quiet=self._quiet.freeze(),
+            forecasts=self._forecasts.freeze(),
+        )
 
     def thaw(self, state: Arrays) -> None:
         if self._sketch is not None:
             self._sketch.thaw(part(state, "sketch"))
         self._health.thaw(part(state, "health"))
+        self._quiet.thaw(part(state, "quiet"))
+        self._forecasts.thaw(part(state, "forecasts"))
 
     def _decide(self, stream: str, at_ms: Ints, matrix: NDArray[np.float32]) -> Decisions:
         if self.loaded.model is None:
@@ -135,10 +155,14 @@ class Scorer:
         self.failures_in_a_row = self.failures_in_a_row + len(failed) if failed.all() else 0
         return decisions
 
-    def _close(self, scored: Scored, healths: list[tuple[int, HealthTally]], tallies: dict[int, Tally]) -> None:
+    def _close(
+        self, scored: Scored, healths: list[tuple[int, HealthTally]], tallies: dict[int, SketchedWindow]
+    ) -> None:
         by_start = dict(healths)
         for start in sorted(by_start.keys() | tallies.keys()):
             health = by_start.get(start, HealthTally())
-            scored.closed.append(Closed(start, start + self._length_ms, tallies.get(start), health))
+            window = tallies.get(start)
+            stats = () if window is None or not window.tally.samples else tuple(self._quiet.take(window))
+            scored.closed.append(Closed(start, start + self._length_ms, stats, health))
         if scored.closed and not self.beside:
             scored.kept += self._sampler.close()

@@ -15,7 +15,7 @@ from sensing.pipelines.state import join, part
 from sensing.tally import Ints, Tally
 from sensing.windows import EventWindows
 
-__all__ = ["Sketch", "SketchedWindow", "feature_stats", "merge", "tally_of"]
+__all__ = ["Sketch", "SketchedWindow", "feature_stats", "merge", "tally_arrays", "tally_from", "tally_of"]
 
 _TALLY_FIELDS = ("counts", "missing", "out_of_range", "mean", "m2", "min", "max")
 
@@ -50,13 +50,13 @@ class Sketch:
     def freeze(self) -> Arrays:
         """Return the open windows, for a restart to go on with."""
         newest = self._windows.newest_ms
-        opened = {f"w{start}": _arrays(tally) for start, tally in self._windows.open.items()}
+        opened = {f"w{start}": tally_arrays(tally) for start, tally in self._windows.open.items()}
         return {"newest": np.array([] if newest is None else [newest], dtype=np.int64), **join(**opened)}
 
     def thaw(self, state: Arrays) -> None:
         self._windows.newest_ms = int(state["newest"][0]) if len(state["newest"]) else None
         for name in sorted({key.partition(".")[0] for key in state} - {"newest"}):
-            tally = _tally(part(state, name))
+            tally = tally_from(part(state, name))
             if tally.counts.shape != self._begin().counts.shape:
                 raise GridError(f"a kept window has counts of shape {tally.counts.shape}, which its grid has not")
             self._windows.open[int(name[1:])] = tally
@@ -69,9 +69,17 @@ class Sketch:
 
 
 def feature_stats(
-    window: SketchedWindow, *, device_id: str, model_id: str, pipeline: str, grid_id: str, boot_id: str, seq: int
+    window: SketchedWindow,
+    *,
+    device_id: str,
+    model_id: str,
+    pipeline: str,
+    grid_id: str,
+    boot_id: str,
+    seq: int,
+    windows: int = 1,
 ) -> FeatureStats:
-    """Write a window down as the record that goes out."""
+    """Write a window, or the sum of several, down as the record that goes out."""
     tally = window.tally
     return FeatureStats(
         device_id=device_id,
@@ -90,6 +98,7 @@ def feature_stats(
         m2=_float32(tally.m2),
         min=_float32(tally.min),
         max=_float32(tally.max),
+        windows=windows,
     )
 
 
@@ -126,6 +135,16 @@ def merge(tallies: Sequence[Tally]) -> Tally:
     return total
 
 
+def tally_arrays(tally: Tally) -> Arrays:
+    """Return a tally as arrays, for a checkpoint."""
+    return {"samples": np.array(tally.samples), **{name: getattr(tally, name).copy() for name in _TALLY_FIELDS}}
+
+
+def tally_from(state: Arrays) -> Tally:
+    """Return the tally that `tally_arrays` laid out."""
+    return Tally(samples=int(state["samples"]), **{name: state[name].copy() for name in _TALLY_FIELDS})
+
+
 def _uint32(counts: Ints) -> bytes:
     return np.minimum(counts, np.iinfo(np.uint32).max).astype("<u4").tobytes()
 
@@ -133,11 +152,3 @@ def _uint32(counts: Ints) -> bytes:
 def _float32(moments: NDArray[np.float64]) -> bytes:
     with np.errstate(over="ignore"):
         return moments.astype("<f4").tobytes()
-
-
-def _arrays(tally: Tally) -> Arrays:
-    return {"samples": np.array(tally.samples), **{name: getattr(tally, name).copy() for name in _TALLY_FIELDS}}
-
-
-def _tally(state: Arrays) -> Tally:
-    return Tally(samples=int(state["samples"]), **{name: state[name].copy() for name in _TALLY_FIELDS})

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,6 +83,57 @@ def drift(settings: Settings, **said: Any) -> None:
     for name in ("report", "parquet", "save_policy"):
         if said[name] is not None and (name != "save_policy" or found.policy):
             click.echo(f"written: {said[name]}")
+
+
+@backtest.command(epilog="Example: driftline backtest rollout --rollout bearings-14 --plan stricter.toml")
+@_SOURCE
+@click.option("--rollout", "rollout_id", required=True, metavar="ID", help="A rollout that was.")
+@click.option("--plan", "file", type=_FILE, help="The plan to replay it under; its own unless said.")
+@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+@on_a_cluster
+def rollout(settings: Settings, source: Path | None, rollout_id: str, file: Path | None, as_json: bool) -> None:
+    """Replay acks, health and alerts of a past rollout under other gates."""
+    from streams.backtest.rollout import retell
+    from streams.backtest.rollout_past import find_rollout, moments_then, plan_then
+    from streams.rollouts.documents import load_document
+    from streams.rollouts.plan import parse_plan
+
+    history = _history(settings, source)
+    plan = plan_then(history, rollout_id)
+    if file is not None:
+        plan = parse_plan(load_document(file.read_text(encoding="utf-8"), kind=file.suffix.lstrip(".")))
+    retold = retell(plan, find_rollout(history, rollout_id))
+    then = moments_then(history, rollout_id)
+    if as_json:
+        told = {"then": [asdict(one) for one in then], "now": [asdict(one) for one in retold.moments],
+                "assumed": sorted(retold.assumed), "settled": retold.settled}  # fmt: skip
+        click.echo(json.dumps(told, indent=2))
+        return
+    names = [stage.name for stage in plan.stages]
+    _table("then, as far as it is kept", _moments(then, []))
+    _table("under this plan", _moments(retold.moments, names))
+    if not retold.settled:
+        click.echo("history ends before the rollout would have")
+    if retold.assumed:
+        click.echo(f"{len(retold.assumed)} devices that were not commanded then are taken to succeed")
+    for trouble in history.troubles:
+        click.echo(f"note: {trouble}", err=True)
+
+
+def _moments(moments: Sequence[Any], names: Sequence[str]) -> list[dict[str, str]]:
+    from streams.backtest.span import told_moment
+
+    return [
+        {
+            "at": told_moment(one.at_ms),
+            "phase": one.phase.value,
+            "stage": names[one.stage] if one.stage < len(names) else str(one.stage + 1),
+            "gates": " ".join(f"{gate.gate}={gate.verdict.value}" for gate in one.gates) or "–",
+            "devices": ", ".join(f"{count} {state}" for state, count in sorted(one.devices.items()) if count),
+            "why": one.reason,
+        }
+        for one in moments
+    ]
 
 
 def _question(settings: Settings, said: dict[str, Any]) -> Any:

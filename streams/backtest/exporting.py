@@ -24,8 +24,8 @@ __all__ = ["NEEDED", "Exported", "export_file", "export_folder", "import_file"]
 # What a backtest without a cluster may want, all told.
 NEEDED = (
     "telemetry.feature-stats", "telemetry.model-health", "models.grids", "models.baselines", "drift.policies",
-    "drift.policy-applied", "drift.alerts", "dead-letters", "fleet.devices", "models.releases", "rollouts.plans",
-    "rollouts.status", "rollouts.devices", "rollouts.acks",
+    "drift.policy-applied", "drift.alerts", "drift.scores", "dead-letters", "fleet.devices",
+    "models.releases", "rollouts.plans", "rollouts.status", "rollouts.devices", "rollouts.acks",
 )  # fmt: skip
 
 _ROWS = 2048
@@ -202,7 +202,7 @@ def _reached(folder: Path, partition: int) -> int:
 
 
 def _is_log(topic: Topic) -> bool:
-    return topic.name.startswith(("telemetry.", "rollouts.acks", "dead-letters"))
+    return topic.name.startswith(("telemetry.", "drift.scores", "rollouts.acks", "dead-letters"))
 
 
 def _nothing(history: History, topic: str, span: Span) -> NothingThereError:

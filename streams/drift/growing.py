@@ -1,4 +1,4 @@
-"""Arrays with a row for each device that grow in place, without a second copy in memory."""
+"""Arrays with a row for each device that grow in place, as a rule without a second copy in memory."""
 
 import mmap
 from typing import Any
@@ -32,8 +32,14 @@ class GrowingArray:
         if wanted == len(self._memory):
             return
         del self.rows
-        # The kernel moves page tables, not pages.
-        self._memory.resize(wanted)
+        try:
+            # The kernel moves page tables, not pages.
+            self._memory.resize(wanted)
+        except BufferError:
+            # Somebody still holds a view, such as a compiler that was at work.
+            grown = mmap.mmap(-1, wanted, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            grown[: len(self._memory)] = self._memory[:]
+            self._memory = grown
         self.rows = self._view()
 
     def _view(self) -> npt.NDArray[Any]:

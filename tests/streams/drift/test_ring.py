@@ -124,3 +124,15 @@ def test_arrays_grow_without_losing_rows():
     assert len(array.rows) >= 5000
     assert array.rows[9].sum() == 7000
     assert not array.rows[10:].any()
+
+
+def test_arrays_grow_although_somebody_holds_a_view():
+    array = GrowingArray((1000,), np.int64)
+    array.reserve(10)
+    held = array.rows
+    held[9] = 7
+
+    array.reserve(5000)
+
+    assert array.rows[9].sum() == held[9].sum() == 7000
+    array.rows[4999] = 1

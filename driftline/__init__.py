@@ -1,15 +1,19 @@
 """Driftline's public face; its parts are imported when they are first named."""
 
 from importlib import import_module
-from types import ModuleType
+from typing import Any
 
-__all__ = ["feeds"]
+# What is offered, and where it is: a module, or module:name.
+_PLACES = {"feeds": "driftline.feeds", "check": "driftline.checking:check"}
+
+__all__ = ["check", "feeds"]
 
 
-def __getattr__(name: str) -> ModuleType:
-    if name in __all__:
-        return import_module(f"driftline.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, _, part = _PLACES[name].partition(":")
+    return getattr(import_module(module), part) if part else import_module(module)
 
 
 def __dir__() -> list[str]:

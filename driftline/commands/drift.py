@@ -2,6 +2,7 @@
 
 import click
 
+from driftline.commands.drift_check import check
 from driftline.commands.drift_policy import policy
 
 __all__ = ["drift"]
@@ -12,4 +13,5 @@ def drift() -> None:
     """Judge files, look back on a device, and say how drift is judged."""
 
 
-drift.add_command(policy)
+for command in (check, policy):
+    drift.add_command(command)

@@ -1,0 +1,151 @@
+"""`driftline drift check` and `driftline.check` on plain tables."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import driftline
+from driftline.command import main
+
+DAY_MS = 86_400_000
+
+
+def table(rng, rows=4000, *, rho=0.0, start_ms=1_767_225_600_000, every_ms=60_000):
+    noise = rng.normal(size=rows)
+    heat = np.empty(rows)
+    heat[0] = noise[0]
+    for i in range(1, rows):
+        heat[i] = rho * heat[i - 1] + np.sqrt(1 - rho**2) * noise[i]
+    return {
+        "time": [start_ms + i * every_ms for i in range(rows)],
+        "heat": heat.tolist(),
+        "load": rng.gamma(2.0, size=rows).tolist(),
+        "mode": rng.choice(["idle", "run", "stop"], p=[0.5, 0.45, 0.05], size=rows).tolist(),
+        "steady": [1.0] * rows,
+    }
+
+
+def of(report):
+    return {one.column: (one.verdict.value, one.drift) for one in report.columns}
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.5, 0.9])
+def test_two_samples_of_the_same_thing_have_not_drifted(rho):
+    rng = np.random.default_rng(7)
+
+    found = [driftline.check(table(rng, 2000, rho=rho), table(rng, 20_000, rho=rho)).drifted for _ in range(10)]
+
+    assert sum(found) <= 1
+
+
+DAMAGES = {
+    "mean_shift": ("heat", lambda rng, rows: rng.normal(0.5, size=rows)),
+    "variance_change": ("heat", lambda rng, rows: rng.normal(0, 1.8, size=rows)),
+    "shape_change": ("heat", lambda rng, rows: rng.choice([-1.0, 1.0], size=rows) + rng.normal(0, 0.05, size=rows)),
+    "dead_sensor": ("heat", lambda rng, rows: np.full(rows, 0.1)),
+    "missing_rate": ("load", lambda rng, rows: np.where(rng.random(rows) < 0.3, np.nan, rng.gamma(2.0, size=rows))),
+    "unseen_category": ("mode", lambda rng, rows: rng.choice(["idle", "run", "boost"], size=rows)),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_each_drift_is_found_and_named(kind):
+    rng, (column, damaged) = np.random.default_rng(3), DAMAGES[kind]
+    recent = {**table(rng), column: damaged(rng, 4000).tolist()}
+
+    report = driftline.check(recent, table(rng))
+
+    found = of(report)
+    assert found[column] == ("drift", kind)
+    assert {verdict for name, (verdict, _) in found.items() if name != column} == {"stable"}
+    assert report.columns[0].column == column
+
+
+def test_only_the_last_days_of_what_is_recent_count():
+    rng = np.random.default_rng(3)
+    recent = table(rng, 4000, every_ms=5 * 60_000)
+    # Almost fourteen days, of which the first six were hot.
+    hot = [5.0 * (at_ms < 1_767_225_600_000 + 6 * DAY_MS) for at_ms in recent["time"]]
+    recent["heat"] = [value + more for value, more in zip(recent["heat"], hot, strict=True)]
+
+    assert driftline.check(recent, table(rng), window_days=14).drifted
+    assert not driftline.check(recent, table(rng), window_days=3).drifted
+
+
+def test_a_column_that_is_gone_is_drift_and_one_that_is_new_is_told_of():
+    rng = np.random.default_rng(3)
+    recent = table(rng)
+    recent["extra"] = recent.pop("load")
+
+    report = driftline.check(recent, table(rng))
+
+    assert of(report)["load"] == ("drift", "column_gone")
+    assert "new column, not compared: extra" in report.notes
+
+
+def test_too_few_rows_are_not_enough_data():
+    rng = np.random.default_rng(3)
+
+    report = driftline.check(table(rng, 90), table(rng))
+
+    assert not report.drifted
+    assert of(report)["heat"] == ("not_enough_data", "")
+
+
+def test_fixed_limits_are_a_policy_too():
+    rng = np.random.default_rng(3)
+    recent = {**table(rng), "heat": rng.normal(0.5, size=4000).tolist()}
+
+    report = driftline.check(recent, table(rng), policy='mode = "thresholds"')
+
+    assert of(report)["heat"][0] == "drift"
+
+
+def test_the_command_says_by_its_exit_code_whether_anything_drifted(tmp_path):
+    rng = np.random.default_rng(3)
+    same, baseline, other = (tmp_path / name for name in ("same.csv", "baseline.csv", "other.csv"))
+    write(same, table(rng))
+    write(baseline, table(rng))
+    write(other, {**table(rng), "heat": rng.normal(0.5, size=4000).tolist()})
+
+    calm, drifted, told = (
+        CliRunner().invoke(main, ["drift", "check", "--recent", str(recent), "--baseline", str(baseline), *more])
+        for recent, more in ((same, []), (other, []), (other, ["--json"]))
+    )
+
+    assert (calm.exit_code, drifted.exit_code, told.exit_code) == (0, 1, 1), calm.output
+    assert "0 of 4 columns drifted" in calm.output
+    assert "mean shift" in drifted.output
+    assert json.loads(told.output)["columns"][0]["drift"] == "mean_shift"
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"", "found 0 lines, wanted a head and at least one row"),
+        (b"a,a\n1,2\n", "wanted names that differ"),
+        (b"heat,load\n1,2\n3\n", "line 3 has 1 values, the head has 2"),
+        (b"\xff\xfe\x00", "codec can't decode"),
+        (b"time,heat\nsoon,1\n", "found 'soon', wanted an ISO time"),
+        (b"other\n1\n", "nothing to compare: recent has 1 rows of other"),
+    ],
+)
+def test_a_file_that_cannot_be_compared_is_said_to_be_so(tmp_path, content, complaint):
+    recent, baseline = tmp_path / "recent.csv", tmp_path / "baseline.csv"
+    recent.write_bytes(content)
+    baseline.write_text("heat,load\n1,2\n")
+
+    result = CliRunner().invoke(main, ["drift", "check", "--recent", str(recent), "--baseline", str(baseline)])
+
+    assert result.exit_code == 2
+    assert complaint in result.output
+
+
+def write(path, columns):
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows(zip(*columns.values(), strict=True))

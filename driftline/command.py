@@ -37,6 +37,7 @@ COMMANDS: Mapping[str, Entry] = MappingProxyType(
         "down": Entry("driftline.commands.down:down", "Stop what `up` started.", "stack"),
         "status": Entry("driftline.commands.status:status", "Show how the local servers fare.", "stack"),
         "logs": Entry("driftline.commands.logs:logs", "Show what a local server has said.", "stack"),
+        "doctor": Entry("driftline.commands.doctor:doctor", "Say what is wrong, and what to do.", "streams"),
         "topics": Entry("driftline.commands.topics:topics", "Show, make and check the topics."),
         "worker": Entry("driftline.commands.worker:worker", "Run a stream processor.", "streams"),
         "gateway": Entry(

@@ -103,6 +103,14 @@ class Registry:
             self._note(schema_id, schema, subject=subject)
         return schema_id
 
+    def subjects(self, prefix: str = "") -> set[str]:
+        """Return the subjects that the registry has and whose names begin so, over the network."""
+        try:
+            names: list[str] = self._ask(lambda: self._client.get_subjects(subject_prefix=prefix or None))
+        except SchemaRegistryError as error:
+            raise self._away(error) from error
+        return {name for name in names if name.startswith(prefix)}
+
     def schema_of(self, schema_id: int) -> Mapping[str, Any]:
         """Return the schema that an id stands for; an unknown one is looked up, over the network.
 

@@ -2,12 +2,11 @@
 
 import getpass
 import json
-import logging
 import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import wraps
 from pathlib import Path
 from random import Random
@@ -22,6 +21,7 @@ from edge_gateway import ConfigError, GatewayConfig, GatewayError, online, open_
 from edge_gateway.doctor import examine
 from edge_gateway.installation import SLOTS
 from edge_gateway.lock import is_running
+from edge_gateway.logs import log_to
 from edge_gateway.selftest import check_fits, probe
 from edge_gateway.slots import Slots
 from edge_gateway.spool import look_into
@@ -76,9 +76,7 @@ def run_(
     settings: Settings, config: GatewayConfig, duration: float | None, sync_interval: float | None, offline: bool
 ) -> None:
     """Sense, decide, summarise and obey, until SIGINT or SIGTERM."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    # One line a request to the registry is more than anyone wants to read.
-    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    log_to(sys.stderr, config.logs)
     if sync_interval is not None:
         config = replace(config, sync_interval_s=sync_interval)
     opened = open_source(config.source, os.environ)
@@ -199,12 +197,9 @@ def doctor(settings: Settings, config: GatewayConfig, as_json: bool) -> None:
     for finding in examine(config, settings.cluster()):
         findings.append(finding)
         if not as_json:
-            click.echo(f"{'ok  ' if finding.well else 'BAD '} {finding.what:10} {finding.said}")
-            if finding.hint:
-                click.echo(f"     {'':10} hint: {finding.hint}")
+            click.echo(finding)
     if as_json:
-        plain = [{"what": f.what, "well": f.well, "said": f.said, "hint": f.hint} for f in findings]
-        click.echo(json.dumps(plain, indent=2))
+        click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
     sys.exit(0 if all(finding.well for finding in findings) else 1)
 
 

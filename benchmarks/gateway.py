@@ -1,4 +1,4 @@
-"""What a gateway takes and gives: latency, throughput, memory, start, spool, catch-up, API, a thousand at once.
+"""What a gateway takes and gives: latency, memory, start, spool, bytes on the wire, catch-up, API, a thousand at once.
 
     python -m benchmarks.gateway [--only latency] [--minutes 5] [--gateways 1000]
 
@@ -40,6 +40,7 @@ from edge_gateway.spool import Lane, Spool, Write
 from edge_gateway.uplink import Uplink
 from schemas.catalogue import topic_named
 from schemas.cluster import Cluster
+from schemas.parcel import Letter, Parcel, pack
 from schemas.registry import Registry
 from schemas.topics import create_missing
 from schemas.wire import Contract
@@ -48,7 +49,7 @@ from sensing.simulator import Simulated
 from sensing.sources.base import Readings
 from trust import sign_record, write_keyring
 
-PARTS = ("latency", "footprint", "spool", "catch-up", "api", "fleet")
+PARTS = ("latency", "footprint", "spool", "bytes", "catch-up", "api", "fleet")
 FLEETS = ("machine", "vibration", "weather")
 ALGORITHMS = ("isolation_forest", "autoencoder")
 # Readings that make one vector.
@@ -83,10 +84,12 @@ def main(
             show("Spool, each commit on disk", spool(folder))
         if "api" in chosen:
             show("POST /predict on loopback, one server process", api(folder, made))
-        if {"catch-up", "fleet"} & set(chosen):
+        if {"bytes", "catch-up", "fleet"} & set(chosen):
             with Stack.start() as stack:
                 cluster = Cluster(bootstrap=stack.endpoints.bootstrap, registry_url=stack.endpoints.registry_url)
                 create_missing(cluster)
+                if "bytes" in chosen:
+                    show("On the wire, from what was measured of live windows", wire(folder, made, cluster))
                 if "catch-up" in chosen:
                     show("24 h offline, a window a minute", catch_up(folder, cluster))
                 if "fleet" in chosen:
@@ -205,6 +208,85 @@ def spool(folder: Path) -> list[dict[str, str]]:
             }
         )
     return rows
+
+
+# Length of a window, of the span of change-only reporting, and how much of the device's time is played.
+PLAYED = {"machine": (60, 300, 6 * 3_600), "vibration": (60, 300, 900), "weather": (3_600, 21_600, 30 * 86_400)}
+
+
+def wire(folder: Path, bundles: dict[tuple[str, str], Made], cluster: Cluster) -> list[dict[str, str]]:
+    """Play each pipeline live, every window sent by itself as it closes; heartbeats are not among it."""
+    rows = []
+    for fleet_name, (length_s, quiet_s, played_s) in PLAYED.items():
+        made = bundles.get((fleet_name, "isolation_forest"))
+        if made is None:
+            continue
+        for changes_only in (False, True):
+            windows = WindowConfig(length_s=length_s, lateness_s=0.0, quiet_s=quiet_s if changes_only else 0.0)
+            home = folder / f"wire-{fleet_name}-{changes_only}"
+            records, to_kafka, to_bridge = _sent(home, made, fleet_name, windows, played_s, cluster)
+            per_day = 86_400 / played_s
+            rows.append(
+                {
+                    "pipeline": fleet_name,
+                    "what": f"windows of {length_s} s"
+                    + (f", changes only, {quiet_s} s at most" if changes_only else ""),
+                    "records a day": f"{records * per_day:,.0f}",
+                    "to Kafka kB a device-day": f"{to_kafka * per_day / 1000:,.0f}",
+                    "to a bridge kB a device-day": f"{to_bridge * per_day / 1000:,.0f}",
+                }
+            )
+    return rows
+
+
+def _sent(
+    home: Path, made: Made, fleet_name: str, windows: WindowConfig, played_s: int, cluster: Cluster
+) -> tuple[int, int, int]:
+    sent_bytes = [0]
+
+    def note(text: str) -> None:
+        sent_bytes[0] = json.loads(text)["tx_bytes"]
+
+    config = GatewayConfig(
+        device_id=f"bench-{home.name}", data=home, keyring=home / "k", windows=windows,
+        updates=UpdateConfig(reserve_bytes=0),
+    )  # fmt: skip
+    link = KafkaLink(cluster, Registry(cluster), {"statistics.interval.ms": 100, "stats_cb": note})
+    with serving(home, made, config) as gateway:
+        uplink = Uplink(gateway.spool, link, source="bench", rng=Random(1))
+        while not link.ready:
+            time.sleep(0.01)
+        _drain(uplink, link)
+        link.poll(0.5)
+        before, sent_before, parcels = sent_bytes[0], uplink.state.sent, 0
+        sensor = Simulated(fleet_name, device=77)
+        step = max(int(windows.length_s * 1000 / sensor.pipeline.every_ms), 1)
+        for _ in range(int(played_s / windows.length_s)):
+            readings = sensor.take(step)
+            gateway.take([Readings("s", readings.at_ms, readings.values)], 0)
+            parcels += _parcel_bytes(gateway.spool)
+            _drain(uplink, link)
+        link.poll(0.5)
+        found = uplink.state.sent - sent_before, sent_bytes[0] - before, parcels
+    link.close(1.0)
+    return found
+
+
+def _drain(uplink: Uplink, link: KafkaLink) -> None:
+    while not (uplink.idle and uplink.empty):
+        link.poll(0.005)
+        uplink.pump(time.time_ns() // 1_000_000)
+
+
+def _parcel_bytes(spool: Spool) -> int:
+    """What the records that wait would weigh as a parcel, with what HTTP says about it in a kept connection."""
+    letters = tuple(
+        Letter(number=each.id, topic=each.topic, schema="0" * 64, body=each.body) for each in spool.live(0, 500)
+    )
+    if not letters:
+        return 0
+    parcel = Parcel(parcel_id=spool.boot_id, boot_id=spool.boot_id, letters=letters)
+    return len(pack(parcel)) + 150
 
 
 def catch_up(folder: Path, cluster: Cluster) -> list[dict[str, str]]:

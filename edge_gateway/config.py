@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge_gateway.errors import ConfigError
+from edge_gateway.logs import LOG_FORMATS
 from edge_gateway.uplink_config import UplinkConfig
 from sensing.sources.mqtt import MqttSettings
 
@@ -111,7 +112,7 @@ class WatchConfig:
     latency_ms: float = 1_000.0
     # Share of the machine's memory.
     memory: float = 0.8
-    # Rise of the anomaly rate, and fall of the confidence, below both what was promised and the model before.
+    # Rise of the anomaly rate above, and fall of the confidence below, both what was promised and the model before.
     degradation: float = 0.1
     # Bad windows in a row before falling back; good ones before leaving safe mode.
     bad_windows: int = 3
@@ -207,6 +208,8 @@ class GatewayConfig:
     heartbeat_s: float = 60.0
     # Send only so often, in one go; 0: at once.
     sync_interval_s: float = 0.0
+    # text, or json for one object a line.
+    logs: str = "text"
     source: SourceConfig = field(default_factory=SourceConfig)
     api: ApiConfig = field(default_factory=ApiConfig)
     uplink: UplinkConfig = field(default_factory=UplinkConfig)
@@ -221,6 +224,9 @@ class GatewayConfig:
         if not self.device_id or len(self.device_id) > 200 or "/" in self.device_id:
             raise ConfigError("device_id", self.device_id, "1 to 200 characters, none of them a slash")
         _above("heartbeat_s", self.heartbeat_s)
+        _at_least("sync_interval_s", self.sync_interval_s, 0)
+        if self.logs not in LOG_FORMATS:
+            raise ConfigError("logs", self.logs, f"one of {', '.join(LOG_FORMATS)}")
 
 
 def _above(key: str, found: float) -> None:

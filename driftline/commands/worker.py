@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from driftline.cluster_options import on_a_cluster
+from driftline.endpoints import Watched
 from driftline.settings import Settings
+from driftline.watch_options import Watch, watch_app, watched
 
 if TYPE_CHECKING:
     from streams.drift.policy import InForce
@@ -43,7 +45,7 @@ def worker() -> None:
 @_KEYRING
 @_INSTANCE
 @click.option("--wait-for-baseline-s", type=float, default=30.0, show_default=True, help="Before a dead letter.")
-@click.option("--metrics-port", type=click.IntRange(1, 65535), help="Answer Prometheus here, on loopback.")
+@watched
 @on_a_cluster
 def drift(
     settings: Settings,
@@ -52,7 +54,7 @@ def drift(
     keyring: Path | None,
     instance_id: str,
     wait_for_baseline_s: float,
-    metrics_port: int | None,
+    watch: Watch,
 ) -> None:
     """Score what devices see against what their models were trained on, and raise alerts."""
     from streams.drift.service import DriftSettings, make_drift_app
@@ -63,11 +65,12 @@ def drift(
         follow=follow,
         keyring=_pinned(keyring),
         wait_for_baseline_s=wait_for_baseline_s,
-        metrics_port=metrics_port,
         instance_id=instance_id,
         cache_dir=settings.cache,
     )
-    run_worker(make_drift_app(settings.cluster(), chosen))
+    app = make_drift_app(settings.cluster(), chosen)
+    watch(watch_app(app))
+    run_worker(app)
 
 
 @worker.command(epilog="Example: driftline worker health --keyring keyring.json --instance-id health-1")
@@ -75,8 +78,11 @@ def drift(
 @_FOLLOW
 @_KEYRING
 @_INSTANCE
+@watched
 @on_a_cluster
-def health(settings: Settings, policy: Path | None, follow: str, keyring: Path | None, instance_id: str) -> None:
+def health(
+    settings: Settings, policy: Path | None, follow: str, keyring: Path | None, instance_id: str, watch: Watch
+) -> None:
     """Watch how models fare on their devices, and raise alerts."""
     from streams.health.service import HealthSettings, make_health_app
     from streams.kafka import run_worker
@@ -88,18 +94,22 @@ def health(settings: Settings, policy: Path | None, follow: str, keyring: Path |
         instance_id=instance_id,
         cache_dir=settings.cache,
     )
-    run_worker(make_health_app(settings.cluster(), chosen))
+    app = make_health_app(settings.cluster(), chosen)
+    watch(watch_app(app))
+    run_worker(app)
 
 
 @worker.command(epilog="Example: driftline worker views")
+@watched
 @on_a_cluster
-def views(settings: Settings) -> None:
+def views(settings: Settings, watch: Watch) -> None:
     """Keep the fleet's current state in Redis, for reads in a millisecond."""
     from streams.views.service import ViewsWorker
 
     views_worker = ViewsWorker(settings.cluster(), settings.redis, cache_dir=settings.cache)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: views_worker.stop())
+    watch(Watched())
     views_worker.run()
 
 
@@ -147,8 +157,9 @@ def bridge(settings: Settings, listen: str, metrics_port: int | None, **given: A
 @click.option(
     "--auto-updates/--no-auto-updates", default=True, help="Whether models without a plan start by themselves."
 )
+@watched
 @on_a_cluster
-def rollouts(settings: Settings, key: str, admit: str, auto_updates: bool) -> None:
+def rollouts(settings: Settings, key: str, admit: str, auto_updates: bool, watch: Watch) -> None:
     """Bring releases to the fleet, watched; one controller leads, others stand by."""
     import os
     import signal
@@ -165,6 +176,7 @@ def rollouts(settings: Settings, key: str, admit: str, auto_updates: bool) -> No
     service = RolloutService(settings.cluster(), [load_signer(key, environ=os.environ)], options)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: service.stop())
+    watch(Watched())
     service.run()
 
 
@@ -174,8 +186,9 @@ def rollouts(settings: Settings, key: str, admit: str, auto_updates: bool) -> No
 @click.option("--key", help="What bundles are signed with: file:PATH, env:NAME or hsm:ID?label=TOKEN.")
 @click.option("--store", help="Where bundles are kept: a folder, or what fsspec opens.")
 @click.option("--url", help="Where gateways fetch them.")
+@watched
 @on_a_cluster
-def trainer(settings: Settings, key: str | None, store: str | None, url: str | None) -> None:
+def trainer(settings: Settings, key: str | None, store: str | None, url: str | None, watch: Watch) -> None:
     """Turn training requests into releases; settings are in [trainer] of driftline.toml."""
     import os
     import threading
@@ -192,6 +205,7 @@ def trainer(settings: Settings, key: str | None, store: str | None, url: str | N
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    watch(Watched())
     run_trainer(
         settings.cluster(),
         config,
@@ -213,8 +227,9 @@ def trainer(settings: Settings, key: str | None, store: str | None, url: str | N
     show_default=True,
     help="What was read is written this often.",
 )
+@watched
 @on_a_cluster
-def sink(settings: Settings, folder: Path, flush_s: float) -> None:
+def sink(settings: Settings, folder: Path, flush_s: float, watch: Watch) -> None:
     """Keep vectors, labels and statistics as Parquet, beyond the time that Kafka keeps them."""
     import logging
     import sys
@@ -227,6 +242,7 @@ def sink(settings: Settings, folder: Path, flush_s: float) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    watch(Watched())
     run_sink(
         settings.cluster(),
         folder,
@@ -242,14 +258,12 @@ def sink(settings: Settings, folder: Path, flush_s: float) -> None:
     "--config", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Who is told, TOML."
 )
 @click.option("--check", is_flag=True, help="Only read the file and its secrets.")
-@click.option("--metrics-port", type=click.IntRange(1, 65535), help="Answer Prometheus here, on loopback.")
+@watched
 @on_a_cluster
-def webhooks(settings: Settings, config: Path, check: bool, metrics_port: int | None) -> None:
+def webhooks(settings: Settings, config: Path, check: bool, watch: Watch) -> None:
     """Deliver what happens on the topics over HTTP, signed, to services without Kafka."""
     import os
     from random import SystemRandom
-
-    from prometheus_client import start_http_server
 
     from streams.webhooks import Webhooks, read_subscriptions
 
@@ -261,8 +275,7 @@ def webhooks(settings: Settings, config: Path, check: bool, metrics_port: int | 
     running = Webhooks(settings.cluster(), subscriptions, rng=SystemRandom(), cache_dir=settings.cache)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: running.stop())
-    if metrics_port is not None:
-        start_http_server(metrics_port, addr="127.0.0.1")
+    watch(Watched())
     running.run()
 
 
@@ -276,3 +289,21 @@ def _pinned(file: Path | None) -> "Keyring | None":
     from trust import read_keyring
 
     return None if file is None else read_keyring(file)
+
+
+@worker.command(epilog="Example: driftline worker notify --routes routes.toml")
+@click.option(
+    "--routes", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Who is told, TOML."
+)
+@on_a_cluster
+def notify(settings: Settings, routes: Path) -> None:
+    """Tell people of alerts, by e-mail, chat or what else Apprise knows."""
+    from console.notify import Notifier
+    from console.notify.config import read_routes
+    from console.notify.sending import installed_handlers
+
+    config = read_routes(routes.read_text(encoding="utf-8"))
+    notifier = Notifier(settings.cluster(), config, handlers=installed_handlers(), cache_dir=settings.cache)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: notifier.stop())
+    notifier.run()

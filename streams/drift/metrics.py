@@ -3,7 +3,7 @@
 from collections import Counter as Tallied
 
 import numpy as np
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from schemas.drift_alert import AlertState
 from streams.drift.partition import Outcome
@@ -14,10 +14,9 @@ _LIVE = (AlertState.FIRING, AlertState.ACKNOWLEDGED)
 
 
 class Metrics:
-    """One worker's figures; a registry of its own where several workers share a process."""
+    """One worker's figures."""
 
-    def __init__(self, registry: CollectorRegistry | None = None) -> None:
-        registry = self.registry = registry or _fresh_or_shared()
+    def __init__(self, registry: CollectorRegistry) -> None:
         self.score = Gauge(
             "data_drift_score", "Highest PSI of a feature in the last runs.", ["feature"], registry=registry
         )
@@ -27,24 +26,14 @@ class Metrics:
         self.windows = Counter(
             "driftline_drift_windows", "Windows, by what became of them.", ["outcome"], registry=registry
         )
-        self.batch = Histogram(
-            "driftline_drift_run_records", "Records in a run.", registry=registry, buckets=(1, 10, 100, 500, 1000, 2000)
-        )
-        self.records = Counter("driftline_drift_records", "Records read.", ["partition"], registry=registry)
         self.scores = Counter("driftline_drift_scores", "Score records published.", registry=registry)
         self.alerts = Counter("driftline_drift_alerts", "Alerts that began to fire.", ["severity"], registry=registry)
         self.restore = Gauge("driftline_drift_restore_seconds", "Time that the last restore took.", registry=registry)
         self._live: dict[str, str] = {}
         self._highest: dict[int, dict[str, float]] = {}
 
-    def serve(self, port: int) -> None:
-        """Answer Prometheus on loopback."""
-        start_http_server(port, addr="127.0.0.1", registry=self.registry)
-
-    def read(self, partition: int, records: int, dead: int) -> None:
-        self.records.labels(str(partition)).inc(records)
-        self.batch.observe(records)
-        self.windows.labels("bad").inc(dead)
+    def bad(self, windows: int) -> None:
+        self.windows.labels("bad").inc(windows)
 
     def judged(self, partition: int, outcome: Outcome, *, seconds: float) -> None:
         self.duration.observe(seconds)
@@ -83,9 +72,3 @@ class Metrics:
         features = Tallied(self._live.values())
         self.features.set(len(features))
         self.detected.set(1 if features else 0)
-
-
-def _fresh_or_shared() -> CollectorRegistry:
-    # A second worker in one process (as in tests) would find the names taken.
-    taken = "drift_detected" in getattr(REGISTRY, "_names_to_collectors", {})
-    return CollectorRegistry() if taken else REGISTRY

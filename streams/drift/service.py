@@ -30,7 +30,7 @@ from streams.drift.policy import InForce, PolicyFeed, Refused, Wanted, note_appl
 from streams.drift.requests import is_about_silence
 from streams.drift.restoring import ROLLUPS, Held, Restorer
 from streams.drift.vault import TOPIC as CHECKPOINTS
-from streams.kafka import BatchProducer, Outgoing, Run, accepted_runs, bulk_topic, make_app
+from streams.kafka import BatchProducer, Outgoing, Run, accepted_runs, bulk_topic, figures, make_app
 from trust import Keyring
 
 __all__ = ["DriftService", "DriftSettings", "make_drift_app"]
@@ -60,8 +60,6 @@ class DriftSettings:
     checkpoint_every_s: float = 60.0
     instance_id: str = ""
     max_run_records: int = 2000
-    # Where Prometheus finds the figures, on loopback; None for nowhere.
-    metrics_port: int | None = None
     cache_dir: Path | None = None
 
 
@@ -83,7 +81,7 @@ def make_drift_app(cluster: Cluster, settings: DriftSettings | None = None, **ap
     def is_assigned(number: int) -> bool:
         return app.consumer is not None and TP(cluster.named(SOURCE), number) in app.consumer.assignment()
 
-    service = DriftService(cluster, settings, is_assigned)
+    service = DriftService(cluster, settings, is_assigned, Metrics(figures(app).registry))
 
     @app.agent(bulk_topic(app, cluster.named(SOURCE)))
     async def watch_drift(deliveries: Any) -> None:
@@ -113,10 +111,12 @@ def make_drift_app(cluster: Cluster, settings: DriftSettings | None = None, **ap
 class DriftService:
     """What joins runs, partitions and topics."""
 
-    def __init__(self, cluster: Cluster, settings: DriftSettings, is_assigned: Callable[[int], bool]) -> None:
+    def __init__(
+        self, cluster: Cluster, settings: DriftSettings, is_assigned: Callable[[int], bool], metrics: Metrics
+    ) -> None:
         self.cluster, self.settings = cluster, settings
         self.held: dict[int, Held] = {}
-        self.metrics = Metrics()
+        self.metrics = metrics
         self.labels = Labels()
         self._is_assigned = is_assigned
         self._policies = PolicyFeed(
@@ -201,7 +201,7 @@ class DriftService:
         started_s = time.monotonic()
         outcome = await asyncio.to_thread(held.partition.work, opened.stretches)
         self.metrics.judged(run.partition, outcome, seconds=time.monotonic() - started_s)
-        self.metrics.read(run.partition, len(run), len(opened.dead))
+        self.metrics.bad(len(opened.dead))
         # Scores before alerts: whoever opens an alert finds its evidence already there.
         await self._producer.deliver(await asyncio.to_thread(self._evidence, run, opened, outcome))
         await self._producer.deliver(await asyncio.to_thread(self._told, run.partition, [*aged, *outcome.alerts]))
@@ -246,8 +246,6 @@ class DriftService:
         baselines = feeds.table(cluster, "models.baselines").open()
         grids.wait_until_current()
         baselines.wait_until_current()
-        if self.settings.metrics_port is not None:
-            self.metrics.serve(self.settings.metrics_port)
         self._contract, self._known = contract, Known(grids, baselines)
 
     def _open_run(self, run: Run) -> Opened:

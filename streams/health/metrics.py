@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from schemas.drift_alert import AlertState, DriftAlert
 from streams.health.panel import Counts
@@ -13,10 +13,9 @@ _LIVE = (AlertState.FIRING, AlertState.ACKNOWLEDGED)
 
 
 class Metrics:
-    """One worker's figures; a registry of its own where several workers share a process."""
+    """One worker's figures."""
 
-    def __init__(self, registry: CollectorRegistry | None = None) -> None:
-        registry = self.registry = registry or _fresh_or_shared()
+    def __init__(self, registry: CollectorRegistry) -> None:
         self.records = Counter("driftline_health_records", "Records read.", ["topic"], registry=registry)
         self.bad = Counter("driftline_health_bad_records", "Records set aside.", ["topic"], registry=registry)
         self.windows = Counter(
@@ -49,9 +48,3 @@ class Metrics:
                 self._live.add(alert.alert_id)
                 self.alerts.labels(alert.severity.value).inc()
         self.live.set(len(self._live))
-
-
-def _fresh_or_shared() -> CollectorRegistry:
-    # A second worker in one process (as in tests) would find the names taken.
-    taken = "driftline_health_records" in getattr(REGISTRY, "_names_to_collectors", {})
-    return CollectorRegistry() if taken else REGISTRY

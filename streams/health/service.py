@@ -22,7 +22,7 @@ from streams.health.decoding import Decoded, decoded
 from streams.health.holding import CHECKPOINTS, Held, restored
 from streams.health.metrics import Metrics
 from streams.health.partition import HEALTH, LABELS, SAMPLES
-from streams.kafka import BatchProducer, Outgoing, Run, accepted_runs, bulk_topic, make_app
+from streams.kafka import BatchProducer, Outgoing, Run, accepted_runs, bulk_topic, figures, make_app
 from streams.kafka.dead_letter import dead_letter
 from trust import Keyring
 
@@ -64,7 +64,7 @@ def make_health_app(cluster: Cluster, settings: HealthSettings | None = None, **
         security=cluster.security,
         **app_settings,
     )
-    service = HealthService(cluster, settings)
+    service = HealthService(cluster, settings, Metrics(figures(app).registry))
 
     @app.agent(bulk_topic(app, *map(cluster.named, _READ)))
     async def watch_health(deliveries: Any) -> None:
@@ -89,11 +89,11 @@ def make_health_app(cluster: Cluster, settings: HealthSettings | None = None, **
 class HealthService:
     """What joins runs, partitions and topics."""
 
-    def __init__(self, cluster: Cluster, settings: HealthSettings) -> None:
+    def __init__(self, cluster: Cluster, settings: HealthSettings, metrics: Metrics) -> None:
         self.cluster, self.settings = cluster, settings
         self._names = {cluster.named(name): name for name in _READ}
         self.held: dict[int, Held] = {}
-        self.metrics = Metrics()
+        self.metrics = metrics
         self._policies = PolicyFeed(
             cluster, settings.follow, Wanted(settings.policy, settings.keyring), cache_dir=settings.cache_dir
         )

@@ -1,7 +1,7 @@
 """Kafka in bulk: Faust agents that are handed runs of records, and a producer that awaits delivery."""
 
 from streams.kafka.app import make_app
-from streams.kafka.bulk import accepted_runs
+from streams.kafka.bulk import accepted_runs, figures
 from streams.kafka.errors import BulkAppError, DeliveryError, UnfinishedRunError
 from streams.kafka.producer import BatchProducer, Outgoing
 from streams.kafka.run import Run
@@ -18,6 +18,7 @@ __all__ = [
     "UnfinishedRunError",
     "accepted_runs",
     "bulk_topic",
+    "figures",
     "make_app",
     "run_worker",
 ]

@@ -28,9 +28,10 @@ from faust.types import TP
 
 from streams.kafka.consumer import RunMessage
 from streams.kafka.errors import BulkAppError, UnfinishedRunError
+from streams.kafka.figures import Figures
 from streams.kafka.run import Run
 
-__all__ = ["accepted_runs"]
+__all__ = ["accepted_runs", "figures"]
 
 
 async def accepted_runs(deliveries: Any) -> AsyncIterator[Run]:
@@ -41,6 +42,7 @@ async def accepted_runs(deliveries: Any) -> AsyncIterator[Run]:
     consumer: Any = app.consumer
     stream = deliveries.noack()
     worked_to: dict[TP, int] = {}
+    figures(app).opened_agents += 1
     async for message in stream:
         if not isinstance(message, RunMessage):
             raise BulkAppError(f"{stream.channel} is not a bulk topic", hint="declare it with bulk_topic(app, name)")
@@ -59,6 +61,12 @@ async def accepted_runs(deliveries: Any) -> AsyncIterator[Run]:
         message.finish(consumer)
         app.sensors.on_stream_event_out(message.tp, message.offset, stream, stream.current_event)
         app.sensors.on_message_out(message.tp, message.offset, message)
+
+
+def figures(app: faust.App) -> Figures:
+    """What the app tells of itself."""
+    transport: Any = app.transport
+    return transport.figures  # type: ignore[no-any-return]
 
 
 def _run(message: RunMessage, *, follows: bool) -> Run:

@@ -25,11 +25,13 @@ from aiokafka.errors import ConsumerStoppedError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
+from mode import Service
 from mode.utils.futures import notify
 
 from streams.kafka.chain import Chain, Link
 from streams.kafka.errors import BulkAppError
 from streams.kafka.fetch import OutOfRange, Stretch, Taken, TopicReader
+from streams.kafka.figures import Figures, Standing
 from streams.kafka.topic import BulkTopic
 
 __all__ = ["BulkConsumer", "BulkTransport", "RunMessage"]
@@ -94,9 +96,6 @@ class _Thread(driver.AIOKafkaConsumerThread):
 class BulkConsumer(driver.Consumer):
     """Deliver runs, commit what is finished."""
 
-    expired: int = 0
-    """Offsets that retention had removed before they were read."""
-
     _thread: _Thread
     transport: BulkTransport
 
@@ -107,6 +106,9 @@ class BulkConsumer(driver.Consumer):
         self._taking: dict[str, asyncio.Future[Taken]] = {}
         self._resting: set[TP] = set()
         self._room = asyncio.Event()
+        self._taken_up: set[TP] = set()
+        self._figures = self.transport.figures
+        self._figures.consumer = self
 
     def _new_consumer_thread(self) -> _Thread:
         return _Thread(self, loop=self.loop, beacon=self.beacon)
@@ -135,6 +137,8 @@ class BulkConsumer(driver.Consumer):
             self._begin(tp, start)
         for topic, places in positions.items():
             await self._reader(topic).read(places)
+        self._figures.assigned = True
+        self._figures.rebalances.inc()
 
     async def _first_positions(self, tps: Collection[TP]) -> dict[TP, int]:
         from_start = self.app.conf.consumer_auto_offset_reset == "earliest"
@@ -162,11 +166,19 @@ class BulkConsumer(driver.Consumer):
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Let the agents finish and commit what they are working on, then end every chain."""
+        self._figures.assigned = False
         await super().on_partitions_revoked(revoked)
         for chain in self._chains.values():
             chain.over = True
+        self._taken_up.clear()
 
     # ---- delivery
+
+    @Service.task
+    async def _beat(self) -> None:
+        while not self.should_stop:
+            self._figures.alive()
+            await self.sleep(1.0)
 
     async def _drain_messages(self, fetcher: Any) -> None:
         while not (self.should_stop or fetcher.should_stop):
@@ -215,7 +227,6 @@ class BulkConsumer(driver.Consumer):
             await self._deliver(tp, chain, piece)
         else:
             chain.pass_over(piece.start, piece.end)
-        self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
 
     async def _wake_the_resting(self) -> None:
         """Read on in partitions that were paused."""
@@ -242,6 +253,8 @@ class BulkConsumer(driver.Consumer):
             generation_id=self.app.consumer_generation_id,
         )
         message.link, message.stretch = link, stretch
+        self._figures.records.labels(tp.topic, tp.partition).inc(len(stretch.offsets))
+        self._figures.run_records.labels(tp.topic).observe(len(stretch.offsets))
         await self.callback(message)
 
     async def _find_ground(self, tp: TP, chain: Chain) -> None:
@@ -251,7 +264,7 @@ class BulkConsumer(driver.Consumer):
             return
         if chain.tip < earliest:
             missed = earliest - chain.tip
-            self.expired += missed
+            self._figures.expired.labels(tp.topic, tp.partition).inc(missed)
             self.log.error("%s: %s offsets from %s on expired before they were read", tp, missed, chain.tip)
             chain.pass_over(chain.tip, earliest, lost=True)
         else:
@@ -272,7 +285,19 @@ class BulkConsumer(driver.Consumer):
         message.link.chain.finish(message.link)
         self.let_go(message)
         self._room.set()
+        if not message.link.chain.over:
+            self._taken_up.add(message.tp)
         return True
+
+    def standings(self) -> list[Standing]:
+        """How far the work is in each assigned partition; may be asked from any thread."""
+        if self.should_stop:
+            return []
+        return [
+            Standing(*tp, chain.front, self.highwater(tp), chain.unfinished, tp in self._taken_up)
+            for tp, chain in sorted(self._chains.copy().items())
+            if not chain.over and tp.topic in self._readers
+        ]
 
     def let_go(self, message: RunMessage) -> None:
         """No longer wait for `message` before a rebalance or the end."""
@@ -281,10 +306,12 @@ class BulkConsumer(driver.Consumer):
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         try:
-            return await super()._commit(offsets)
+            done = await super()._commit(offsets)
         except ConsumerStoppedError:
             self.log.warning("too late to commit %s; what follows is read again", dict(offsets))
-            return False
+            done = False
+        self._figures.commits.labels("done" if done else "failed").inc()
+        return done
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterable[TP]:  # type: ignore[override]
         return [tp for tp in self._chains if topics is None or tp in topics or tp.topic in topics]
@@ -323,6 +350,7 @@ class BulkTransport(driver.Transport):
     def __init__(self, *args: Any, client_settings: Mapping[str, Any], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.client_settings = client_settings
+        self.figures = Figures(self.app)
 
 
 def _refuse_what_is_not_bulk(app: Any) -> None:

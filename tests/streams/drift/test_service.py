@@ -1,13 +1,12 @@
 """The drift worker over real Kafka: from windows on one topic to scores, alerts and dead letters on others."""
 
 import asyncio
-import socket
 import time
-import urllib.request
 import uuid
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 from drift_fleet import MINUTE_MS, Fleet
+from prometheus_client import generate_latest
 
 from schemas import feeds
 from schemas.drift_alert import AlertState
@@ -20,6 +19,7 @@ from streams.drift.partition import Outcome, Partition
 from streams.drift.policy import own_policy
 from streams.drift.replay import replayed
 from streams.drift.service import GROUP, DriftSettings, make_drift_app
+from streams.kafka import figures
 
 
 def found_on(cluster, topic, enough, *, within_s=40.0, only=lambda _: True):
@@ -44,15 +44,8 @@ def acknowledgement(alert):
     )
 
 
-def free_port():
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
-
-
-def scraped(port):
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
-        lines = [line for line in answer.read().decode().splitlines() if not line.startswith("#")]
+def told(app):
+    lines = [line for line in generate_latest(figures(app).registry).decode().splitlines() if not line.startswith("#")]
     return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
 
 
@@ -72,8 +65,8 @@ async def test_a_shift_becomes_an_alert_with_its_evidence(cluster, publish, runn
     windows += [fleet.window("d-2", minute, start_ms=start_ms) for minute in range(12)]
     publish("telemetry.feature-stats", windows)
 
-    port = free_port()
-    async with running(make_drift_app(cluster, DriftSettings(metrics_port=port))):
+    app = make_drift_app(cluster)
+    async with running(app):
         alerts = await asyncio.to_thread(found_on, cluster, "drift.alerts", lambda found: found)
         scores = await asyncio.to_thread(
             found_on, cluster, "drift.scores", lambda found: {"d-1", "d-2"} <= {one.device_id for one in found}
@@ -83,7 +76,7 @@ async def test_a_shift_becomes_an_alert_with_its_evidence(cluster, publish, runn
         (heard,) = await asyncio.to_thread(
             found_on, cluster, "drift.alerts", lambda found: any(one.by for one in found), only=lambda one: one.by
         )
-        metrics = await asyncio.to_thread(scraped, port)
+        metrics = told(app)
 
     assert (heard.alert_id, heard.state, heard.by) == (alerts[0].alert_id, AlertState.ACKNOWLEDGED, "ada")
     assert metrics["drift_detected"] == metrics["features_with_drift"] == 1

@@ -7,7 +7,7 @@ COPY requirements/all.txt requirements/
 # The versions that everything was tried with; a gateway needs the smaller part of them.
 RUN sed -e 's/ *\\$//' -e '/^ *--hash/d' requirements/all.txt > /constraints.txt
 COPY pyproject.toml README.md LICENSE ./
-COPY docker/compose.yaml docker/
+COPY docker/servers.yaml docker/
 COPY schemas schemas
 COPY sensing sensing
 COPY trust trust

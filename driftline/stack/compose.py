@@ -22,9 +22,9 @@ _VARIABLES = {
 
 
 def compose_file() -> Path:
-    """`docker/compose.yaml`: beside this package where it was installed, else in the checkout."""
-    installed = Path(__file__).with_name("compose.yaml")
-    return installed if installed.exists() else Path(__file__).parents[2] / "docker" / "compose.yaml"
+    """`docker/servers.yaml`: beside this package where it was installed, else in the checkout."""
+    installed = Path(__file__).with_name("servers.yaml")
+    return installed if installed.exists() else Path(__file__).parents[2] / "docker" / "servers.yaml"
 
 
 def engine_problem() -> str:

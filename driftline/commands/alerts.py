@@ -99,7 +99,8 @@ def ack(settings: Settings, alert_id: str, why: str) -> None:
     alert = _found(cluster, alert_id)
     if alert.state is not AlertState.FIRING:
         raise DriftlineError(f"{alert.alert_id} is {alert.state.value}; only one that fires is acknowledged")
-    worker = "rollouts" if alert.alert_id.startswith(("rollout/", "device/")) else "drift"
+    kind = alert.alert_id.partition("/")[0]
+    worker = {"rollout": "rollouts", "device": "rollouts", "cohort": "cohorts"}.get(kind, "drift")
     entry = ask(cluster, f"alert/{alert.alert_id}", "acknowledge", why=why, worker=worker)
     click.echo(f"{alert.alert_id}: {entry.action} by {entry.who}")
 

@@ -99,6 +99,27 @@ def health(
     run_worker(app)
 
 
+@worker.command(epilog="Example: driftline worker cohorts --keyring keyring.json")
+@_POLICY
+@_FOLLOW
+@_KEYRING
+@_INSTANCE
+@on_a_cluster
+def cohorts(settings: Settings, policy: Path | None, follow: str, keyring: Path | None, instance_id: str) -> None:
+    """Make one alert of many that have one cause: the same feature, in many devices of a cohort."""
+    from streams.drift.cohort_service import CohortSettings, make_cohort_app
+    from streams.kafka import run_worker
+
+    chosen = CohortSettings(
+        policy=_own_policy(policy),
+        follow=follow,
+        keyring=_pinned(keyring),
+        instance_id=instance_id,
+        cache_dir=settings.cache,
+    )
+    run_worker(make_cohort_app(settings.cluster(), chosen))
+
+
 @worker.command(epilog="Example: driftline worker views")
 @watched
 @on_a_cluster

@@ -7,13 +7,13 @@ read at the start, and those that are over are dropped.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from schemas import feeds
 from schemas.cluster import Cluster
 from schemas.drift_alert import DriftAlert
 from schemas.operators import OperatorRequest
-from streams.drift.alerts import AlertBook
+from streams.drift.alerts import AlertBook, Silence
 from streams.drift.requests import RequestError, heed, is_about_silence
 
 __all__ = ["Operators"]
@@ -41,6 +41,11 @@ class Operators:
                     self.current.set()
                 elif isinstance(event, feeds.Changed) and self._matters(event.value, event.at_ms):
                     await take(event.value, self.current.is_set())
+
+    @property
+    def silences(self) -> Mapping[str, Silence]:
+        """All silences, by name; those that are over cover nothing."""
+        return self._silences.silences
 
     def silence_all(self, book: AlertBook) -> None:
         """Have a book that was just taken up know every silence."""

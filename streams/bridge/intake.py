@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from schemas.catalogue import topic_named
-from schemas.dead_letter import DeadLetter
+from schemas.dead_letter import dead_letter
 from schemas.errors import BadRecordError, IncompatibleSchemaError, RegistryAwayError
 from schemas.parcel import Parcel, Receipt, unpack
 from schemas.wire import Contract, body_header
@@ -19,7 +19,6 @@ __all__ = ["Deliverer", "Intake"]
 
 _log = logging.getLogger(__name__)
 
-_KEPT_VALUE_BYTES = 64 * 1024
 # Dead letters that one device may make in a minute; what else it sends in vain is only counted.
 _LETTERS_PER_MINUTE = 10
 _MINUTE_MS = 60_000
@@ -123,16 +122,16 @@ class Intake:
         records = []
         for each in refused[:room]:
             _log.warning("letter refused: device=%s number=%d why=%s", device_id, each.letter.number, each.reason)
-            letter = DeadLetter(
-                # It never was on a topic: its place is the one in its sender's spool.
+            # It never was on a topic: its place is the one in its sender's spool.
+            letter = dead_letter(
                 source_topic=f"bridge/{device_id}",
-                source_partition=0,
-                source_offset=each.letter.number,
+                partition=0,
+                offset=each.letter.number,
+                key=None,
+                value=each.letter.body,
                 reason=each.reason,
                 found_by="bridge",
                 at_ms=now_ms,
-                record_value=each.letter.body[:_KEPT_VALUE_BYTES],
-                record_bytes=len(each.letter.body),
             )
             try:
                 key, value = await asyncio.to_thread(self._contract.encode, "dead-letters", letter)

@@ -1,15 +1,19 @@
 """Writing a batch of records and waiting until Kafka has every one of them."""
 
 import asyncio
+from collections import Counter as Tally
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from prometheus_client import Counter
 
 from streams.kafka.errors import DeliveryError
 
 __all__ = ["BatchProducer", "Outgoing"]
+
+DELIVERED = Counter("driftline_worker_delivered_records", "Records that Kafka has, dead letters among them.", ["topic"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,8 @@ class BatchProducer:
         while len(outcomes) < len(batch):
             self._producer.poll(0.05)
         failed = [(record, error) for record, error in outcomes if error is not None]
+        for topic, count in Tally(record.topic for record, error in outcomes if error is None).items():
+            DELIVERED.labels(topic).inc(count)
         if failed:
             raise DeliveryError(failed=failed, sent=len(batch))
 

@@ -19,7 +19,7 @@ from securesystemslib.signer import Signer
 
 from schemas.admin import BrokerAwayError
 from schemas.cluster import Cluster
-from schemas.dead_letter import DeadLetter
+from schemas.dead_letter import dead_letter
 from schemas.errors import BadRecordError, RegistryAwayError
 from schemas.rollouts import Command, RolloutLeader
 from schemas.wire import Contract
@@ -30,14 +30,13 @@ from streams.rollouts.ledger import OUTPUTS, FencedError, Ledger, LedgerError
 from streams.rollouts.outbox import Write
 from streams.rollouts.restore import restore, watched_since_ms
 from streams.rollouts.standby import Standby, StandbyError
-from trust import sign_record
+from trust import sign_records
 
 __all__ = ["RolloutService", "ServiceOptions"]
 
 log = logging.getLogger(__name__)
 
 _BEGINS_ANEW = (LedgerError, RegistryAwayError, BrokerAwayError, StandbyError, KafkaException)
-KEPT_KEY_BYTES, KEPT_VALUE_BYTES = 1024, 64 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +120,7 @@ class RolloutService:
             self.leads.clear()
 
     def _sign(self, commands: Sequence[Command]) -> list[Command]:
-        return [sign_record(command, self._signers) for command in commands]
+        return sign_records(commands, self._signers)
 
 
 class _Term:
@@ -199,17 +198,15 @@ class _Term:
         self._letters = []
 
     def _letter(self, name: str, message: Message, reason: str) -> Write:
-        key, value = _bytes(message.key()), _bytes(message.value())
-        letter = DeadLetter(
-            source_topic=self._cluster.named(name),
-            source_partition=_partition(message),
-            source_offset=_offset(message),
+        letter = dead_letter(
+            source_topic=name,
+            partition=_partition(message),
+            offset=_offset(message),
+            key=_bytes(message.key()),
+            value=_bytes(message.value()),
             reason=reason,
             found_by="rollouts",
             at_ms=self._now_ms(),
-            record_key=None if key is None else key[:KEPT_KEY_BYTES],
-            record_value=None if value is None else value[:KEPT_VALUE_BYTES],
-            record_bytes=len(value or b""),
         )
         return Write("dead-letters", letter.source_topic, letter)
 

@@ -6,14 +6,13 @@ from collections.abc import Callable
 from confluent_kafka import Message, Producer
 
 from schemas.cluster import Cluster
-from schemas.dead_letter import DeadLetter
+from schemas.dead_letter import dead_letter
 from schemas.errors import DriftlineError
 from schemas.wire import Contract
 
 __all__ = ["Letters", "UndeliveredLetterError"]
 
 TOPIC = "dead-letters"
-KEPT_KEY_BYTES, KEPT_VALUE_BYTES = 1024, 64 * 1024
 PATIENCE_S = 30.0
 
 
@@ -37,17 +36,15 @@ class Letters:
 
     def write(self, topic: str, message: Message, reason: str) -> None:
         """Return when the letter is on its topic."""
-        key, value = _bytes(message.key()), _bytes(message.value())
-        letter = DeadLetter(
+        letter = dead_letter(
             source_topic=topic,
-            source_partition=message.partition() or 0,
-            source_offset=message.offset() or 0,
+            partition=message.partition() or 0,
+            offset=message.offset() or 0,
+            key=_bytes(message.key()),
+            value=_bytes(message.value()),
             reason=reason,
             found_by="webhooks",
             at_ms=self._now_ms(),
-            record_key=None if key is None else key[:KEPT_KEY_BYTES],
-            record_value=None if value is None else value[:KEPT_VALUE_BYTES],
-            record_bytes=len(value or b""),
         )
         with self._one_at_a_time:
             written_key, written = self._contract.encode(TOPIC, letter)

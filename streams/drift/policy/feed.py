@@ -8,7 +8,7 @@ from pathlib import Path
 
 from schemas import feeds
 from schemas.cluster import Cluster
-from schemas.dead_letter import DeadLetter
+from schemas.dead_letter import DeadLetter, dead_letter
 from schemas.operators import AuditEntry
 from schemas.wire import Contract
 from streams.drift.policy.wanted import Wanted
@@ -31,16 +31,15 @@ class Refused:
     value: bytes
 
     def dead_letter(self, *, who: str, now_ms: int) -> DeadLetter:
-        return DeadLetter(
+        return dead_letter(
             source_topic=TOPIC,
-            source_partition=self.partition,
-            source_offset=self.offset,
+            partition=self.partition,
+            offset=self.offset,
+            key=self.policy_id.encode(),
+            value=self.value,
             reason=self.why,
             found_by=who,
             at_ms=now_ms,
-            record_key=self.policy_id.encode(),
-            record_value=self.value[: 64 * 1024],
-            record_bytes=len(self.value),
         )
 
     def audit_entry(self, *, who: str, now_ms: int) -> AuditEntry:

@@ -4,6 +4,7 @@ import contextlib
 import pytest
 from aiokafka.partitioner import DefaultPartitioner
 from confluent_kafka import TopicPartition
+from prometheus_client import REGISTRY
 
 from streams.kafka import BatchProducer, DeliveryError, Outgoing
 
@@ -27,6 +28,7 @@ async def test_a_batch_is_on_the_broker_when_deliver_returns(broker):
     await producer.deliver(batch)
 
     assert broker.ends(topic, 1) == [5_000]
+    assert REGISTRY.get_sample_value("driftline_worker_delivered_records_total", {"topic": topic}) == 5_000
     assert [value for _, _, value, _ in stored(broker, topic, 1)] == [record.value for record in batch]
     await producer.close()
 

@@ -30,7 +30,11 @@ class Document(BaseModel):
 async def policies(here: Here, _who: Viewer) -> dict[str, Any]:
     """List the policies that were ever issued."""
     found = await here.views.all_of("policies")
-    return {"items": [found[name] for name in sorted(found)], "can_change": here.lent.sign_policy is not None}
+    return {
+        "items": [found[name] for name in sorted(found)],
+        "can_change": here.lent.sign_policy is not None,
+        "can_backtest": here.lent.backtests is not None,
+    }
 
 
 @router.post("/policies/check")

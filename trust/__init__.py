@@ -1,6 +1,7 @@
 """Keys, signatures and envelopes: what makes a command or a bundle worth obeying."""
 
 from schemas.canonical import canonical_json, content_id, with_content_id
+from trust.batch import open_sealed, seal_batch
 from trust.bundle import Bundle, open_bundle, open_manifest, pack_bundle, read_bundle
 from trust.envelope import Opened, open_envelope, seal
 from trust.errors import (
@@ -20,7 +21,7 @@ from trust.files import write_whole
 from trust.keyring import Keyring, PinnedKey, admit, pin, revoke, rotate
 from trust.keys import Key, Signer, load_signer, make_key
 from trust.kinds import Kind
-from trust.records import open_command, open_record, sign_record
+from trust.records import open_command, open_record, sign_record, sign_records
 from trust.succession import read_keyring, seal_keyring, succeed, write_keyring
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "open_envelope",
     "open_manifest",
     "open_record",
+    "open_sealed",
     "pack_bundle",
     "pin",
     "read_bundle",
@@ -59,8 +61,10 @@ __all__ = [
     "revoke",
     "rotate",
     "seal",
+    "seal_batch",
     "seal_keyring",
     "sign_record",
+    "sign_records",
     "succeed",
     "with_content_id",
     "write_keyring",

@@ -17,7 +17,7 @@ from trust.errors import EnvelopeError, RevokedKeyError, UntrustedError, WrongKi
 from trust.keyring import Keyring
 from trust.kinds import Kind
 
-__all__ = ["MAX_ENVELOPE_BYTES", "Opened", "open_envelope", "seal"]
+__all__ = ["MAX_ENVELOPE_BYTES", "Opened", "open_envelope", "open_typed", "parsed_fields", "seal", "seal_typed"]
 
 MAX_ENVELOPE_BYTES = 4 * 1024**2
 
@@ -34,9 +34,15 @@ class Opened:
 
 def seal(kind: Kind, fields: Mapping[str, Any], signers: Sequence[Signer]) -> str:
     """Return the fields as canonical JSON, signed together with their kind: a DSSE envelope, JSON."""
+    return seal_typed(kind.value, fields, signers)
+
+
+def seal_typed(payload_type: str, fields: Mapping[str, Any], signers: Sequence[Signer]) -> str:
+    """Return an envelope of a payload that is no kind by itself, such as a batch of one kind."""
     if not signers:
-        raise UntrustedError(f"nobody signs this {kind.name.lower()}; wanted at least one signer")
-    envelope = Envelope(canonical_json(dict(fields)), kind.value, {})
+        what = payload_type.removeprefix("application/vnd.driftline.").removesuffix("+json")
+        raise UntrustedError(f"nobody signs this {what}; wanted at least one signer")
+    envelope = Envelope(canonical_json(dict(fields)), payload_type, {})
     for signer in signers:
         envelope.sign(signer)
     return canonical_json(envelope.to_dict()).decode()
@@ -44,11 +50,27 @@ def seal(kind: Kind, fields: Mapping[str, Any], signers: Sequence[Signer]) -> st
 
 def open_envelope(text: str | bytes, kind: Kind, keyring: Keyring) -> Opened:
     """Return what is inside, if enough pinned keys that may sign this kind have signed it as this kind."""
+    return open_typed(text, kind.value, kind, keyring)
+
+
+def open_typed(text: str | bytes, payload_type: str, kind: Kind, keyring: Keyring) -> Opened:
+    """Return what is inside an envelope of `payload_type`, if enough keys that may sign `kind` have signed it."""
     envelope = _parse(text)
-    if envelope.payload_type != kind.value:
-        raise WrongKindError(found=envelope.payload_type, wanted=kind.value)
+    if envelope.payload_type != payload_type:
+        raise WrongKindError(found=envelope.payload_type, wanted=payload_type)
     signed_by = _verify(envelope, kind, keyring)
-    return Opened(kind=kind, payload=envelope.payload, fields=_fields(envelope.payload), signed_by=signed_by)
+    return Opened(kind=kind, payload=envelope.payload, fields=parsed_fields(envelope.payload), signed_by=signed_by)
+
+
+def parsed_fields(payload: bytes) -> Mapping[str, Any]:
+    """Return the fields of a payload that has been verified."""
+    try:
+        fields = json.loads(payload)
+    except (ValueError, RecursionError) as error:
+        raise EnvelopeError(f"the signed payload is not JSON: {error}") from error
+    if not isinstance(fields, dict):
+        raise EnvelopeError(f"the signed payload is a {type(fields).__name__}; wanted an object")
+    return fields
 
 
 def _parse(text: str | bytes) -> Envelope:
@@ -84,16 +106,6 @@ def _refusal(envelope: Envelope, kind: Kind, keyring: Keyring) -> UntrustedError
         f"the {what} lacks {keyring.threshold(kind)} valid signature(s) by pinned keys; "
         f"signed by {_short(found)}, pinned for it are {_short(pinned)}"
     )
-
-
-def _fields(payload: bytes) -> Mapping[str, Any]:
-    try:
-        fields = json.loads(payload)
-    except (ValueError, RecursionError) as error:
-        raise EnvelopeError(f"the signed payload is not JSON: {error}") from error
-    if not isinstance(fields, dict):
-        raise EnvelopeError(f"the signed payload is a {type(fields).__name__}; wanted an object")
-    return fields
 
 
 def _short(key_ids: Sequence[str]) -> str:

@@ -14,12 +14,13 @@ from schemas.operators import AuditCheckpoint
 from schemas.policy import Policy
 from schemas.record import as_plain, from_plain
 from schemas.rollouts import Command
-from trust.envelope import open_envelope, seal
+from trust.batch import open_sealed, seal_batch
+from trust.envelope import seal
 from trust.errors import EnvelopeError, TamperedError, WrongDeviceError
 from trust.keyring import Keyring
 from trust.kinds import Kind
 
-__all__ = ["open_command", "open_record", "read_signed", "sign_record"]
+__all__ = ["open_command", "open_record", "read_signed", "sign_record", "sign_records"]
 
 T = TypeVar("T")
 Signed = TypeVar("Signed", Command, Policy, AuditCheckpoint)
@@ -36,6 +37,17 @@ def sign_record(record: Signed, signers: Sequence[Signer]) -> Signed:
     plain = as_plain(record)
     del plain["envelope"]
     return replace(record, envelope=seal(_KINDS[type(record)], plain, signers))
+
+
+def sign_records(records: Sequence[Signed], signers: Sequence[Signer]) -> list[Signed]:
+    """Return the records, of one type, with their envelopes: one signature over all, in each the proof of its own."""
+    if not records:
+        return []
+    plains = [as_plain(record) for record in records]
+    for plain in plains:
+        del plain["envelope"]
+    envelopes = seal_batch(_KINDS[type(records[0])], plains, signers)
+    return [replace(record, envelope=envelope) for record, envelope in zip(records, envelopes, strict=True)]
 
 
 def open_record(record: Signed, keyring: Keyring) -> Signed:
@@ -63,7 +75,7 @@ def open_command(envelope: str, keyring: Keyring, *, device_id: str) -> Command:
 
 def read_signed(cls: type[T], kind: Kind, text: str | bytes, keyring: Keyring, /, **unsigned: Any) -> T:
     """Return the record inside an envelope, verified; `unsigned` fills the fields that the envelope cannot hold."""
-    found = open_envelope(text, kind, keyring).fields
+    found = open_sealed(text, kind, keyring).fields
     # A newer signer may know more fields; what this reader does not know, it does not act on.
     known = {field.name: found[field.name] for field in _fields(cls) if field.name in found}
     try:

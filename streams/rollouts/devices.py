@@ -2,10 +2,13 @@
 
 from dataclasses import replace
 
+import numpy as np
+
 from schemas.rollouts import AckPhase
 from streams.rollouts.effects import CommandDevice, Effect, NoteDevice, RaiseAlert, WriteAudit
 from streams.rollouts.events import (
     Acked,
+    CohortJoined,
     DeviceFreed,
     DeviceJoined,
     DeviceLeft,
@@ -17,7 +20,20 @@ from streams.rollouts.members import IN_FLIGHT, Member, State
 from streams.rollouts.rings import NO_STAGE
 from streams.rollouts.rollout import Rollout
 
-__all__ = ["UNDER_WAY", "acked", "command", "expire", "freed", "joined", "left", "proved", "seen", "send_back", "taken"]
+__all__ = [
+    "UNDER_WAY",
+    "acked",
+    "cohort_joined",
+    "command",
+    "expire",
+    "freed",
+    "joined",
+    "left",
+    "proved",
+    "seen",
+    "send_back",
+    "taken",
+]
 
 MACHINE = "rollouts"
 
@@ -71,6 +87,17 @@ def send_back(rollout: Rollout, row: int, now_ms: int, effects: list[Effect]) ->
     else:
         members.move(row, State.ROLLED_BACK, "it had no model to go back to")
     effects.append(NoteDevice(device_id))
+
+
+def cohort_joined(rollout: Rollout, event: CohortJoined, effects: list[Effect]) -> Rollout:
+    """Take in a whole cohort at once: a million devices one by one would take as many decisions."""
+    found, members = event.arrivals, rollout.members
+    # As in `joined`: who runs the model already needs no command.
+    at_once = np.fromiter((model == rollout.plan.model for model in found.previous), np.bool_, len(found.ids))
+    states = np.where(at_once, State.SUCCEEDED, np.where(found.online, State.WAITING, State.OFFLINE)).astype(np.uint8)
+    members.extend(found, states)
+    effects += [NoteDevice(found.ids[row]) for row in np.flatnonzero(at_once).tolist()]
+    return rollout
 
 
 def joined(rollout: Rollout, event: DeviceJoined, effects: list[Effect]) -> Rollout:

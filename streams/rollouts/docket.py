@@ -19,7 +19,7 @@ from streams.rollouts.effects import (
     ResolveAlert,
     WriteAudit,
 )
-from streams.rollouts.events import DeviceLeft, DeviceProved, DeviceSeen, DeviceTaken, Event, TimePassed
+from streams.rollouts.events import CohortJoined, DeviceLeft, DeviceProved, DeviceSeen, DeviceTaken, Event, TimePassed
 from streams.rollouts.fleet import Fleet
 from streams.rollouts.journal import WHO, Journal
 from streams.rollouts.machine import decide
@@ -62,14 +62,10 @@ class Docket(Mapping[str, Rollout]):
 
     def make(self, plan: Plan, now_ms: int) -> None:
         """Make a plan's rollout, with the devices that are there."""
-        rollout = Rollout(plan=plan, changed_ms=now_ms)
-        self._rollouts[plan.rollout_id] = rollout
+        arrivals = membership.arrivals(plan, self._fleet, self._releases.get(plan.model))
+        rollout = self._rollouts[plan.rollout_id] = Rollout(plan=plan, changed_ms=now_ms)
         self._journal.status_moved(plan.rollout_id)
-        for event in membership.joined(plan, self._fleet, self._releases.get(plan.model), now_ms):
-            rollout, effects = decide(rollout, event)
-            if effects:
-                self._journal.row_moved(plan.rollout_id, event.device_id)
-        self._rollouts[plan.rollout_id] = rollout
+        self.tell(plan.rollout_id, CohortJoined(arrivals, now_ms))
         if plan.starts_ms <= now_ms:
             self._tell_each(replace_waiting(self._rollouts, rollout, now_ms))
         self.tell(plan.rollout_id, TimePassed(now_ms))

@@ -1,6 +1,10 @@
 """What a rollout can be told: events, in the past tense, each with the time at which it is digested."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
 
 from schemas.rollouts import AckPhase, GateResult
 from streams.rollouts.rings import NO_STAGE
@@ -9,8 +13,10 @@ __all__ = [
     "Aborted",
     "Acked",
     "Approved",
+    "Arrivals",
     "BakeSkipped",
     "Cancelled",
+    "CohortJoined",
     "DeviceFreed",
     "DeviceJoined",
     "DeviceLeft",
@@ -60,6 +66,26 @@ class DeviceJoined:
     previous: str = ""
     kin: str = ""
     online: bool = True
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Arrivals:
+    """Devices of a cohort in columns, in the order of the ring; each as `DeviceJoined` has it."""
+
+    ids: Sequence[str]
+    stages: npt.NDArray[np.uint8]
+    positions: npt.NDArray[np.float64]
+    previous: Sequence[str]
+    kin: Sequence[str]
+    online: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class CohortJoined:
+    """All devices that were in the cohort when the rollout was made; nobody is in it yet."""
+
+    arrivals: Arrivals
+    now_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +200,7 @@ Event = (
     TimePassed
     | Acked
     | GatesJudged
+    | CohortJoined
     | DeviceJoined
     | DeviceLeft
     | DeviceSeen

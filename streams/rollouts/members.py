@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.rollouts import DeviceInRollout
+from streams.rollouts.events import Arrivals
 from streams.rollouts.rings import NO_STAGE
 
 __all__ = ["IN_FLIGHT", "OPEN", "Member", "Members", "State"]
@@ -141,6 +142,27 @@ class Members:
         self._counted(row, 1)
         self._enlist(row)
         return row
+
+    def extend(self, arrivals: Arrivals, states: npt.NDArray[np.uint8]) -> None:
+        """Add devices, none of which is there yet, in one sweep; those that wait are queued in their order."""
+        first, count = len(self.ids), len(arrivals.ids)
+        self.ids.extend(arrivals.ids)
+        self._rows.update(zip(arrivals.ids, range(first, first + count), strict=True))
+        if len(self._rows) != len(self.ids):
+            raise ValueError("a device joined that was there already")
+        self._state += states.tobytes()
+        self._stage += arrivals.stages.tobytes()
+        self._attempts += bytes(count)
+        self._flags += (arrivals.online * np.uint8(_ONLINE)).tobytes()
+        self._position.frombytes(arrivals.positions.tobytes())
+        self._at_ms.frombytes(bytes(8 * count))
+        self._previous.extend(arrivals.previous)
+        self._kin.extend(arrivals.kin)
+        cells = np.bincount(arrivals.stages.astype(np.int64) * _STATES + states, minlength=len(self._counts))
+        for cell in np.flatnonzero(cells).tolist():
+            self._counts[cell] += int(cells[cell])
+            self._totals[cell % _STATES] += int(cells[cell])
+        self._queue.extend((first + np.flatnonzero(states == State.WAITING)).tolist())
 
     def state(self, row: int) -> int:
         return self._state[row]
@@ -345,6 +367,11 @@ class _Names:
 
     def append(self, text: str) -> None:
         self.numbers.append(self.number(text))
+
+    def extend(self, texts: Sequence[str]) -> None:
+        for text in set(texts):
+            self.number(text)
+        self.numbers.extend(map(self._known.__getitem__, texts))
 
     def number(self, text: str) -> int:
         number = self._known.get(text)

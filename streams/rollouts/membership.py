@@ -7,12 +7,13 @@ import numpy.typing as npt
 
 from schemas.fleet import Device, DeviceState
 from schemas.release import ModelRelease
-from streams.rollouts.events import DeviceJoined
+from streams.rollouts.cohort import EVERYBODY
+from streams.rollouts.events import Arrivals, DeviceJoined
 from streams.rollouts.fleet import traits_of
 from streams.rollouts.plan import Plan
 from streams.rollouts.rings import NO_STAGE, assign_stages, ring_position
 
-__all__ = ["belongs", "joined", "kin_of", "stage_alone"]
+__all__ = ["arrivals", "belongs", "joined", "kin_of", "stage_alone"]
 
 # Labels by which canary and control are matched, beside those that the plan's quarantine goes by.
 MATCHED = ("hw", "firmware", "region")
@@ -27,21 +28,38 @@ def belongs(plan: Plan, device: Device, release: ModelRelease | None) -> bool:
     return plan.cohort.takes(traits_of(device))
 
 
-def joined(plan: Plan, devices: Iterable[Device], release: ModelRelease | None, now_ms: int) -> list[DeviceJoined]:
+def arrivals(plan: Plan, devices: Iterable[Device], release: ModelRelease | None) -> Arrivals:
     """Return the devices of a plan, with their stages, in the order of the ring."""
-    members = [device for device in devices if belongs(plan, device, release)]
-    positions = np.array([ring_position(plan.salt, device.device_id) for device in members])
+    found = _cohort_of(plan, devices, release)
+    positions = np.array([ring_position(plan.salt, device.device_id) for device in found])
     stages = assign_stages(
         positions,
         [stage.share for stage in plan.stages],
-        [_mask(plan, number, members) for number in range(len(plan.stages))],
+        [_mask(plan, number, found) for number in range(len(plan.stages))],
         min_devices=[stage.min_devices for stage in plan.stages],
-        strata=_strata(plan, members),
+        strata=_strata(plan, found),
     )
-    return [
-        _event(plan, members[place], int(stages[place]), float(positions[place]), now_ms)
-        for place in np.argsort(positions, kind="stable").tolist()
-    ]
+    order = np.argsort(positions, kind="stable")
+    members = [found[place] for place in order.tolist()]
+    names = _kin_names(plan)
+    return Arrivals(
+        ids=[device.device_id for device in members],
+        stages=stages[order].astype(np.uint8),
+        positions=positions[order],
+        previous=[_previous(device) for device in members],
+        kin=[_kin(names, device) for device in members],
+        online=np.array([device.state is not DeviceState.OFFLINE for device in members], dtype=np.bool_),
+    )
+
+
+def joined(plan: Plan, devices: Iterable[Device], release: ModelRelease | None, now_ms: int) -> list[DeviceJoined]:
+    """Return the same one by one."""
+    found = arrivals(plan, devices, release)
+    columns = zip(
+        found.ids, found.stages.tolist(), found.positions.tolist(), found.previous, found.kin, found.online.tolist(),
+        strict=True,
+    )  # fmt: skip
+    return [DeviceJoined(device_id, now_ms, *rest) for device_id, *rest in columns]
 
 
 def stage_alone(plan: Plan, device: Device, now_ms: int) -> DeviceJoined:
@@ -64,8 +82,33 @@ def kin_of(plan: Plan, device: Device) -> str:
     >>> kin_of(parse_plan({"rollout": "r1", "model": "m/1"}), device)
     'hw=rev2'
     """
-    names = dict.fromkeys((*MATCHED, *(plan.quarantine.by if plan.quarantine else ())))
-    return "|".join(f"{name}={device.labels[name]}" for name in names if name in device.labels)
+    return _kin(_kin_names(plan), device)
+
+
+def _kin_names(plan: Plan) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*MATCHED, *(plan.quarantine.by if plan.quarantine else ()))))
+
+
+def _kin(names: tuple[str, ...], device: Device) -> str:
+    labels = device.labels
+    return "|".join([f"{name}={labels[name]}" for name in names if name in labels])
+
+
+def _previous(device: Device) -> str:
+    return device.proven_model_id or device.model_id
+
+
+def _cohort_of(plan: Plan, devices: Iterable[Device], release: ModelRelease | None) -> list[Device]:
+    if plan.cohort != EVERYBODY:
+        return [device for device in devices if belongs(plan, device, release)]
+    # A million devices need not be asked one by one what none of them can fail.
+    pipeline = release.pipeline if release is not None else None
+    return [
+        device
+        for device in devices
+        if device.state is not DeviceState.REVOKED
+        and (pipeline is None or not device.pipelines or pipeline in device.pipelines)
+    ]
 
 
 def _event(plan: Plan, device: Device, stage: int, position: float, now_ms: int) -> DeviceJoined:
@@ -74,7 +117,7 @@ def _event(plan: Plan, device: Device, stage: int, position: float, now_ms: int)
         now_ms=now_ms,
         stage=stage,
         position=position,
-        previous=device.proven_model_id or device.model_id,
+        previous=_previous(device),
         kin=kin_of(plan, device),
         online=device.state is not DeviceState.OFFLINE,
     )

@@ -69,6 +69,7 @@ class RolloutService:
         self.cluster = cluster
         self.options = options or ServiceOptions()
         self.leads = threading.Event()
+        self.stands_by = threading.Event()
         self._signers = signers
         self._now_ms = now_ms
         self._stopping = threading.Event()
@@ -84,6 +85,7 @@ class RolloutService:
                 except FencedError as fenced:
                     log.warning("stands by: %s", fenced)
                 except _BEGINS_ANEW as failed:
+                    self.stands_by.clear()
                     log.warning("begins anew, from what was written: %s", failed)
                     self._stopping.wait(0.5)
         finally:
@@ -91,6 +93,10 @@ class RolloutService:
 
     def stop(self) -> None:
         self._stopping.set()
+
+    def waiting(self) -> list[str]:
+        """What is missing before this process leads or could; in words, from any thread."""
+        return [] if self.leads.is_set() or self.stands_by.is_set() else ["it neither leads nor stands by yet"]
 
     def _contract(self) -> Contract:
         """Make ready while standing by what would hold up a successor."""
@@ -105,6 +111,8 @@ class RolloutService:
                 if self._stopping.is_set():
                     return
                 standby.follow()
+                self.stands_by.set()
+            self.stands_by.clear()
             term = _Term(self.cluster, contract, self._sign, self.options, self._now_ms)
             with term.begun(standby):
                 # From here on the term's own memory counts; a second copy would only grow old.

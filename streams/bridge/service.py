@@ -151,6 +151,9 @@ class _Metrics:
         self._gauge(
             "bridge_devices_waiting", "Devices whose question for a command is held open.", lambda: desk.waiting
         )
+        self._gauge(
+            "bridge_ready", "1: the topics are read, devices are served.", lambda: desk.current and roster.current
+        )
         self._gauge("bridge_commands", "Commands that are known.", lambda: len(desk))
         self._gauge("bridge_parcels_under_way", "Parcels that Kafka has not answered for.", lambda: intake.under_way)
         self._gauge("bridge_revoked_turned_away", "Visits of revoked devices.", lambda: roster.turned_away)

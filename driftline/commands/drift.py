@@ -4,6 +4,7 @@ import click
 
 from driftline.commands.drift_check import check
 from driftline.commands.drift_policy import policy
+from driftline.commands.drift_summary import summary
 
 __all__ = ["drift"]
 
@@ -13,5 +14,5 @@ def drift() -> None:
     """Judge files, look back on a device, and say how drift is judged."""
 
 
-for command in (check, policy):
+for command in (check, policy, summary):
     drift.add_command(command)

@@ -7,10 +7,10 @@ from streams.backtest.evaluation import Evaluation
 from streams.backtest.incidents import Incident
 from streams.backtest.logbook import Noted
 from streams.backtest.power import Power
-from streams.backtest.report.svg import COLOURS, Plot, moments, numbers
 from streams.backtest.search import pareto
 from streams.backtest.span import told_moment
 from streams.backtest.stories import Story
+from streams.svg import COLOURS, Plot, moments, numbers
 
 __all__ = ["heat_map", "pareto_chart", "power_plot", "timeline"]
 

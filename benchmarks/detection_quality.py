@@ -1,15 +1,18 @@
-"""How quiet and how sharp drift detection is: `python -m benchmarks.detection_quality` (some minutes; `--quick`).
+"""How quiet and how sharp drift detection is.
 
-Readings are simulated, as AR(1) series of unit variance with autocorrelation ρ, and binned on the grid; nothing is
-drawn from the distributions that the tests assume. For the healthy fleet, windows are drawn at random from a pool
-of simulated ones (40,000 a ρ), so that a day of a thousand devices takes seconds; what this leaves out is the
-correlation between neighbouring windows, which for 600 samples is below 0.01 even at ρ = 0.9. Baselines are what a
-trainer would learn from one device-day of such windows, dispersions included, and each is used by 150 devices.
+    python -m benchmarks.detection_quality [--part quiet|sharp] [--device-days 3000] [--seed 1] [--rho 0.9]
+
+Readings are simulated, as AR(1) series of unit variance with autocorrelation rho at ten readings a second, and as
+means that roll over a minute ("roll"), and binned on the grid; nothing is drawn from the distributions that the
+tests assume. Series go on from window to window. A healthy fleet's features each walk along one of the series of a
+pool, from a place of their own. Baselines are what a trainer would learn from two days of such windows, dispersions
+included, and each is used by 150 devices.
 """
 
 import argparse
 import math
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from statistics import NormalDist
@@ -17,20 +20,26 @@ from statistics import NormalDist
 import numpy as np
 
 from schemas.drift_alert import AlertState
-from schemas.grid import Baseline, FeatureBaseline, FeatureGrid, FeatureKind, Grid
+from schemas.grid import Baseline, FeatureBaseline, FeatureGrid, FeatureKind, Grid, SpanDispersion
 from streams.drift.calibration import look_budget, needed
 from streams.drift.measured import Group
 from streams.drift.partition import Partition, Stretch
 from streams.drift.policy import Rules, read_policy
 from streams.drift.references import ScoredAgainst, lay_out
 from streams.drift.windows import Windows
+from trainer.spans import WindowSums, over_spans
 
 BINS, FEATURES, SAMPLES = 16, 32, 600
 MINUTE_MS, DAY_WINDOWS = 60_000, 1440
 START_MS = 1_767_225_600_000
 EDGES = np.array([NormalDist().inv_cdf(share / BINS) for share in range(1, BINS)], np.float32)
 POLICIES = {"calibrated": read_policy(""), "thresholds": read_policy('mode = "thresholds"')}
+# Series by name: AR(1) by its rho; "roll" for rolling means.
 RHOS = (0.0, 0.3, 0.5, 0.7, 0.9)
+ROLLING = "roll"
+SERIES = (*map(str, RHOS), ROLLING)
+# Windows of one baseline; stretches that dispersion is learned over, in windows.
+LEARNED_WINDOWS, SPANS = 2 * DAY_WINDOWS, (5, 15, 60)
 WARM_UP, WATCHED = 30, 60
 
 Readings = np.ndarray
@@ -68,20 +77,39 @@ class Pool:
         return Pool(*(np.concatenate([getattr(pool, one.name) for pool in pools]) for one in fields(Pool)))
 
 
-def ar1(rng: np.random.Generator, rho: float, windows: int) -> Readings:
-    """Simulate windows × samples; each window starts in the stationary distribution."""
-    readings = rng.standard_normal((SAMPLES, windows), dtype=np.float32)
-    fresh = np.float32(math.sqrt(1 - rho * rho))
-    for now in range(1, SAMPLES):
-        readings[now] = np.float32(rho) * readings[now - 1] + fresh * readings[now]
-    return readings.T.copy()
+class Simulated:
+    """So many series side by side, a window at a time."""
+
+    def __init__(self, rng: np.random.Generator, series: str, many: int) -> None:
+        self.rng, self.series, self.many = rng, series, many
+        self.last = rng.standard_normal(many, dtype=np.float32)
+        self.past = rng.standard_normal((SAMPLES, many), dtype=np.float32)
+
+    def window(self) -> Readings:
+        """Return the next series × samples."""
+        fresh = self.rng.standard_normal((SAMPLES, self.many), dtype=np.float32)
+        if self.series == ROLLING:
+            both = np.cumsum(np.concatenate([self.past, fresh]), axis=0, dtype=np.float64)
+            self.past = fresh
+            rolled = (both[SAMPLES:] - both[:-SAMPLES]) / math.sqrt(SAMPLES)
+            return rolled.T.astype(np.float32)
+        rho = np.float32(self.series)
+        scale = np.float32(math.sqrt(1 - float(rho) ** 2))
+        for now in range(SAMPLES):
+            fresh[now] = self.last = rho * self.last + scale * fresh[now]
+        return fresh.T.copy()
 
 
-def healthy_pool(rng: np.random.Generator, rho: float, size: int) -> Pool:
-    return Pool.joined([Pool.of(ar1(rng, rho, 4000)) for _ in range(0, size, 4000)])
+def healthy_pool(rng: np.random.Generator, series: str, size: int) -> Pool:
+    """Summarise `size` windows: series of 400 windows one behind the other."""
+    length = 400
+    simulated = Simulated(rng, series, size // length)
+    windows = [Pool.of(simulated.window()) for _ in range(length)]
+    stacked = {one.name: np.stack([getattr(pool, one.name) for pool in windows], axis=1) for one in fields(Pool)}
+    return Pool(**{name: values.reshape(-1, *values.shape[2:]) for name, values in stacked.items()})
 
 
-def learned(rng: np.random.Generator, pool: Pool, windows: int = DAY_WINDOWS) -> ScoredAgainst:
+def learned(rng: np.random.Generator, pool: Pool, windows: int = LEARNED_WINDOWS) -> ScoredAgainst:
     """Lay out a baseline that was learned from so many windows of each feature."""
     grid = Grid(
         grid_id="grid",
@@ -93,7 +121,8 @@ def learned(rng: np.random.Generator, pool: Pool, windows: int = DAY_WINDOWS) ->
         ),
     )
     features = tuple(
-        _learned_feature(feature.name, pool, rng.integers(0, len(pool.mean), windows)) for feature in grid.features
+        _learned_feature(feature.name, pool, (rng.integers(0, len(pool.mean)) + np.arange(windows)) % len(pool.mean))
+        for feature in grid.features
     )
     return lay_out(
         grid,
@@ -106,39 +135,46 @@ def learned(rng: np.random.Generator, pool: Pool, windows: int = DAY_WINDOWS) ->
 
 def _learned_feature(name: str, pool: Pool, which: np.ndarray) -> FeatureBaseline:
     counts, mean, m2 = pool.counts[which].astype(float), pool.mean[which].astype(float), pool.m2[which].astype(float)
-    size, total = counts.sum(), counts.sum(axis=0)
-    centre = mean.mean()
-    variance = (m2.sum() + SAMPLES * ((mean - centre) ** 2).sum()) / (size - 1)
-    expected = SAMPLES * total / size
+    sums = WindowSums(counts[:, np.newaxis], mean[:, np.newaxis], m2[:, np.newaxis], np.zeros(len(which), np.int64))
+    single, *longer = over_spans(sums, (1, *SPANS))
+    centre, size = mean.mean(), int(counts.sum())
     return FeatureBaseline(
         name=name,
-        counts=tuple(total.astype(int).tolist()),
+        counts=tuple(counts.sum(axis=0).astype(int).tolist()),
         missing=0,
         out_of_range=0,
         mean=centre,
-        variance=variance,
+        variance=(m2.sum() + SAMPLES * ((mean - centre) ** 2).sum()) / (size - 1),
         min=-4.5,
         max=4.5,
-        dispersion_counts=max(1.0, (((counts - expected) ** 2 / expected).sum(axis=1) / (BINS - 1)).mean()),
-        dispersion_mean=max(1.0, mean.var(ddof=1) / (variance / SAMPLES)),
-        dispersion_variance=max(1.0, (m2 / (SAMPLES - 1)).var(ddof=1) / (2 * variance**2 / (SAMPLES - 1))),
+        dispersion_counts=float(single.counts[0]),
+        dispersion_mean=float(single.mean[0]),
+        dispersion_variance=float(single.variance[0]),
         dispersion_windows=len(which),
-    )
+        dispersion_spans=tuple(
+            SpanDispersion(
+                span_ms=one.length * MINUTE_MS, counts=float(one.counts[0]), mean=float(one.mean[0]),
+                variance=float(one.variance[0]), stretches=one.stretches,
+            )
+            for one in longer
+        ),
+    )  # fmt: skip
 
 
 class Watch:
     """A partition with devices that are given a window a minute, and the alerts that came of it."""
 
-    def __init__(self, rules: Rules, againsts: list[ScoredAgainst], devices: int) -> None:
+    def __init__(self, rng: np.random.Generator, rules: Rules, againsts: list[ScoredAgainst], devices: int) -> None:
+        self.place = rng.integers(0, 1 << 40, (devices, FEATURES))
         self.partition, self.devices, self.minute = Partition(rules), devices, 0
         self.names = [f"d{i}" for i in range(devices)]
         self.groups = [Group(against) for against in againsts]
         self.which = np.arange(devices) % len(againsts)
         self.opened: dict[str, tuple[str, str, str, int]] = {}
 
-    def give(self, rng: np.random.Generator, pool: Pool, faulty: Pool | None = None) -> None:
+    def give(self, pool: Pool, faulty: Pool | None = None) -> None:
         """Give each device a healthy window; with `faulty`, its first feature has that pool's entry instead."""
-        which = rng.integers(0, len(pool.mean), (self.devices, FEATURES))
+        which = (self.place + self.minute) % len(pool.mean)
         columns = {one.name: getattr(pool, one.name)[which] for one in fields(Pool)}
         if faulty is not None:
             for name, column in columns.items():
@@ -167,26 +203,29 @@ class Watch:
         return delays
 
 
-def quiet(rng: np.random.Generator, pools: dict[float, Pool], device_days: int) -> None:
+def quiet(rng: np.random.Generator, pools: dict[str, Pool], device_days: int, chosen: list[str]) -> None:
     """Print what a healthy fleet raises."""
     print(f"\nQuiet: alerts of a healthy fleet, {FEATURES} features, a window of {SAMPLES} samples a minute\n")
-    print(f"{'policy':<12}{'rho':>5}{'device-days':>13}{'alerts':>9}{'per 1,000 device-days':>24}")
-    for name, rules in POLICIES.items():
-        alerts, days = 0, 0
+    print(f"{'policy':<12}{'series':>7}{'device-days':>13}{'alerts':>9}{'per 1,000 device-days':>24}  kinds")
+    for name in chosen:
+        alerts, days = 0, 0.0
         # Fixed limits raise so much that a tenth of the time tells the same.
         minutes = DAY_WINDOWS if name == "calibrated" else DAY_WINDOWS // 10
-        for rho, pool in pools.items():
-            devices = device_days // len(pools)
-            watch = Watch(rules, [learned(rng, pool) for _ in range(max(devices // 150, 1))], devices)
+        for series, pool in pools.items():
+            devices = max(device_days // len(pools), 1)
+            againsts = [learned(rng, pool) for _ in range(max(devices // 150, 1))]
+            watch = Watch(rng, POLICIES[name], againsts, devices)
             for _ in range(minutes):
-                watch.give(rng, pool)
+                watch.give(pool)
             mine = devices * minutes / DAY_WINDOWS
             alerts, days = alerts + len(watch.opened), days + mine
+            kinds = dict(Counter(kind for _, _, kind, _ in watch.opened.values()))
             print(
-                f"{name:<12}{rho:>5}{mine:>13,.0f}{len(watch.opened):>9,}{1000 * len(watch.opened) / mine:>24,.2f}",
+                f"{name:<12}{series:>7}{mine:>13,.0f}{len(watch.opened):>9,}{1000 * len(watch.opened) / mine:>24,.2f}"
+                f"  {kinds or ''}",
                 flush=True,
             )
-        print(f"{name:<12}{'all':>5}{days:>13,.0f}{alerts:>9,}{1000 * alerts / days:>24,.2f}", flush=True)
+        print(f"{name:<12}{'all':>7}{days:>13,.0f}{alerts:>9,}{1000 * alerts / days:>24,.2f}", flush=True)
 
 
 def _stuck(readings: Readings, _minute: int, rng: np.random.Generator) -> Readings:
@@ -216,25 +255,26 @@ def informed_delay(rho: float, shift: float = 0.3) -> int:
     return math.ceil(((height + NormalDist().inv_cdf(0.9)) / a_window) ** 2)
 
 
-def sharp(rng: np.random.Generator, pools: dict[float, Pool], runs: int) -> None:
+def sharp(rng: np.random.Generator, pools: dict[str, Pool], runs: int) -> None:
     """Print how soon faults are found."""
     print(f"\nSharp: a fault in one of {FEATURES} features, after {WARM_UP} healthy windows; {runs} runs each\n")
     head = f"{'fault':<30}{'rho':>5}  {'policy':<12}{'within 3':>9}{'median delay':>14}{'9 of 10 by':>12}"
     print(f"{head}{f'within {WATCHED}':>11}  information allows")
     for fault, spoil in FAULTS.items():
-        for rho, pool in pools.items():
+        for series, pool in pools.items():
             for name, rules in POLICIES.items():
-                watch = Watch(rules, [learned(rng, pool) for _ in range(4)], runs)
+                watch = Watch(rng, rules, [learned(rng, pool) for _ in range(4)], runs)
+                simulated = Simulated(rng, series, runs)
                 for minute in range(WARM_UP + WATCHED):
                     broken = None
                     if minute >= WARM_UP:
-                        broken = Pool.of(spoil(ar1(rng, rho, runs), minute - WARM_UP, rng))
-                    watch.give(rng, pool, broken)
+                        broken = Pool.of(spoil(simulated.window(), minute - WARM_UP, rng))
+                    watch.give(pool, broken)
                 delays = watch.delays()
                 ninth = np.sort(delays)[math.ceil(0.9 * runs) - 1]
-                allowed = f"{informed_delay(rho)} windows" if fault.startswith("mean shift") else ""
+                allowed = f"{informed_delay(float(series))} windows" if fault.startswith("mean shift") else ""
                 print(
-                    f"{fault:<30}{rho:>5}  {name:<12}{np.mean(delays <= 3):>9.0%}{_windows(np.median(delays)):>14}"
+                    f"{fault:<30}{series:>5}  {name:<12}{np.mean(delays <= 3):>9.0%}{_windows(np.median(delays)):>14}"
                     f"{_windows(ninth):>12}{np.mean(np.isfinite(delays)):>11.0%}  {allowed}",
                     flush=True,
                 )
@@ -246,17 +286,22 @@ def _windows(delay: float) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="a tenth of it, to see that it runs")
     parser.add_argument("--seed", type=int, default=20260101)
     parser.add_argument("--part", choices=("quiet", "sharp", "both"), default="both")
+    parser.add_argument("--device-days", type=int, default=3000, help="of the healthy fleet, all series together")
+    parser.add_argument("--runs", type=int, default=200, help="of each fault")
+    parser.add_argument("--rho", choices=SERIES, action="append", help="only this series; may be repeated")
+    parser.add_argument(
+        "--policy", choices=tuple(POLICIES), action="append", help="only this policy, in the quiet part"
+    )
     chosen = parser.parse_args()
     rng = np.random.default_rng(chosen.seed)
     started = time.monotonic()
-    pools = {rho: healthy_pool(rng, rho, 8000 if chosen.quick else 40_000) for rho in RHOS}
+    pools = {series: healthy_pool(rng, series, 40_000) for series in chosen.rho or SERIES}
     if chosen.part != "sharp":
-        quiet(rng, pools, 300 if chosen.quick else 3000)
+        quiet(rng, pools, chosen.device_days, chosen.policy or list(POLICIES))
     if chosen.part != "quiet":
-        sharp(rng, {rho: pools[rho] for rho in (0.0, 0.5, 0.9)}, 50 if chosen.quick else 200)
+        sharp(rng, {name: pools[name] for name in ("0.0", "0.5", "0.9") if name in pools}, chosen.runs)
     print(f"\n{time.monotonic() - started:.0f} s")
 
 

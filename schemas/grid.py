@@ -47,6 +47,17 @@ class Grid:
 
 
 @record(namespace="models")
+class SpanDispersion:
+    """How much more stretches of one length differ than independent samples would; see FeatureBaseline."""
+
+    span_ms: Annotated[Total, "Length of the stretches, milliseconds."]
+    counts: Annotated[float, "As dispersion_counts, of stretches."]
+    mean: Annotated[float, "As dispersion_mean, of stretches."]
+    variance: Annotated[float, "As dispersion_variance, of stretches."]
+    stretches: Annotated[Count, "Disjoint stretches of that length in the reference."]
+
+
+@record(namespace="models")
 class FeatureBaseline:
     """What one feature looked like in the reference period."""
 
@@ -66,6 +77,9 @@ class FeatureBaseline:
         float, "Variance of a window's variance over 2*variance^2/(n-1), that of independent normal samples."
     ] = 1.0
     dispersion_windows: Annotated[Count, "Reference windows that the dispersions were learned from; 0: assumed."] = 0
+    dispersion_spans: Annotated[
+        tuple[SpanDispersion, ...], "The same over longer stretches, shortest first, as far as the reference reaches."
+    ] = ()
     hour_counts: Annotated[
         tuple[Total, ...],
         "Reference samples per bin in each hour of the week, row by row, Monday 00:00 UTC first: 168 x bins, all 0 in "

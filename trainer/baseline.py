@@ -6,15 +6,18 @@ from typing import NamedTuple
 import numpy as np
 
 from schemas.canonical import with_content_id
-from schemas.grid import Baseline, FeatureBaseline, Grid
+from schemas.grid import Baseline, FeatureBaseline, Grid, SpanDispersion
 from sensing import Binner, pipeline_named
 from trainer.data.dataset import Dataset, Floats, Ints
 from trainer.profiles import profiles
+from trainer.spans import WindowSums, over_spans
 
 __all__ = ["Dispersion", "dispersion", "make_baseline", "window_of"]
 
 # Windows with fewer vectors than this say too little to learn from.
 _MIN_WINDOW = 10
+# Stretches whose dispersion is learned as well, in windows: with windows of five minutes 15 min, 1 h, 6 h, a day.
+_SPANS = (3, 12, 72, 288)
 
 
 class Dispersion(NamedTuple):
@@ -24,6 +27,8 @@ class Dispersion(NamedTuple):
     mean: Floats
     variance: Floats
     windows: int
+    # By feature.
+    spans: tuple[tuple[SpanDispersion, ...], ...]
 
     def uncertainty(self, bins: int) -> Floats:
         """Return the relative standard error of `counts`; infinite where there were too few windows."""
@@ -66,6 +71,7 @@ def make_baseline(
                     dispersion_mean=float(wobble.mean[row]),
                     dispersion_variance=float(wobble.variance[row]),
                     dispersion_windows=wobble.windows,
+                    dispersion_spans=wobble.spans[row],
                     **by_hour[row]._asdict(),
                 )
                 for row, feature in enumerate(grid.features)
@@ -88,21 +94,48 @@ def dispersion(grid: Grid, reference: Dataset, window_ms: int) -> Dispersion:
     windows = _windows(reference, window_ms)
     features = len(grid.features)
     if len(windows) < 2:
-        return Dispersion(np.ones(features), np.ones(features), np.ones(features), 0)
+        return Dispersion(np.ones(features), np.ones(features), np.ones(features), 0, ((),) * features)
     binner = Binner(grid)
     tallies = [binner.count(reference.matrix[start:stop]) for start, stop in windows]
     counts = np.stack([tally.counts for tally in tallies]).astype(np.float64)
     means = np.stack([tally.mean for tally in tallies])
     usable = np.stack([tally.usable for tally in tallies]).astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
-        variances = np.stack([tally.m2 for tally in tallies]) / (usable - 1)
+        m2 = np.stack([tally.m2 for tally in tallies])
+        variances = m2 / (usable - 1)
     values = np.where(np.isfinite(reference.matrix), reference.matrix, np.nan).astype(np.float64)
     return Dispersion(
         counts=_at_least_one(_of_counts(counts, usable)),
         mean=_at_least_one(_of_means(means, usable, values)),
         variance=_at_least_one(_of_variances(variances, usable, values)),
         windows=len(windows),
+        spans=_spans(WindowSums(counts, means, m2, _stretches(reference, windows, window_ms)), window_ms),
     )
+
+
+def _spans(sums: WindowSums, window_ms: int) -> tuple[tuple[SpanDispersion, ...], ...]:
+    found = over_spans(sums, _SPANS)
+    return tuple(
+        tuple(
+            SpanDispersion(
+                span_ms=one.length * window_ms,
+                counts=float(one.counts[feature]),
+                mean=float(one.mean[feature]),
+                variance=float(one.variance[feature]),
+                stretches=one.stretches,
+            )
+            for one in found
+        )
+        for feature in range(sums.mean.shape[1])
+    )
+
+
+def _stretches(reference: Dataset, windows: list[tuple[int, int]], window_ms: int) -> Ints:
+    """Number the stretches of windows that follow each other on one device."""
+    starts = np.array([start for start, _ in windows])
+    window, device = reference.at_ms[starts] // window_ms, reference.device[starts]
+    breaks: Ints = np.cumsum(np.r_[0, (np.diff(window) != 1) | (np.diff(device) != 0)])
+    return breaks
 
 
 def _lent(known: Baseline) -> Dispersion:
@@ -111,6 +144,7 @@ def _lent(known: Baseline) -> Dispersion:
         mean=np.array([feature.dispersion_mean for feature in known.features]),
         variance=np.array([feature.dispersion_variance for feature in known.features]),
         windows=min(feature.dispersion_windows for feature in known.features),
+        spans=tuple(feature.dispersion_spans for feature in known.features),
     )
 
 

@@ -72,7 +72,7 @@ class Measuring:
 
     def alone(self, batch: Batch, life: Ints, horizon_ms: int, totals: Totals) -> list[Measured]:
         """Measure a horizon that is judged by itself."""
-        stack = self._stacked([group.against.reference for group in batch.groups])
+        stack = self._stacked([group.against.over(horizon_ms) for group in batch.groups])
         scores, look = _scores_of(totals, batch.which, stack), _looks_at(totals, batch.which, stack)
         return [
             _measured(batch, group, mine, life, horizon_ms, totals, scores, alone=_only(look, mine))
@@ -87,7 +87,7 @@ class Measuring:
         distinct = list({id(group): group for group in groups if group is not None}.values())
         number = {id(group): i for i, group in enumerate(distinct)}
         which = np.array([number[id(group)] for group in groups], np.int64)
-        stack = self._stacked([group.against.reference for group in distinct])
+        stack = self._stacked([group.against.over(horizon_ms) for group in distinct])
         scores, look = _scores_of(totals, which, stack), _looks_at(totals, which, stack)
         found = []
         for i, group in enumerate(distinct):
@@ -97,7 +97,7 @@ class Measuring:
                     group=group, horizon_ms=horizon_ms, place=np.full(len(mine), place), rows=rows[mine],
                     device_id=[names[at] for at in mine.tolist()], boot_id=[boots[at] for at in mine.tolist()],
                     seq=seq[mine], end_ms=end_ms[mine], life=life[mine], totals=totals.take(mine),
-                    reference=group.against.reference, scores={name: one[mine] for name, one in scores.items()},
+                    reference=group.against.over(horizon_ms), scores={name: one[mine] for name, one in scores.items()},
                     alone=_only(look, mine),
                 )
             )  # fmt: skip
@@ -159,7 +159,8 @@ def _measured(
         group=group, horizon_ms=horizon_ms, place=places, rows=rows,
         device_id=[batch.names[row] for row in rows.tolist()],
         boot_id=[windows.boot_id[place] for place in places.tolist()], seq=windows.seq[places],
-        end_ms=windows.end_ms[places], life=life[mine], totals=totals.take(mine), reference=group.against.reference,
+        end_ms=windows.end_ms[places], life=life[mine], totals=totals.take(mine),
+        reference=group.against.reference if alone is None else group.against.over(horizon_ms),
         scores={name: one[mine] for name, one in scores.items()}, looks=looks, alone=alone,
     )  # fmt: skip
 

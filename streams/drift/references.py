@@ -1,6 +1,6 @@
 """What a device's windows are compared with: a grid and a baseline, laid out for scoring."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -10,6 +10,10 @@ from schemas.grid import Baseline, FeatureBaseline, FeatureGrid, FeatureKind, Gr
 from streams.drift.scores import Reference
 
 __all__ = ["MisfitError", "ScoredAgainst", "bin_name", "lay_out"]
+
+
+# Evidence gathers for so long before it is told from what stays.
+LOOKED_OVER_MS = 3_600_000
 
 
 class MisfitError(DriftlineError):
@@ -23,9 +27,22 @@ class ScoredAgainst:
     baseline_id: str
     model_id: str
     grid: Grid
+    # For looks, whose evidence adds up for up to an hour.
     reference: Reference
+    baseline: Baseline
     # Features whose over-dispersion nobody has learned; they count as independent, and that may be too bold.
     unlearned: tuple[str, ...]
+
+    def over(self, horizon_ms: int) -> Reference:
+        """Return the reference for a horizon that is judged by itself, dispersed as stretches of that length are."""
+        found = self._over.get(horizon_ms)
+        if found is None:
+            found = self._over[horizon_ms] = _dispersed(self.reference, self.baseline, horizon_ms)
+        return found
+
+    @cached_property
+    def _over(self) -> dict[int, Reference]:
+        return {}
 
     @cached_property
     def features(self) -> tuple[str, ...]:
@@ -63,7 +80,8 @@ def lay_out(grid: Grid, baseline: Baseline) -> ScoredAgainst:
         baseline_id=baseline.baseline_id,
         model_id=baseline.model_id,
         grid=grid,
-        reference=reference,
+        reference=_dispersed(reference, baseline, LOOKED_OVER_MS),
+        baseline=baseline,
         unlearned=tuple(feature.name for feature in baseline.features if not feature.dispersion_windows),
     )
 
@@ -81,6 +99,23 @@ def bin_name(feature: FeatureGrid, place: int) -> str:
         return f"bin {place}"
     low = f"{edges[place - 1]:g}" if place else "-inf"
     return f"({low}, {edges[place]:g}]" if place < len(edges) else f"({low}, inf)"
+
+
+def _dispersed(reference: Reference, baseline: Baseline, horizon_ms: int) -> Reference:
+    """Let the reference wobble as much as any stretch up to the horizon's length was seen to.
+
+    What the reference was too short to show is assumed not to average out: for horizons beyond an hour, dispersion
+    grows from the longest stretch that was learned.
+    """
+    widest: dict[str, list[float]] = {"counts": [], "mean": [], "variance": []}
+    for feature in baseline.features:
+        within = [one for one in feature.dispersion_spans if one.span_ms <= horizon_ms]
+        longest = max((one.span_ms for one in within), default=horizon_ms)
+        for name, values in widest.items():
+            seen = max([getattr(feature, f"dispersion_{name}"), *(getattr(one, name) for one in within)])
+            unseen = max(horizon_ms / longest, 1) if horizon_ms > LOOKED_OVER_MS else 1
+            values.append(max(seen, 1) * unseen)
+    return replace(reference, **{f"dispersion_{name}": _row(values) for name, values in widest.items()})
 
 
 def _positions(feature: FeatureGrid, reference: FeatureBaseline, bins: int) -> np.ndarray:

@@ -108,7 +108,11 @@ class Outcome:
 
 
 def main() -> None:
-    order = JobOrder.from_json(sys.stdin.readline())
+    line = sys.stdin.readline()
+    if not line:
+        # The worker ended before it had anything to train.
+        return
+    order = JobOrder.from_json(line)
     threading.Thread(target=_end_with_the_worker, daemon=True).start()
     try:
         outcome = _train(order)

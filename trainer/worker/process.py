@@ -1,20 +1,22 @@
-"""Starting, watching and ending the process that trains."""
+"""Starting, watching and ending the process that trains.
 
+Loading the libraries takes longer than most trainings, so a process is started ahead and waits for its order.
+"""
+
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO
 
 from trainer.worker.job import OUTCOME, JobOrder, Outcome
 
-__all__ = ["Job", "Progress"]
-
-_LOG = "job.log"
+__all__ = ["Job", "Progress", "Spare"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,33 +27,55 @@ class Progress:
     share: float
 
 
-class Job:
-    """A training that is under way in its own process."""
+class Spare:
+    """A process that has loaded what training takes, and waits; it ends with whoever started it."""
 
-    def __init__(self, order: JobOrder, *, environ: Mapping[str, str], started_ms: int, attempt: int) -> None:
-        self.order = order
-        self.attempt = attempt
-        self.started_ms = started_ms
-        order.folder.mkdir(parents=True, exist_ok=True)
-        self._log = (order.folder / _LOG).open("wb")
-        self._process = subprocess.Popen(
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        # Without a name: what it says goes when it goes.
+        self.log = tempfile.TemporaryFile()  # noqa: SIM115
+        self.process = subprocess.Popen(
             [sys.executable, "-m", "trainer.worker.job"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._log,
+            stderr=self.log,
             env=dict(environ),
             # Signals of the worker's terminal are the worker's to judge.
             start_new_session=True,
         )
-        os.set_blocking(_pipe(self._process.stdout).fileno(), False)
-        self._unread = b""
-        # The order holds secrets of the cluster, so it goes by the pipe, not by arguments or a file.
-        _pipe(self._process.stdin).write(order.to_json().encode() + b"\n")
-        _pipe(self._process.stdin).flush()
+        os.set_blocking(_pipe(self.process.stdout).fileno(), False)
 
     @property
-    def process_id(self) -> int:
-        return self._process.pid
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    def end(self) -> None:
+        """End the process and whatever it started."""
+        if self.alive:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+        self.close()
+
+    def close(self) -> None:
+        for pipe in (self.process.stdin, self.process.stdout, self.log):
+            # An order that nobody read any more goes with the pipe.
+            with contextlib.suppress(BrokenPipeError):
+                _pipe(pipe).close()
+
+
+class Job:
+    """A training that is under way in its own process."""
+
+    def __init__(self, order: JobOrder, spare: Spare, *, started_ms: int, attempt: int) -> None:
+        self.order = order
+        self.attempt = attempt
+        self.started_ms = started_ms
+        self._spare, self._process = spare, spare.process
+        self._unread = b""
+        # The order holds secrets of the cluster, so it goes by the pipe, not by arguments or a file. A process that
+        # has died does not read it, and its outcome tells.
+        with contextlib.suppress(BrokenPipeError):
+            _pipe(self._process.stdin).write(order.to_json().encode() + b"\n")
+            _pipe(self._process.stdin).flush()
 
     def progress(self) -> list[Progress]:
         """Return what the process has said since it was asked last."""
@@ -72,23 +96,15 @@ class Job:
         code = self._process.poll()
         if code is None:
             return None
-        self._close()
         try:
             return Outcome.from_json((self.order.folder / OUTCOME).read_bytes())
         except (OSError, ValueError, TypeError):
-            return Outcome(failed=f"the training process {_ended(code)}{_last_words(self.order.folder / _LOG)}")
+            return Outcome(failed=f"the training process {_ended(code)}{_last_words(self._spare.log)}")
+        finally:
+            self._spare.close()
 
     def kill(self) -> None:
-        """End the process and whatever it started."""
-        if self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-        self._close()
-
-    def _close(self) -> None:
-        for pipe in (self._process.stdin, self._process.stdout, self._log):
-            if pipe is not None:
-                pipe.close()
+        self._spare.end()
 
 
 def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
@@ -100,9 +116,7 @@ def _ended(code: int) -> str:
     return f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
 
 
-def _last_words(log: Path) -> str:
-    try:
-        lines = log.read_text(errors="replace").strip().splitlines()
-    except OSError:
-        return ""
+def _last_words(log: IO[bytes]) -> str:
+    log.seek(0)
+    lines = log.read().decode(errors="replace").strip().splitlines()
     return f": {lines[-1][:500]}" if lines else ""

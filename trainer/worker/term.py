@@ -31,7 +31,7 @@ from trainer.worker.facts import SERVICE, concerns_training, entry_of, fact_in
 from trainer.worker.finishing import finish
 from trainer.worker.job import BUNDLE, JobOrder, Outcome
 from trainer.worker.ledger import Idle, Ledger, Settle, Train, fold, next_step
-from trainer.worker.process import Job
+from trainer.worker.process import Job, Spare
 from trainer.worker.watching import DeskWatch
 from trust import Keyring
 
@@ -65,6 +65,7 @@ class Term:
         self._place, self._config = workplace, workplace.config
         self._ledger = Ledger()
         self._job: Job | None = None
+        self._spare: Spare | None = None
         self._desk: DeskWatch | None = None
         self._resources = ExitStack()
         self._publisher = Publisher(workplace.cluster, workplace.contract, name=SERVICE)
@@ -86,10 +87,13 @@ class Term:
                 self._desk = DeskWatch(cluster, self._config.desk_policy, now_ms=self._place.clock_ms())
                 opening.callback(self._desk.close)
             self._resources = opening.pop_all()
+        self._spare = Spare(self._place.environ)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._abandon_job()
+        if self._spare is not None:
+            self._spare.end()
         self._resources.close()
         self._publisher.close()
 
@@ -112,7 +116,8 @@ class Term:
             case Settle(request, how, why):
                 self._note(entry_of(request, how, why=why, at_ms=now_ms))
             case Idle():
-                pass
+                # Not beside a training, which needs the processor itself.
+                self._spare = self._spare or Spare(self._place.environ)
 
     def _take_in(self, event: feeds.Event[Any], *, live: bool, now_ms: int) -> None:
         match event:
@@ -153,7 +158,16 @@ class Term:
         self._note(
             entry_of(request, "started", why=request.reason, at_ms=now_ms, attempt=attempt, version=order.version)
         )
-        self._job = Job(order, environ=self._place.environ, started_ms=now_ms, attempt=attempt)
+        self._job = Job(order, self._process(), started_ms=now_ms, attempt=attempt)
+
+    def _process(self) -> Spare:
+        """Return a process to train in: the one that waits, if it still does."""
+        spare, self._spare = self._spare, None
+        if spare is not None and spare.alive:
+            return spare
+        if spare is not None:
+            spare.close()
+        return Spare(self._place.environ)
 
     def _watch(self, job: Job, now_ms: int) -> None:
         request = job.order.request

@@ -93,6 +93,7 @@ def test_a_request_waits_for_its_approval(with_data):
 
 
 def test_a_cancelled_training_stops(with_data):
+    with_data.config = replace(with_data.config, algorithms=SLOW)
     with with_data.working():
         with_data.ask("r1")
         with_data.wait_for("r1", "started")
@@ -156,6 +157,9 @@ def test_the_key_may_be_a_secret_of_the_environment(with_data, tmp_path):
     assert done.action == "finished", done.why
 
 
+# Slow enough to be caught at work.
+SLOW = {"bearing": "autoencoder"}
+
 WORKER = """
 import sys, threading, time
 from pathlib import Path
@@ -164,7 +168,10 @@ from trainer.worker import TrainerConfig, run_trainer
 bootstrap, registry, prefix, key, folder = sys.argv[1:]
 run_trainer(
     Cluster(bootstrap=bootstrap, registry_url=registry, prefix=prefix),
-    TrainerConfig(key=key, store=f"{folder}/store", public_url="http://127.0.0.1:9/", backoff_s=0),
+    TrainerConfig(
+        key=key, store=f"{folder}/store", public_url="http://127.0.0.1:9/", backoff_s=0,
+        algorithms={"bearing": "autoencoder"},
+    ),
     threading.Event(), environ={}, folder=Path(folder) / "jobs", clock_ms=lambda: time.time_ns() // 1_000_000,
 )
 """

@@ -24,7 +24,7 @@ from console.lent import Lent
 from console.live import Hub
 from console.metrics import Metrics
 from console.middleware import Counting, EntityTags, SecurityHeaders, SizeLimit
-from console.problems import answer_problems
+from console.problems import PROBLEMS, answer_problems
 from console.views import Views
 from schemas.cluster import Cluster
 
@@ -76,7 +76,7 @@ def make_console(
 
     app = FastAPI(
         title="Driftline", version="1", description=_ABOUT, lifespan=life, docs_url=None, redoc_url=None,
-        swagger_ui_oauth2_redirect_url=None,
+        swagger_ui_oauth2_redirect_url=None, responses=PROBLEMS,
     )  # fmt: skip
     app.state.metrics = metrics
     answer_problems(app)

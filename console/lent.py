@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from schemas.fleet import Device
-from schemas.policy import Policy
 
 __all__ = ["Backtests", "Lent"]
 
@@ -36,6 +35,6 @@ class Lent:
     # The plan and the fleet -> what each stage would do.
     foresee: Callable[[Mapping[str, Any], Sequence[Device]], list[dict[str, Any]]] | None = None
     check_policy: Callable[[str], None] | None = None
-    # Name, document, who, the revision before -> the signed policy.
-    sign_policy: Callable[[str, str, str, int], Policy] | None = None
+    # Name, document, who, why -> the revision under which it was signed and published.
+    issue_policy: Callable[[str, str, str, str], int] | None = None
     backtests: Backtests | None = None

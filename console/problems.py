@@ -11,9 +11,36 @@ from starlette.exceptions import HTTPException
 
 from schemas.errors import DriftlineError
 
-__all__ = ["PROBLEM", "ProblemError", "answer_problems", "not_found", "problem_response"]
+__all__ = ["PROBLEM", "PROBLEMS", "ProblemError", "answer_problems", "not_found", "problem_response"]
 
 PROBLEM = "application/problem+json"
+
+_DESCRIBED: dict[str, Any] = {
+    "description": "A problem: what was found, what was wanted.",
+    "content": {
+        PROBLEM: {
+            "schema": {
+                "type": "object",
+                "required": ["type", "title", "status", "detail"],
+                "properties": {
+                    "type": {"type": "string"},
+                    "title": {"type": "string"},
+                    "status": {"type": "integer"},
+                    "detail": {"type": "string"},
+                    "hint": {"type": "string"},
+                },
+            },
+            "example": {
+                "type": "urn:driftline:problem:no-device",
+                "title": "Not found",
+                "status": 404,
+                "detail": "no device 'press-7'",
+            },
+        }
+    },
+}
+# For every route's description.
+PROBLEMS: dict[int | str, dict[str, Any]] = dict.fromkeys(("4XX", 422, 503), _DESCRIBED)
 
 _TITLES = {
     400: "Bad request",

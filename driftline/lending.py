@@ -1,16 +1,20 @@
 """What the console is lent by the rooms that it does not import; what is not installed is not lent."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from console import Lent
+from schemas.cluster import Cluster
 from schemas.fleet import Device
 
 __all__ = ["lent_by_rooms"]
 
 
-def lent_by_rooms() -> Lent:
-    """Return what this installation can lend."""
+def lent_by_rooms(cluster: Cluster, folder: Path, *, policy_key: str = "", cache_dir: Path | None = None) -> Lent:
+    """Return what this installation can lend; `policy_key` signs policies, `folder` keeps backtests."""
     try:
         from streams.drift.policy import read_policy
         from streams.rollouts.plan import parse_plan
@@ -24,7 +28,13 @@ def lent_by_rooms() -> Lent:
     def check_policy(document: str) -> None:
         read_policy(document)
 
-    return Lent(check_plan=check_plan, foresee=_foreseer(), check_policy=check_policy)
+    return Lent(
+        check_plan=check_plan,
+        foresee=_foreseer(),
+        check_policy=check_policy,
+        issue_policy=_issuer(cluster, policy_key) if policy_key else None,
+        backtests=_backtests(cluster, folder, cache_dir),
+    )
 
 
 def _foreseer() -> Callable[[Mapping[str, Any], Sequence[Device]], list[dict[str, Any]]]:
@@ -44,3 +54,24 @@ def _foreseer() -> Callable[[Mapping[str, Any], Sequence[Device]], list[dict[str
         ]
 
     return foreseen
+
+
+def _issuer(cluster: Cluster, key: str) -> Callable[[str, str, str, str], int]:
+    from driftline.policies import publish_policy
+    from trust import load_signer
+
+    # A key that cannot be read stops the console at its start.
+    signer = load_signer(key, environ=os.environ)
+
+    def issue(policy_id: str, document: str, who: str, why: str) -> int:
+        return publish_policy(cluster, policy_id, document, [signer], who=who, why=why).revision
+
+    return issue
+
+
+def _backtests(cluster: Cluster, folder: Path, cache_dir: Path | None) -> Any:
+    if any(find_spec(name) is None for name in ("polars", "pyarrow")):
+        return None
+    from driftline.console_backtests import LocalBacktests
+
+    return LocalBacktests(cluster, folder, cache_dir=cache_dir)

@@ -1,5 +1,6 @@
 """Routes about policies: how drift is judged."""
 
+import asyncio
 from typing import Any
 
 from fastapi import APIRouter, Response
@@ -32,7 +33,7 @@ async def policies(here: Here, _who: Viewer) -> dict[str, Any]:
     found = await here.views.all_of("policies")
     return {
         "items": [found[name] for name in sorted(found)],
-        "can_change": here.lent.sign_policy is not None,
+        "can_change": here.lent.issue_policy is not None,
         "can_backtest": here.lent.backtests is not None,
     }
 
@@ -57,8 +58,8 @@ async def policy(here: Here, _who: Viewer, policy_id: str) -> dict[str, Any]:
 async def put(here: Here, who: Approver, policy_id: str, wanted: Document, key: IdempotencyKey = "") -> Response:
     """Issue a policy, signed with the console's key; workers take it up without a restart."""
     _check(here, wanted.document)
-    sign = here.lent.sign_policy
-    if sign is None:
+    issue = here.lent.issue_policy
+    if issue is None:
         raise ProblemError(
             503,
             "no-key",
@@ -67,13 +68,8 @@ async def put(here: Here, who: Approver, policy_id: str, wanted: Document, key: 
         )
 
     async def act() -> Response:
-        before = await here.views.one_of("policies", policy_id)
-        signed = sign(policy_id, wanted.document, who.name, before["revision"] if before else 0)
-        await here.desk.note(
-            who, f"policy/{policy_id}", "issued", why=wanted.why, revision=str(signed.revision)
-        )  # fmt: skip
-        await here.desk.publish("drift.policies", signed)
-        return JSONResponse({"policy_id": policy_id, "revision": signed.revision})
+        revision = await asyncio.to_thread(issue, policy_id, wanted.document, who.name, wanted.why)
+        return JSONResponse({"policy_id": policy_id, "revision": revision})
 
     return await once(here, who, key, ["policy", policy_id, wanted.model_dump()], act)
 

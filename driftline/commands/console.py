@@ -15,8 +15,9 @@ __all__ = ["console"]
 @click.command(epilog="Example: driftline console --port 8000")
 @click.option("--host", help="The address to listen on; loopback unless said otherwise.")
 @click.option("--port", type=click.IntRange(0, 65535), help="8000 unless said otherwise.")
+@click.option("--policy-key", default="", help="Signs policies that are issued here: file:PATH, env:NAME or hsm:….")
 @on_a_cluster
-def console(settings: Settings, host: str | None, port: int | None) -> None:
+def console(settings: Settings, host: str | None, port: int | None, policy_key: str) -> None:
     """Serve the REST API and the page; settings are in [console] of driftline.toml."""
     import uvicorn
 
@@ -25,10 +26,11 @@ def console(settings: Settings, host: str | None, port: int | None) -> None:
 
     config = settings.section("console", ConsoleConfig)
     config = replace(config, host=host or config.host, port=config.port if port is None else port)
-    store = AuthStore((config.data or settings.data / "console") / "console.db")
-    app = make_console(
-        settings.cluster(), settings.redis, store, config, lent=lent_by_rooms(), cache_dir=settings.cache
-    )
+    folder = config.data or settings.data / "console"
+    cluster = settings.cluster()
+    lent = lent_by_rooms(cluster, folder / "backtests", policy_key=policy_key, cache_dir=settings.cache)
+    store = AuthStore(folder / "console.db")
+    app = make_console(cluster, settings.redis, store, config, lent=lent, cache_dir=settings.cache)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     url = f"http://{config.host}:{config.port}"
     click.echo(f"console: {url}")

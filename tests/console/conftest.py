@@ -19,6 +19,7 @@ from schemas.cluster import Cluster
 from schemas.topics import create_missing
 from schemas.wire import Contract
 from streams.views.service import ViewsWorker
+from trust import make_key
 
 
 class Running:
@@ -75,9 +76,9 @@ def console(
     """One console for all tests that do no harm to it; each uses names of its own."""
     folder: Path = tmp_path_factory.mktemp("console")
     store = AuthStore(folder / "console.db")
-    app = make_console(
-        fleet_cluster, redis_url, store, ConsoleConfig(answer_s=1.0), lent=lent_by_rooms(), cache_dir=folder
-    )
+    make_key(folder / "policy.pem")
+    lent = lent_by_rooms(fleet_cluster, folder / "backtests", policy_key=f"file:{folder / 'policy.pem'}")
+    app = make_console(fleet_cluster, redis_url, store, ConsoleConfig(answer_s=1.0), lent=lent, cache_dir=folder)
     with Server(app) as server:
         running = Running(server, store, fleet_cluster)
         with running.client(Role.VIEWER) as viewer:

@@ -6,6 +6,7 @@ import console_fleet as made
 import pytest
 from console_servers import eventually
 
+from console import Role
 from schemas import feeds
 from streams.rollouts.controller import ControllerOptions
 from streams.rollouts.service import RolloutService, ServiceOptions
@@ -177,3 +178,38 @@ def test_a_real_controller_starts_pauses_resumes_and_promotes_by_the_api(console
     assert (paused.json()["action"], paused.json()["who"]) == ("paused", "admin")
     assert (twice.status_code, twice.json()["type"]) == (409, "urn:driftline:problem:refused")
     assert {one["state"] for one in devices["items"]} == {"succeeded"}
+
+
+def test_a_policy_is_issued_signed_and_named_in_the_audit_log(console, viewer, name):
+    with console.client(Role.APPROVER) as approver:
+        first = approver.put(f"/policies/{name}", json={"document": "[floors]\npsi = 0.06", "why": "less noise"})
+        second = approver.put(f"/policies/{name}", json={"document": "[floors]\npsi = 0.07", "why": "even less"})
+
+    assert [answer.json()["revision"] for answer in (first, second)] == [1, 2], first.text
+    shown = eventually(lambda: (found := viewer.get(f"/policies/{name}").json()).get("revision") == 2 and found)
+    assert (shown["issued_by"], shown["document"]) == ("approver", "[floors]\npsi = 0.07")
+    about = {"subject": f"policy/{name}"}
+    entries = eventually(lambda: viewer.get("/audit", params=about).json()["items"][1:] and viewer.get(
+        "/audit", params=about).json()["items"])  # fmt: skip
+    assert {one["who"] for one in entries} == {"approver"}
+
+
+def test_a_backtest_is_started_followed_and_read(console, operator, name):
+    """Over whatever the topics hold; that its verdicts are right is for the tests of backtests."""
+    console.publish("models.grids", [made.GRID])
+    console.publish("models.baselines", [made.baseline()])
+    console.publish("telemetry.feature-stats", [made.window(name, [50, 50, 50, 50])])
+    order = {"policies": {"stricter": "[floors]\npsi = 0.03"}, "hours": 1, "why": "late alarms"}
+
+    started = operator.post("/backtests", json=order)
+    meanwhile = operator.post("/backtests", json=order)
+    found = eventually(
+        lambda: (one := operator.get(started.headers["location"]).json())["state"] != "running" and one, 60
+    )
+
+    assert (started.status_code, meanwhile.status_code) == (202, 409)
+    assert found["state"] == "done", found
+    assert found["summary"]["policies"]
+    report = operator.get(f"{started.headers['location']}/report")
+    assert report.text.lstrip().lower().startswith("<!doctype html")
+    assert operator.get("/backtests/../keys").status_code in (403, 404)

@@ -164,7 +164,7 @@ def test_an_alert_is_acknowledged_and_silenced_by_clicking(visit, story, console
     page.get_by_label("Why").fill("refitting")
     page.get_by_role("dialog").get_by_role("button", name="Silence").click()
 
-    expect(page.get_by_role("cell", name=f"subject = {alert.subject}, feature = temperature")).to_be_visible()
+    expect(page.get_by_role("cell", name=f"feature = temperature, subject = {alert.subject}")).to_be_visible()
     asked = [one for one in viewer.get("/audit").json()["items"] if one["subject"] == f"alert/{alert.alert_id}"]
     assert [(one["action"], one["who"]) for one in asked] == [("asked to acknowledge", "operator")]
 
@@ -200,11 +200,11 @@ def test_only_what_one_may_do_is_offered(visit, story, console):
 def test_releases_are_compared_side_by_side(visit, story, console):
     page = visit()
     page.goto(f"{console.url}/#/models")
-    page.get_by_label("This", exact=True).select_option("bearings/1")
-    page.get_by_label("with this").select_option("bearings/2")
+    page.locator("#a").select_option("bearings/1")
+    page.locator("#b").select_option("bearings/2")
     page.get_by_role("button", name="Compare").click()
 
-    row = page.get_by_role("row", name="auc")
+    row = page.get_by_role("region", name="bearings/1 and bearings/2").get_by_role("row", name="auc")
     expect(row.get_by_role("cell").nth(3)).to_have_text("0.02")
 
 

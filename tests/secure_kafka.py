@@ -89,7 +89,7 @@ class SecureKafka:
 
 @contextmanager
 def secure_kafka(folder: Path, *, users: list[str]) -> Iterator[SecureKafka]:
-    """Start it with these users, who all have the same password and may do nothing yet."""
+    """Start it with these users, who all have the same password and may do nothing yet; but `admin` may do all."""
     cache = cache_folder(dict(os.environ))
     authority = Authority(folder / "papers", "authority")
     jars = ("-cp", os.pathsep.join(map(str, provide(read_lock(), cache).kafka)))
@@ -142,7 +142,7 @@ def _properties(folder: Path, authority: Authority, ports: Mapping[str, int]) ->
         ),
         "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
         # Who comes in by the inside door has no name.
-        "super.users": "User:ANONYMOUS",
+        "super.users": "User:ANONYMOUS;User:admin",
         "ssl.keystore.type": "PEM",
         "ssl.keystore.location": keystore,
         "ssl.truststore.type": "PEM",

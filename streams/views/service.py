@@ -40,6 +40,11 @@ class ViewsWorker:
         self._cache_dir = cache_dir
         self._store = ViewStore(redis.Redis.from_url(redis_url), prefix=cluster.prefix)
         self._stopped = threading.Event()
+        self._behind = set(Projector.topics())
+
+    def waiting(self) -> list[str]:
+        """Which topics were not read up to their end yet, or are behind again, in words; from any thread."""
+        return [f"{topic} is not read up to its end yet" for topic in sorted(self._behind.copy())]
 
     def run(self) -> None:
         """Work until `stop`; a failure in any reader ends them all and is raised here."""
@@ -47,7 +52,7 @@ class ViewsWorker:
             grids = stack.enter_context(feeds.table(self._cluster, "models.grids", cache_dir=self._cache_dir))
             projector = Projector(_patient_lookup(grids))
             while not self._stopped.is_set():
-                _Readers(self._cluster, self._store, projector, self._stopped, self._cache_dir).run()
+                _Readers(self._cluster, self._store, projector, self._stopped, self._behind, self._cache_dir).run()
 
     def stop(self) -> None:
         self._stopped.set()
@@ -57,12 +62,19 @@ class _Readers:
     """All readers of one attempt; when a topic was made anew they end together, and the views are cleared."""
 
     def __init__(
-        self, cluster: Cluster, store: ViewStore, projector: Projector, stopped: threading.Event, cache_dir: Path | None
+        self,
+        cluster: Cluster,
+        store: ViewStore,
+        projector: Projector,
+        stopped: threading.Event,
+        behind: set[str],
+        cache_dir: Path | None,
     ) -> None:
         self._cluster = cluster
         self._store = store
         self._projector = projector
         self._stopped = stopped
+        self._behind = behind
         self._cache_dir = cache_dir
         self._over = threading.Event()
         self._rebuild = False
@@ -100,6 +112,7 @@ class _Readers:
                 elif events:
                     writes = [write for event in events for write in self._writes(topic, event)]
                     self._patiently(partial(self._store.apply, topic, writes, feed.position()))
+                (self._behind.discard if feed.current else self._behind.add)(topic)
 
     def _feed(self, topic: str, position: feeds.Position | None) -> Any:
         if topic_named(topic).cleanup is Cleanup.COMPACT:

@@ -1,0 +1,82 @@
+"""What stands in docker/: read as those who run it will, and compared with the code."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from driftline.command import COMMANDS
+
+ROOT = Path(__file__).parent.parent
+DOCKER = ROOT / "docker"
+_NAMED = re.compile(r'\b(Counter|Gauge|Histogram|Info|GaugeMetricFamily|CounterMetricFamily)\(\s*"(\w+)"')
+_WORD = re.compile(r"[a-z][a-z0-9_]{3,}")
+_SUFFIXES = {
+    "Counter": ("_total",),
+    "CounterMetricFamily": ("_total",),
+    "Histogram": ("_bucket", "_sum", "_count"),
+    "Info": ("_info",),
+}
+# What PromQL, labels and Prometheus itself bring.
+_NO_METRICS = {
+    "increase", "rate", "topk", "histogram_quantile", "feature", "severity", "outcome", "instance", "phase", "workers",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def services():
+    return yaml.safe_load((DOCKER / "compose.yaml").read_text())["services"]
+
+
+def metrics():
+    """Every metric that some part of the code tells."""
+    names = set()
+    for room in ("streams", "edge_gateway", "trainer", "console"):
+        for path in (ROOT / room).rglob("*.py"):
+            for kind, name in _NAMED.findall(path.read_text()):
+                base = name.removesuffix("_total")
+                names |= {base + suffix for suffix in _SUFFIXES.get(kind, ("",))}
+    return names
+
+
+def expressions():
+    for group in yaml.safe_load((DOCKER / "watching/prometheus/rules.yml").read_text())["groups"]:
+        for rule in group["rules"]:
+            yield rule["alert"], rule["expr"]
+    for path in sorted((DOCKER / "watching/grafana/dashboards").glob("*.json")):
+        for panel in json.loads(path.read_text())["panels"]:
+            for target in panel["targets"]:
+                yield panel["title"], target["expr"]
+
+
+@pytest.mark.parametrize(("title", "expression"), list(expressions()))
+def test_rules_and_panels_ask_for_metrics_that_exist(title, expression):
+    asked = set(_WORD.findall(re.sub(r'"[^"]*"', "", expression))) - _NO_METRICS
+
+    assert asked <= metrics(), title
+
+
+def test_every_service_runs_a_command_that_exists_with_least_rights(services):
+    for name, service in services.items():
+        assert service["user"] == "10001", name
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        if "command" in service:
+            assert service["command"][0] in COMMANDS, name
+
+
+def test_nothing_is_published_beyond_this_machine(services):
+    watching = yaml.safe_load((DOCKER / "watching.yaml").read_text())["services"]
+    published = [port for service in [*services.values(), *watching.values()] for port in service.get("ports", [])]
+
+    assert len(published) == 3
+    assert all(port.startswith("127.0.0.1:") for port in published)
+
+
+def test_no_container_has_a_password_that_is_known():
+    text = "".join(path.read_text() for path in DOCKER.glob("*.yaml"))
+
+    assert re.findall(r"(?i)password: *(.*)", text) == ["${GRAFANA_PASSWORD:?choose a password for Grafana}"]

@@ -54,6 +54,8 @@ class SchemaCache:
     schemas: dict[int, Mapping[str, Any]] = field(default_factory=dict)
     # By subject and the schema's very words: new words, such as better docs, are registered anew.
     _ids: dict[tuple[str, str], int] = field(default_factory=dict)
+    # The schema beside its words, so that no other one is ever taken for it.
+    _wordings: dict[int, tuple[Mapping[str, Any], str]] = field(default_factory=dict)
 
     @classmethod
     def load(cls, registry_url: str, folder: Path | None) -> "SchemaCache":
@@ -69,7 +71,11 @@ class SchemaCache:
         return cache
 
     def id_of(self, subject: str, schema: Mapping[str, Any]) -> int | None:
-        return self._ids.get((subject, _wording(schema)))
+        # Asked before every record that is written: the words are hashed once for each schema in use.
+        known = self._wordings.get(id(schema))
+        if known is None or known[0] is not schema:
+            known = self._wordings[id(schema)] = (schema, _wording(schema))
+        return self._ids.get((subject, known[1]))
 
     def keep(self, schema_id: int, schema: Mapping[str, Any], *, subject: str = "") -> None:
         """Remember, on disk as well, what an id stands for; with `subject`, that the schema has this id there."""

@@ -350,6 +350,13 @@ class Gateway:
 
         if self._write(build, now_ms):
             for said in to_say:
+                _log.info(
+                    "command: phase=%s revision=%d serving=%s reason=%s",
+                    said.phase.value,
+                    said.revision,
+                    said.model_id or "-",
+                    said.reason or "-",
+                )
                 self.metrics.acked(said.phase.value)
             self._happen(Spoken(to_say[-1].number))
 

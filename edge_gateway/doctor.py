@@ -16,6 +16,7 @@ from edge_gateway.resources import disk_free_bytes
 from edge_gateway.selftest import check_fits, probe
 from edge_gateway.slots import Slots
 from edge_gateway.trusted import Trusted
+from edge_gateway.uplink_config import UplinkConfig
 from schemas.cluster import Cluster
 from schemas.codec import codec_of
 from schemas.findings import Finding, look
@@ -36,8 +37,14 @@ def examine(config: GatewayConfig, cluster: Cluster) -> Iterator[Finding]:
     slots = Slots(config.data) if config.data.exists() else None
     if slots is not None:
         yield from _slots(config, slots)
-    yield look("broker", lambda: _broker(cluster))
-    yield look("registry", lambda: _registry(cluster))
+    match config.uplink.kind:
+        case "https":
+            yield look("bridge", lambda: _bridge(config.uplink))
+        case "mqtt":
+            yield look("mqtt", lambda: _mqtt(config.uplink))
+        case _:
+            yield look("broker", lambda: _broker(cluster))
+            yield look("registry", lambda: _registry(cluster))
 
 
 def _keys(config: GatewayConfig) -> str:
@@ -102,6 +109,20 @@ def _slot(config: GatewayConfig, slots: Slots, trusted: Trusted, name: str) -> s
     check_fits(bundle, None)
     probed = probe(bundle, threads=config.inference.threads)
     return f"{bundle.manifest.model_id} passes its self-test, {probed.latency_p99_ms:.3f} ms an inference (p99)"
+
+
+def _bridge(settings: UplinkConfig) -> str:
+    from edge_gateway.https_bridge import ask_at_once
+
+    answer = ask_at_once(settings, _TIMEOUT_S)
+    return f"{settings.url} knows this device" + ("" if answer else ", and has no command for it")
+
+
+def _mqtt(settings: UplinkConfig) -> str:
+    from edge_gateway.mqtt_bridge import knock
+
+    knock(settings, _TIMEOUT_S)
+    return f"{settings.url} answers; whether a bridge listens there, the first receipt will tell"
 
 
 def _broker(cluster: Cluster) -> str:

@@ -17,7 +17,7 @@ from edge_gateway.uplink_config import UplinkConfig
 from schemas.errors import DriftlineError
 from schemas.parcel import Parcel, Receipt, pack, unpack
 
-__all__ = ["Asker", "HttpsCarrier", "tls_context"]
+__all__ = ["Asker", "HttpsCarrier", "ask_at_once", "tls_context"]
 
 _log = logging.getLogger(__name__)
 
@@ -88,6 +88,15 @@ class Asker:
         self._deliver(Received(command_of(answer.body), _POSITION + answer.etag))
 
 
+def ask_at_once(settings: UplinkConfig, timeout_s: float) -> bool:
+    """Return whether there is a command for this device; `BridgeAwayError` says what keeps it from being asked."""
+    line = _Line(settings, timeout_s=timeout_s)
+    try:
+        return line.ask("GET", "/v1/command").status == http.HTTPStatus.OK
+    finally:
+        line.close()
+
+
 class _Answer(NamedTuple):
     status: int
     body: bytes
@@ -109,13 +118,13 @@ class _Line:
         try:
             return self._asked(method, path, body, headers or {})
         except (OSError, http.client.HTTPException) as error:
-            self._drop()
+            self.close()
             if not kept or isinstance(error, TimeoutError) or self._broken_off:
                 raise BridgeAwayError(f"{self._settings.url}: {error}") from error
         try:
             return self._asked(method, path, body, headers or {})
         except (OSError, http.client.HTTPException) as error:
-            self._drop()
+            self.close()
             raise BridgeAwayError(f"{self._settings.url}: {error}") from error
 
     def break_off(self) -> None:
@@ -152,7 +161,7 @@ class _Line:
         connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         return connection
 
-    def _drop(self) -> None:
+    def close(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None

@@ -33,7 +33,7 @@ class JsonLines(logging.Formatter):
         if isinstance(record.args, tuple) and (named := _named(str(record.msg), record.args)):
             line |= {"event": str(record.msg).partition(":")[0], "message": message}
             # What a line says of itself never goes over what every line has.
-            line = {**named, **line}
+            line |= {name: value for name, value in named.items() if name not in line}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, default=str, ensure_ascii=False)

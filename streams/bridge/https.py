@@ -10,6 +10,7 @@ Who asks is what the client's certificate says. Refusals are JSON with a reason.
 import json
 import math
 import ssl
+from asyncio import sslproto
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -26,6 +27,8 @@ __all__ = ["LONGEST_WAIT_S", "HttpsDoor", "server_context"]
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+# What asyncio keeps for each TLS connection, in the place of 256 KiB: a device sends a few kB at a time.
+_BUFFER_BYTES = 16 * 1024
 # Below what NATs and proxies on the way forget.
 LONGEST_WAIT_S = 55.0
 _RETRY_AFTER_S = "5"
@@ -59,6 +62,7 @@ class HttpsDoor:
         self._desk = desk
         self._roster = roster
         self._context = context
+        sslproto.SSLProtocol.max_size = _BUFFER_BYTES
         self._runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=2.0)
 
     async def open(self, host: str, port: int) -> None:

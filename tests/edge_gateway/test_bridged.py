@@ -11,7 +11,8 @@ import pytest
 from a_bridge import Grounds, bridge_on
 from live_gateway import Live, read
 
-from edge_gateway import BridgeAwayError, UplinkConfig
+from edge_gateway import BridgeAwayError, GatewayConfig, UplinkConfig
+from edge_gateway.doctor import examine
 from edge_gateway.https_bridge import Asker, HttpsCarrier
 from edge_gateway.link import Origin
 from edge_gateway.parcel_link import ParcelLink
@@ -24,6 +25,7 @@ from schemas.codec import codec_of
 from schemas.fleet import Device, DeviceState
 from schemas.operators import AuditEntry
 from schemas.parcel import Letter, Parcel
+from trust import write_keyring
 
 BOOT = "0b5d2f0e-8f2f-4a3a-9a63-0f7f9f0c8f11"
 OTHER = "1b5d2f0e-8f2f-4a3a-9a63-0f7f9f0c8f11"
@@ -267,3 +269,25 @@ def pump(uplink, seconds, until=lambda: False):
     while time.monotonic() < ends_s and not until():
         uplink._link.poll(0.05)
         uplink.pump(time.time_ns() // 1_000_000)
+
+
+def test_the_doctor_looks_at_the_bridge_where_there_is_one(tmp_path, foundry, grounds, reach, write):
+    write_keyring(tmp_path / "keys.json", foundry.keyring)
+
+    def said(uplink):
+        config = GatewayConfig(
+            device_id="press-7", data=tmp_path / "data", keyring=tmp_path / "keys.json", uplink=uplink
+        )
+        return {finding.what: finding for finding in examine(config, NOWHERE)}
+
+    before = said(reach())["bridge"]
+    write("rollouts.commands", foundry.command(foundry.bundle("1"), 1))
+    time.sleep(1.0)
+    after = said(reach())["bridge"]
+    stranger = said(reach(paper=grounds.strangers.device("press-7")))["bridge"]
+
+    assert before.well
+    assert before.said.endswith("has no command for it")
+    assert after.said.endswith("knows this device")
+    assert not stranger.well
+    assert "broker" not in said(reach())

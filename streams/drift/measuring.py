@@ -103,6 +103,25 @@ class Measuring:
             )  # fmt: skip
         return found
 
+    def of_cohort(
+        self, name: str, row: int, pane: int, end_ms: int, group: Group, horizon_ms: int, totals: Totals, look: Totals,
+        span_ms: int, needs: Sequence[int],
+    ) -> Measured:  # fmt: skip
+        """Measure one pane of a cohort as a look at a large device."""
+        which, at = np.zeros(1, np.int64), np.zeros(1, np.intp)
+        stack = self._stacked([group.against.reference])
+        looked = {}
+        for need in needs:
+            enough = at if look.samples[0] >= need else at[:0]
+            seen = look.take(enough)
+            found = _looks_at(seen, which[enough], stack)
+            looked[need] = _looked(seen, np.full(len(enough), span_ms), enough, need, found)
+        return Measured(
+            group=group, horizon_ms=horizon_ms, place=np.array([pane]), rows=np.array([row], np.intp), device_id=[name],
+            boot_id=[""], seq=np.array([pane]), end_ms=np.array([end_ms]), life=np.zeros(1, np.int64), totals=totals,
+            reference=group.against.reference, scores=_scores_of(totals, which, stack), looks=looked,
+        )  # fmt: skip
+
     def _stacked(self, references: Sequence[Reference]) -> References:
         key = tuple(map(id, references))
         found = self._stacks.get(key)
@@ -141,7 +160,7 @@ def _looks_at(sums: Summary | Totals, which: Ints, references: References) -> Lo
     return Look(score=score, effect=effect)
 
 
-def _looked(sums: Summary, span_ms: Ints, at: Rows, need: int, look: Look) -> Looked:
+def _looked(sums: Summary | Totals, span_ms: Ints, at: Rows, need: int, look: Look) -> Looked:
     few = (sums.samples[:, np.newaxis] - sums.missing) < need / 2
     if few.any():
         of_values: Singles = look.score[:, : Kind.SHAPE + 1]

@@ -1,6 +1,6 @@
 """The engine's inner loops, compiled: each row by itself, in order, so that no result depends on its batch."""
 
-from streams.drift.kernels.fold import Arrived, Became, Devices, Panes, add_panes, fold, sum_panes, transposed
+from streams.drift.kernels.fold import Arrived, Became, Devices, Panes, add_panes, add_up, fold, sum_panes, transposed
 from streams.drift.kernels.gathering import OpenLooks, RollupArrays, gather_looks, roll_up
 from streams.drift.kernels.layout import References, Totals, stacked
 from streams.drift.kernels.score import look_closely, score_totals
@@ -8,6 +8,6 @@ from streams.drift.kernels.weigh import Bars, Parts, Remembered, Verdicts, gathe
 
 __all__ = [
     "Arrived", "Bars", "Became", "Devices", "OpenLooks", "Panes", "Parts", "References", "Remembered", "RollupArrays",
-    "Totals", "Verdicts", "add_panes", "fold", "gather_looks", "gather_rows", "judge_rows", "look_closely", "roll_up",
-    "score_totals", "stacked", "sum_panes", "transposed", "weigh", "weigh_alone",
+    "Totals", "Verdicts", "add_panes", "add_up", "fold", "gather_looks", "gather_rows", "judge_rows", "look_closely",
+    "roll_up", "score_totals", "stacked", "sum_panes", "transposed", "weigh", "weigh_alone",
 ]  # fmt: skip

@@ -9,7 +9,7 @@ from streams.drift.kernels.compiled import compiled, inlined
 from streams.drift.kernels.layout import Totals
 from streams.drift.windows import Ints, Naturals, Rows, Singles, Summary
 
-__all__ = ["Arrived", "Became", "Devices", "Panes", "add_panes", "fold", "sum_panes", "transposed"]
+__all__ = ["Arrived", "Became", "Devices", "Panes", "add_panes", "add_up", "fold", "sum_panes", "transposed"]
 
 _MOST = 2**32 - 1
 Flags = npt.NDArray[np.bool_]
@@ -114,6 +114,37 @@ def sum_panes(ring: Panes, rows: Rows, back: int, total: Totals) -> None:
     """Add up the newest `back` panes of each row."""
     for i in range(len(rows)):
         _sum(ring, rows[i], back, total, i)
+
+
+@compiled
+def add_up(
+    ring: Panes, rows: Rows, pane: int, samples: Ints, counts: Ints, missing: Ints, outside: Ints, mean: Any, m2: Any
+) -> int:
+    """Add up one pane of some rows, in double precision; returns how many rows have it, and marks them in `samples`."""
+    slot = pane % ring.pane.shape[1]
+    bins, features = counts.shape
+    found = 0
+    total = 0
+    for i in range(len(rows)):
+        row = rows[i]
+        samples[i] = 0
+        if ring.pane[row, slot] != pane + 1:
+            continue
+        found += 1
+        samples[i] = ring.samples[row, slot]
+        for f in range(features):
+            lost = np.int64(ring.missing[row, slot, f])
+            mean[f], m2[f] = merged(
+                float(total - missing[f]), mean[f], m2[f], float(samples[i] - lost),
+                float(ring.mean[row, slot, f]), float(ring.m2[row, slot, f]),
+            )  # fmt: skip
+            missing[f] += lost
+            outside[f] += ring.out_of_range[row, slot, f]
+        for b in range(bins):
+            for f in range(features):
+                counts[b, f] += ring.counts[row, slot, b, f]
+        total += samples[i]
+    return found
 
 
 @compiled

@@ -6,19 +6,18 @@ import numpy as np
 
 from schemas.manifest import ModelKind
 from trainer.data.dataset import Bools, Dataset, Floats, Ints
-from trainer.models.base import Model, Predictions
+from trainer.models.base import Predictions
 
 __all__ = ["detection_quality", "forecast_quality", "measure_quality"]
 
 _DAY_MS = 86_400_000
 
 
-def measure_quality(model: Model, holdout: Dataset) -> Mapping[str, float]:
+def measure_quality(kind: ModelKind, predictions: Predictions, holdout: Dataset) -> Mapping[str, float]:
     """Return the figures that are known: without labels there is no precision, only how often the model speaks up."""
     if not len(holdout):
         return {}
-    predictions = model.predict(holdout.matrix)
-    if model.kind is ModelKind.FORECAST:
+    if kind is ModelKind.FORECAST:
         return forecast_quality(predictions, holdout)
     return detection_quality(predictions, holdout)
 

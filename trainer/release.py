@@ -21,6 +21,7 @@ from trainer.data.dataset import Dataset, Split, split_by_time
 from trainer.errors import DataRefusedError
 from trainer.export.graph import export
 from trainer.export.parity import OnnxModel, Parity, check_parity
+from trainer.export.quantising import quantise
 from trainer.export.signature import opset_of, ports_of
 from trainer.export.timing import Timing, time_model
 from trainer.golden import make_golden
@@ -69,7 +70,10 @@ class Trained:
     # Devices whose sensors were silent, and from which nothing was learned.
     left_out: tuple[str, ...]
     checks: tuple[Check, ...]
+    # Of the graph in full precision.
     parity: Parity
+    # Whether the graph that is shipped has int8 weights, and why.
+    quantised: str
     timing: Timing
     quality: Mapping[str, float]
     bundle: Bundle
@@ -108,7 +112,11 @@ def train_release(
     runner = OnnxModel(graph)
     parity = check_parity(model, runner, split.holdout.matrix)
     progress("judging", 0.8)
-    quality = measure_quality(model, split.holdout)
+    quantised = quantise(graph, model.kind, split.holdout)
+    if quantised.graph is not None:
+        graph, runner = quantised.graph, OnnxModel(quantised.graph)
+    # Of what is shipped.
+    quality = measure_quality(model.kind, runner.predict(split.holdout.matrix), split.holdout)
     timing = time_model(model, runner, split.holdout.matrix)
     progress("packing", 0.9)
     content = _pack(order, model, split, graph, runner, quality, grid, known_dispersion, signers)
@@ -121,6 +129,7 @@ def train_release(
         left_out=left_out,
         checks=checks,
         parity=parity,
+        quantised=quantised.why,
         timing=timing,
         quality=quality,
         bundle=bundle,

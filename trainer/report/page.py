@@ -69,6 +69,7 @@ def _export(trained: Trained) -> dict[str, str]:
     return {
         "parity": f"over {parity.vectors} vectors at most {parity.score:.2g} apart in score, {parity.confidence:.2g} "
         f"in confidence; {parity.changed_decisions} decisions changed",
+        "weights": trained.quantised,
         "bundle's size": f"{bundle.size:,} bytes",
         "graph's size": f"{len(bundle.model):,} bytes",
         "one inference, here": f"{timing.onnx_p50_ms:.3f} ms; p99 {timing.onnx_p99_ms:.3f} ms",

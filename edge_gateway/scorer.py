@@ -29,6 +29,9 @@ __all__ = ["Closed", "Loaded", "Scored", "Scorer"]
 
 _log = logging.getLogger(__name__)
 
+# Share of a window's values outside of the declared range that is no accident any more.
+_MOSTLY = 0.5
+
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
@@ -90,6 +93,8 @@ class Scorer:
         self._sketch = None if beside else Sketch(loaded.grid, window_ms=length_ms, lateness_ms=lateness_ms)
         self._health = HealthWindows(length_ms, lateness_ms)
         self._quiet = QuietWindows(windows)
+        # Features that were told of as out of range, and still are.
+        self._strange: set[str] = set()
         self._forecasts = Forecasts(loaded.manifest, loaded.pipeline.every_ms)
         self._sampler = Sampler(sampling, rng)
 
@@ -162,7 +167,23 @@ class Scorer:
         for start in sorted(by_start.keys() | tallies.keys()):
             health = by_start.get(start, HealthTally())
             window = tallies.get(start)
+            if window is not None:
+                self._note_range(window)
             stats = () if window is None or not window.tally.samples else tuple(self._quiet.take(window))
             scored.closed.append(Closed(start, start + self._length_ms, stats, health))
         if scored.closed and not self.beside:
             scored.kept += self._sampler.close()
+
+    def _note_range(self, window: SketchedWindow) -> None:
+        """Say once when a feature leaves the range that its grid declares: no model can tell a wrong unit."""
+        tally = window.tally
+        shares = (tally.out_of_range / np.maximum(tally.usable, 1)).tolist()
+        strange = {name for name, share in zip(self.loaded.manifest.features, shares, strict=True) if share > _MOSTLY}
+        for name in sorted(strange - self._strange):
+            _log.warning(
+                "out of range: feature=%s share=%.2f window-end=%d; is the sensor whole, and its unit the right one?",
+                name,
+                shares[self.loaded.manifest.features.index(name)],
+                window.end_ms,
+            )
+        self._strange = strange

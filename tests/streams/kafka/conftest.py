@@ -70,6 +70,12 @@ def broker(bootstrap: str, prefix: str) -> Broker:
     return Broker(bootstrap, prefix)
 
 
+@pytest.fixture
+def make_broker(prefix: str) -> Callable[[str], Broker]:
+    """A corner of another broker."""
+    return lambda bootstrap: Broker(bootstrap, prefix)
+
+
 @contextlib.asynccontextmanager
 async def running(app: faust.App) -> AsyncIterator[faust.App]:
     await app.start()
@@ -182,10 +188,10 @@ def workers(broker: Broker, tmp_path: Path) -> Iterator[Callable[..., Workers]]:
     """Makes `Workers` for a topic; they are ended with the test."""
     made: list[Workers] = []
 
-    def make(topic: str, **settings: str) -> Workers:
+    def make(topic: str, *, on: Broker = broker, **settings: str) -> Workers:
         folder = tmp_path / f"workers-{len(made)}"
         folder.mkdir()
-        made.append(Workers(broker, folder, topic, broker.group(), settings))
+        made.append(Workers(on, folder, topic, on.group(), settings))
         return made[-1]
 
     yield make

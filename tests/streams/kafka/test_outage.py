@@ -1,0 +1,38 @@
+"""A worker while the broker is away for longer than its session lasts."""
+
+import time
+
+import pytest
+
+from driftline.stack import Stack
+
+RECORDS = 60_000
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(300)
+def test_an_outage_loses_nothing_repeats_nothing_and_does_not_fill_the_disk(tmp_path, make_broker, workers):
+    with Stack.start(data=tmp_path / "stack") as stack:
+        broker = make_broker(stack.endpoints.bootstrap)
+        topic = broker.topic(partitions=4)
+        # More than is ever held ready, so that reading has to go on afterwards.
+        broker.produce(topic, [bytes(1_500)] * RECORDS)
+        group = workers(topic, on=broker, records_per_s="4000", max_run="2000")
+        worker = group.start(instance="steady")
+        group.wait_for(8_000, within_s=40)
+
+        stack.kill("kafka")
+        time.sleep(15)
+        in_outage = worker.poll()
+        stack.restart("kafka")
+        group.wait_for(RECORDS, within_s=90)
+        deadline = time.monotonic() + 20
+        while broker.committed(group.group, topic, 4) != broker.ends(topic, 4):
+            assert time.monotonic() < deadline, group.words()[-4000:]
+            time.sleep(0.5)
+
+        assert in_outage is None
+        assert worker.poll() is None
+        assert group.log.repeated() == 0
+        assert len(group.words().splitlines()) < 1_000
+        group.end()

@@ -32,6 +32,8 @@ class ConsoleConfig:
 
     host: str = "127.0.0.1"
     port: int = 8000
+    # The address that browsers use, where a proxy stands before it; with https, cookies travel no other way.
+    url: str = ""
     # Names under which browsers may reach it; others are refused, so that no foreign name can be pointed at it.
     hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "[::1]")
     # Where keys and sessions are kept; by default in the data folder.
@@ -42,6 +44,8 @@ class ConsoleConfig:
     oidc: OidcConfig = field(default_factory=OidcConfig)
 
     def __post_init__(self) -> None:
+        if self.url and not self.url.startswith(("http://", "https://")):
+            raise ValueError(f"url: found {self.url!r}, wanted http:// or https://")
         if not 0 <= self.port <= 65535:
             raise ValueError(f"port: found {self.port}, wanted 0 to 65535")
         if self.session_h <= 0:

@@ -5,17 +5,20 @@ import bisect
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from console.views import Views
 
 __all__ = ["Fleet", "Row"]
 
+T = TypeVar("T")
+
 _FRESH_FOR_S = 0.5
 _HASHES = ("fleet", "beats", "drift")
 _READ_AT_ONCE = 500
+_MOST_DERIVED = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +66,11 @@ class Fleet:
         self.rows: dict[str, Row] = {}
         # The same rows' ids, sorted.
         self.ids: list[str] = []
-        # Rises with every change, so that what was made of the rows can be kept.
+        # Rises with every change.
         self.version = 0
         self._views = views
+        self._derived: dict[object, Any] = {}
+        self._derived_of = -1
         self._built = ""
         self._place = "0-0"
         self._refreshed_s = float("-inf")
@@ -121,6 +126,15 @@ class Fleet:
         elif known:
             del self.rows[device_id]
             del self.ids[bisect.bisect_left(self.ids, device_id)]
+
+    def derived(self, key: object, make: Callable[[], T]) -> T:
+        """Return what `make` makes of the rows, made once for all who ask until a row changes."""
+        if self._derived_of != self.version or len(self._derived) >= _MOST_DERIVED:
+            self._derived, self._derived_of = {}, self.version
+        if key not in self._derived:
+            self._derived[key] = make()
+        found: T = self._derived[key]
+        return found
 
     def count(self, key: str) -> dict[str, int]:
         return dict(Counter(getattr(row, key) for row in self.rows.values()))

@@ -125,7 +125,10 @@ def _opened(here: Context, who: Principal, more: dict[str, str]) -> Response:
     now_ms, length_ms = here.guard.now_ms(), here.guard.session_ms
     token = here.guard.store.open_session(who.key_id, now_ms=now_ms, expires_ms=now_ms + length_ms)
     response = JSONResponse({"name": who.name, "role": who.role.value, **more})
-    response.set_cookie(COOKIE, token, max_age=length_ms // 1000, httponly=True, samesite="strict", path="/")
+    secure = here.config.url.startswith("https://")
+    response.set_cookie(
+        COOKIE, token, max_age=length_ms // 1000, httponly=True, secure=secure, samesite="strict", path="/"
+    )
     return response
 
 

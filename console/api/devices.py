@@ -11,7 +11,7 @@ from console.api.context import Admin, Context, Here, Operator, Viewer
 from console.api.controls import Asked, IdempotencyKey, ask
 from console.api.paging import Cursor, Limit, page
 from console.distributions import distributions
-from console.fleet import Row
+from console.fleet import Fleet, Row
 from console.heatmap import heatmap
 from console.problems import ProblemError, not_found
 
@@ -86,11 +86,7 @@ async def stats(here: Here, _who: Viewer) -> dict[str, Any]:
     alerts = await here.views.all_of("alerts")
     rollouts = await here.views.all_of("rollouts")
     return {
-        "devices": len(here.fleet.rows),
-        "by_state": here.fleet.count("state"),
-        "by_verdict": here.fleet.count("verdict"),
-        "by_model": here.fleet.count("model_id"),
-        "safe_mode": sum(row.safe_mode for row in here.fleet.rows.values()),
+        **here.fleet.derived("stats", lambda: _counted(here.fleet)),
         "alerts": _count(alerts, "severity"),
         "alerts_by_state": _count(alerts, "state"),
         "rollouts": _count(rollouts, "phase"),
@@ -113,9 +109,15 @@ async def devices(
 ) -> Response:
     """List devices."""
     await here.fleet.refresh()
-    rows = here.fleet.chosen(state=state, model=model, verdict=verdict, text=q, labels=_labels(label))
+    labels = _labels(label)
+    asked = ("devices", sort, state, model, verdict, q, tuple(labels))
+
+    def chosen() -> list[Row]:
+        rows = here.fleet.chosen(state=state, model=model, verdict=verdict, text=q, labels=labels)
+        return sorted(rows, key=_by_drift) if sort == "drift" else rows
+
+    rows = here.fleet.derived(asked, chosen)
     if sort == "drift":
-        rows.sort(key=_by_drift)
         return JSONResponse(page(rows, key=_by_drift, cursor=cursor, limit=limit, show=Row.shown))
     return JSONResponse(page(rows, key=lambda row: row.device_id, cursor=cursor, limit=limit, show=Row.shown))
 
@@ -130,8 +132,13 @@ async def fleet_heatmap(
 ) -> dict[str, Any]:
     """Show drift by feature, for groups of devices or for the worst devices."""
     await here.fleet.refresh()
-    labels = sorted({name for row in here.fleet.rows.values() for name in row.labels})
-    return {**heatmap(here.fleet.chosen(labels=_labels(label)), by=by, limit=limit), "labels": labels}
+    wanted = _labels(label)
+    names = here.fleet.derived(
+        "labels", lambda: sorted({one for row in here.fleet.rows.values() for one in row.labels})
+    )
+    asked = ("heatmap", by, limit, tuple(wanted))
+    found = here.fleet.derived(asked, lambda: heatmap(here.fleet.chosen(labels=wanted), by=by, limit=limit))
+    return {**found, "labels": names}
 
 
 @router.get("/features")
@@ -153,7 +160,10 @@ async def scores(
 ) -> dict[str, Any]:
     """List the latest scores of devices, the most drifted first."""
     await here.fleet.refresh()
-    rows = sorted((row for row in here.fleet.chosen(verdict=verdict) if row.scored_ms), key=_by_drift)
+    rows = here.fleet.derived(
+        ("scores", verdict),
+        lambda: sorted((row for row in here.fleet.chosen(verdict=verdict) if row.scored_ms), key=_by_drift),
+    )
     return page(rows, key=_by_drift, cursor=cursor, limit=limit, show=lambda row: {**row.shown(), "psi": row.psi})
 
 
@@ -228,6 +238,16 @@ async def revoke(
 ) -> Response:
     """Take a device out of the fleet."""
     return await ask(here, who, f"device/{device_id}", "revoke", why=registration.why, key=key)
+
+
+def _counted(fleet: Fleet) -> dict[str, Any]:
+    return {
+        "devices": len(fleet.rows),
+        "by_state": fleet.count("state"),
+        "by_verdict": fleet.count("verdict"),
+        "by_model": fleet.count("model_id"),
+        "safe_mode": sum(row.safe_mode for row in fleet.rows.values()),
+    }
 
 
 async def _whole(here: Context, device_id: str) -> dict[str, Any]:

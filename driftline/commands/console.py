@@ -1,6 +1,7 @@
 """`driftline console`: the REST API and the page."""
 
 import logging
+import signal
 import time
 from dataclasses import replace
 
@@ -32,7 +33,7 @@ def console(settings: Settings, host: str | None, port: int | None, policy_key: 
     store = AuthStore(folder / "console.db")
     app = make_console(cluster, settings.redis, store, config, lent=lent, cache_dir=settings.cache)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    url = f"http://{config.host}:{config.port}"
+    url = config.url.rstrip("/") or f"http://{config.host}:{config.port}"
     click.echo(f"console: {url}")
     if link := first_link(store, url, now_ms=time.time_ns() // 1_000_000):
         click.echo(f"no admin yet; this link makes one, once, within a day: {link}")
@@ -44,8 +45,13 @@ def console(settings: Settings, host: str | None, port: int | None, policy_key: 
             log_level="warning",
             access_log=False,
             server_header=False,
+            # Whoever tries keys must not choose the address that the tries are counted against.
+            proxy_headers=False,
             timeout_graceful_shutdown=3,
         )
     )
+    # Once it has shut down, the server raises the signal again that ended it; by then all is done.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
     server.run()
     store.close()

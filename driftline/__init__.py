@@ -4,9 +4,13 @@ from importlib import import_module
 from typing import Any
 
 # What is offered, and where it is: a module, or module:name.
-_PLACES = {"feeds": "driftline.feeds", "check": "driftline.checking:check"}
+_PLACES = {
+    "backtest": "driftline.backtesting:backtest",
+    "check": "driftline.checking:check",
+    "feeds": "driftline.feeds",
+}
 
-__all__ = ["check", "feeds"]
+__all__ = ["backtest", "check", "feeds"]
 
 
 def __getattr__(name: str) -> Any:

@@ -64,9 +64,10 @@ def _name(task: Task) -> str:
     asked = {
         "edition": _EDITION,
         "history": task.history.name,
-        "shares": [[asdict(share) for share in shares] for shares in (task.shares, task.warm_up)],
+        "shares": [[asdict(share) for share in shares] for shares in (task.shares, task.warm_up, *task.health)],
         "span": asdict(task.span),
         "policies": [(one.name, one.document) for one in task.candidates],
+        "health": [(one.name, one.document) for one in task.health_candidates],
         "known": [sorted(task.grids), sorted(task.baselines)],
         "labels": sorted((device, sorted(labels.items())) for device, labels in task.labels.items()),
         "then": None

@@ -10,8 +10,8 @@ from streams.drift.scores import SCORES
 
 __all__ = ["left_out_then", "published", "timelines_of"]
 
-# What alerts of single devices by the drift worker are called; others' are called otherwise.
-_KINDS = {*(kind.value for kind in DriftKind), *SCORES}
+# What alerts of single devices by the drift and health workers are called; others' are called otherwise.
+_KINDS = {*(kind.value for kind in DriftKind), *SCORES, "shift", "limit"}
 
 
 def timelines_of(history: History, topic: str) -> dict[int, Timeline]:

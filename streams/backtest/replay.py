@@ -4,31 +4,37 @@ What a device gets depends on its own windows alone, so partitions may be replay
 or several: the answer is the same.
 """
 
-import heapq
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
+from schemas.catalogue import topic_named
 from schemas.drift_alert import DriftAlert
+from schemas.errors import BadRecordError
 from schemas.grid import Baseline, Grid
+from schemas.stats_run import only
+from streams.backtest.abreast import Piece, abreast, joined
 from streams.backtest.candidate import Candidate
-from streams.backtest.history import History, Share, StatsBatch
+from streams.backtest.history import History, Share
+from streams.backtest.history.entry import made
 from streams.backtest.inject import Injection, Injector
 from streams.backtest.logbook import Logbook
 from streams.backtest.players import AsThen, Candidates, Played
 from streams.backtest.span import Span
 from streams.backtest.stories import Stories
-from streams.drift.desk import stretch, usable
+from streams.drift.desk import Usable, stretch, usable
 from streams.drift.known import Known
 from streams.drift.partition import Stretch
 from streams.drift.policy import InForce, Timeline
 from streams.drift.presence import Tally
+from streams.health.partition import HEALTH, HealthPartition
 
 __all__ = ["AS_THEN", "Counts", "Replayed", "Task", "replay"]
 
 AS_THEN = "as then"
-_SOURCE = "telemetry.feature-stats"
+_HEALTH = topic_named(HEALTH)
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,9 @@ class Task:
     timelines: Mapping[int, Timeline] | None = None
     left_out: Mapping[int, frozenset[int]] = field(default_factory=dict)
     injections: Sequence[Injection] = ()
+    # Model health: its shares, before the span and within, and the policies by which it is judged.
+    health: tuple[Sequence[Share], Sequence[Share]] = ((), ())
+    health_candidates: Sequence[Candidate] = ()
     # Scores are noted once in so long.
     step_ms: int = 15 * 60_000
     # Event time at which device-days are split in two; 0 for nowhere.
@@ -105,45 +114,77 @@ class _Replay:
         self._candidates = Candidates(task.candidates) if task.candidates else None
         self._injector = Injector(task.injections) if task.injections else None
         self._then: dict[int, AsThen] = {}
+        self._health: dict[int, dict[str, HealthPartition]] = {}
         if task.timelines is not None:
             self._found.stories[AS_THEN] = Stories()
 
     def run(self) -> Replayed:
         for shares, counts in ((self._task.warm_up, False), (self._task.shares, True)):
-            for partition, batch in _by_arrival(self._task.history, shares, self._known):
-                self._take(partition, batch, counts)
+            history = self._task.history
+            readers = [(share.partition, history.stats(share, self._known.shape_of)) for share in shares]
+            for pieces in abreast(readers):
+                self._take(pieces, counts)
+        for shares, counts in zip(self._task.health, (False, True), strict=True):
+            for share in shares:
+                self._take_health(share, counts)
         self._found.troubles += self._task.history.troubles
         return self._found
 
-    def _take(self, partition: int, batch: StatsBatch, counts: bool) -> None:
-        self._told(len(batch.offsets))
-        if counts:
-            self._count(batch)
-        for part in batch.sorted.runs:
-            found = usable(part, batch.offsets, batch.at_ms, self._known)
-            if counts:
-                self._found.counts.refused += len(found.refused)
-                for _, why in found.refused:
-                    self._found.counts.note(_shortened(why))
-            if not len(found.windows):
-                continue
-            self._play(partition, stretch(found.windows, found.against, self._task.labels), counts)
+    def _take_health(self, share: Share, counts: bool) -> None:
+        """Replay one partition of model health, as the health worker judges it."""
+        players = self._health.setdefault(share.partition, _health_players(self._task.health_candidates))
+        for entries in self._task.history.entries(share):
+            self._told(len(entries))
+            for entry in entries:
+                try:
+                    record = made(_HEALTH, entry)
+                except BadRecordError as bad:
+                    self._found.counts.bad += counts
+                    self._found.counts.note(str(bad), int(counts))
+                    continue
+                for name, player in players.items():
+                    self._found.stories[name].take(player.take(HEALTH, record, arrived_ms=entry.at_ms))
 
-    def _play(self, partition: int, windows: Stretch, counts: bool) -> None:
-        if self._task.timelines is not None:
-            played = self._as_then(partition, windows)
+    def _take(self, pieces: Sequence[Piece], counts: bool) -> None:
+        by_grid: dict[str, list[tuple[Usable, npt.NDArray[np.int64]]]] = {}
+        for piece in pieces:
+            self._told(piece.end - piece.first)
             if counts:
-                self._found.as_then += played.alerts[AS_THEN]
-            self._keep(played, counts, measured=self._candidates is None)
+                self._count(piece)
+            for part in piece.batch.sorted.runs:
+                mine = (part.positions >= piece.first) & (part.positions < piece.end)
+                if not mine.any():
+                    continue
+                found = usable(part if mine.all() else only(part, mine), piece.batch.offsets, piece.batch.at_ms,
+                               self._known)  # fmt: skip
+                if counts:
+                    self._refuse(found)
+                if not len(found.windows):
+                    continue
+                if self._task.timelines is not None:
+                    self._play_then(piece.partition, found, counts)
+                places = np.searchsorted(piece.batch.offsets, found.windows.offset)
+                by_grid.setdefault(part.grid_id, []).append((found, piece.arrival_ms[places]))
+        for together in by_grid.values():
+            windows = joined([found.windows for found, _ in together], [arrived for _, arrived in together])
+            against = {model: one for found, _ in together for model, one in found.against.items()}
+            self._play(stretch(windows, against, self._task.labels), counts)
+
+    def _play(self, windows: Stretch, counts: bool) -> None:
         if counts:
             self._found.logbook.note_windows(windows.windows)
         if self._candidates is None:
             return
-        played = self._candidates.play(windows)
-        self._keep(played, counts, measured=True)
+        self._keep(self._candidates.play(windows), counts, measured=True)
         if self._injector is not None:
             for more in self._injector.injected(windows):
                 self._keep(self._candidates.play(more), counts, measured=False)
+
+    def _play_then(self, partition: int, found: Usable, counts: bool) -> None:
+        played = self._as_then(partition, stretch(found.windows, found.against, self._task.labels))
+        if counts:
+            self._found.as_then += played.alerts[AS_THEN]
+        self._keep(played, counts, measured=self._candidates is None)
 
     def _keep(self, played: Played, counts: bool, *, measured: bool) -> None:
         for name, alerts in played.alerts.items():
@@ -166,36 +207,33 @@ class _Replay:
             windows = Stretch(windows.windows.take(np.array(there, np.int64)), windows.groups, windows.which[there])
         return player.play(windows) if len(windows.windows) else Played({AS_THEN: []})
 
-    def _count(self, batch: StatsBatch) -> None:
-        counts = self._found.counts
-        counts.records += len(batch.offsets)
-        counts.bad += len(batch.sorted.bad)
-        for bad in batch.sorted.bad:
-            counts.note(_shortened(str(bad.why)))
-        for unread in batch.sorted.unread:
-            counts.note(_shortened(str(unread.why)))
-        for grid_id, positions in batch.sorted.unknown_grids.items():
-            counts.refused += len(positions)
-            counts.note(f"grid {grid_id:.12}: found no such grid, wanted one on models.grids", len(positions))
+    def _count(self, piece: Piece) -> None:
+        counts, found = self._found.counts, piece.batch.sorted
+        counts.records += piece.end - piece.first
+        for bad in found.bad:
+            if piece.first <= bad.position < piece.end:
+                counts.bad += 1
+                counts.note(_shortened(str(bad.why)))
+        for unread in found.unread:
+            if piece.first <= unread.position < piece.end:
+                counts.note(_shortened(str(unread.why)))
+        for grid_id, positions in found.unknown_grids.items():
+            mine = sum(piece.first <= position < piece.end for position in positions)
+            counts.refused += mine
+            if mine:
+                counts.note(f"grid {grid_id:.12}: found no such grid, wanted one on models.grids", mine)
+
+    def _refuse(self, found: Usable) -> None:
+        self._found.counts.refused += len(found.refused)
+        for _, why in found.refused:
+            self._found.counts.note(_shortened(why))
 
 
-def _by_arrival(history: History, shares: Sequence[Share], known: Known) -> Iterator[tuple[int, StatsBatch]]:
-    """Yield batches of all shares, those that begin earliest first: partitions keep about the same time."""
-    readers = [history.stats(share, known.shape_of) for share in shares]
-    waiting: list[tuple[int, int, StatsBatch]] = []
-
-    def next_of(place: int) -> None:
-        for batch in readers[place]:
-            if len(batch.offsets):
-                heapq.heappush(waiting, (int(batch.at_ms[0]), place, batch))
-                return
-
-    for place in range(len(readers)):
-        next_of(place)
-    while waiting:
-        _, place, batch = heapq.heappop(waiting)
-        yield shares[place].partition, batch
-        next_of(place)
+def _health_players(candidates: Sequence[Candidate]) -> dict[str, HealthPartition]:
+    return {
+        one.name: HealthPartition(InForce(policy_id=one.name, document=one.document, rules=one.rules))
+        for one in candidates
+    }
 
 
 def _shortened(why: str) -> str:

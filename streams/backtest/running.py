@@ -24,7 +24,7 @@ from streams.backtest.stories import Story
 
 __all__ = ["Backtest", "Plan", "run"]
 
-SOURCE = "telemetry.feature-stats"
+SOURCE, HEALTH = "telemetry.feature-stats", "telemetry.model-health"
 HOUR_MS = 3_600_000
 # Scores are kept so seldom that there are about so many.
 _MOST_SCORES = 300_000
@@ -42,6 +42,8 @@ class Plan:
 
     span: Span = EVER
     candidates: Sequence[Candidate] = ()
+    # Those of the candidates by which model health is judged, too.
+    health_candidates: Sequence[Candidate] = ()
     # What came before the span warms state up and is not reported.
     warm_up_ms: int = 24 * HOUR_MS
     processes: int = 1
@@ -81,7 +83,7 @@ def run(history: History, plan: Plan, *, told: Told = lambda _: None, total: Tol
     shares = _shares(history, plan.span, notes)
     warm_up = _warm_up(history, plan)
     tasks = _tasks(history, plan, shares, warm_up)
-    total(sum(share.records for share in (*shares, *warm_up)))
+    total(sum(_records(task) for task in tasks))
     kept = Kept(plan.resume_folder)
     found = _replayed(tasks, plan.processes, kept, told)
     backtest = _joined(plan, found, published(history, plan.span) if "drift.alerts" in history.topics() else None)
@@ -128,6 +130,7 @@ def _tasks(history: History, plan: Plan, shares: Sequence[Share], warm_up: Seque
     labels = {name: dict(device.labels) for name, device in state_of(history, "fleet.devices").items()}
     records = sum(share.records for share in shares)
     step_ms = max(_LEAST_STEP_MS, records * _USUAL_WINDOW_MS // _MOST_SCORES)
+    health = _health(history, plan)
     timelines = timelines_of(history, SOURCE) if plan.as_then else None
     left_out = left_out_then(history, SOURCE) if plan.as_then else {}
     return [
@@ -135,10 +138,28 @@ def _tasks(history: History, plan: Plan, shares: Sequence[Share], warm_up: Seque
             history=history, shares=mine, span=plan.span, candidates=plan.candidates, grids=grids, baselines=baselines,
             warm_up=[share for share in warm_up if share.partition in {one.partition for one in mine}],
             labels=labels, timelines=timelines, left_out=left_out, injections=plan.injections, step_ms=step_ms,
-            split_ms=plan.split_ms,
+            split_ms=plan.split_ms, health=_of(mine, health), health_candidates=plan.health_candidates,
         )
         for mine in _dealt(shares, plan.processes * _TASKS_PER_PROCESS)
     ]  # fmt: skip
+
+
+def _health(history: History, plan: Plan) -> tuple[list[Share], list[Share]]:
+    if not plan.health_candidates or HEALTH not in history.topics():
+        return [], []
+    before = Span(max(0, plan.span.from_ms - plan.warm_up_ms), plan.span.from_ms) if plan.span.from_ms else None
+    return history.shares(HEALTH, before) if before else [], history.shares(HEALTH, plan.span)
+
+
+def _of(mine: Sequence[Share], health: tuple[list[Share], list[Share]]) -> tuple[list[Share], list[Share]]:
+    """Return the health of the same partitions; it is keyed as the statistics are."""
+    partitions = {share.partition for share in mine}
+    before, within = ([share for share in shares if share.partition in partitions] for shares in health)
+    return before, within
+
+
+def _records(task: Task) -> int:
+    return sum(share.records for share in (*task.shares, *task.warm_up, *task.health[0], *task.health[1]))
 
 
 def _dealt(shares: Sequence[Share], hands: int) -> list[list[Share]]:
@@ -155,7 +176,7 @@ def _replayed(tasks: Sequence[Task], processes: int, kept: Kept, told: Told) -> 
         known = kept.find(task)
         if known is not None:
             found[place] = known
-            told(sum(share.records for share in (*task.shares, *task.warm_up)))
+            told(_records(task))
     left = [place for place in range(len(tasks)) if place not in found]
     if processes <= 1 or len(left) <= 1:
         for place in left:

@@ -105,7 +105,8 @@ def study(history: History, question: Question, *, told: Told = lambda _: None, 
     tried = grid_of(search.base, search.grid) if search is not None else []
     split_ms = question.tune_until_ms or 0
     plan = Plan(
-        span=question.span, candidates=[*given, *tried], warm_up_ms=question.warm_up_ms, processes=question.processes,
+        span=question.span, candidates=[*given, *tried], health_candidates=given,
+        warm_up_ms=question.warm_up_ms, processes=question.processes,
         as_then=question.as_then, split_ms=split_ms, resume_folder=question.resume_folder,
     )  # fmt: skip
     injections: list[Injection] = []
@@ -118,7 +119,9 @@ def study(history: History, question: Question, *, told: Told = lambda _: None, 
     if search is not None and search.refine:
         finer = _finer(search, tried, _tuned(question, backtest, injections, [one.name for one in tried]))
         if finer:
-            again = run(history, replace(plan, candidates=finer, as_then=False), told=told, total=total)
+            again = run(
+                history, replace(plan, candidates=finer, as_then=False, health_candidates=()), told=told, total=total
+            )
             backtest.stories |= again.stories
             tried += finer
     return _told(question, backtest, injections, given, tried)

@@ -38,7 +38,9 @@ def elsewhere(bootstrap, registry_url, prefix):
     cluster = Cluster(bootstrap=bootstrap, registry_url=registry_url, prefix=f"{prefix}b-")
     create_missing(cluster)
     yield cluster
-    AdminClient(cluster.client_settings()).delete_topics([cluster.named(name) for name in CATALOGUE])
+    admin = AdminClient(cluster.client_settings())
+    for deleted in admin.delete_topics([cluster.named(name) for name in CATALOGUE]).values():
+        deleted.result(30)
 
 
 def records(cluster, topic=STATS):

@@ -66,6 +66,8 @@ def by_alert(alerts):
     return found
 
 
+# Three rounds of a worker on a busy machine.
+@pytest.mark.timeout(600)
 async def test_the_replay_as_then_gives_exactly_the_alerts_that_were_published(
     cluster, publish, found_on, running, signer, keyring, tmp_path
 ):
@@ -123,7 +125,7 @@ async def judged(cluster, count, found_on):
 
     consumer = Consumer({**cluster.client_settings(), "group.id": cluster.named(GROUP), "enable.auto.commit": False})
     places = [TopicPartition(cluster.named(SOURCE), number) for number in range(12)]
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 150
     while True:
         found = await asyncio.to_thread(consumer.committed, places, timeout=10)
         if sum(max(place.offset, 0) for place in found) >= count:

@@ -4,12 +4,17 @@ from dataclasses import replace
 
 import pytest
 from backtest_fleet import HOUR_MS, exported, recorded
-from drift_fleet import MINUTE_MS, START_MS, Fleet
+from drift_fleet import MINUTE_MS, START_MS, Fleet, boot_of
 
+from schemas.catalogue import topic_named
+from schemas.model_health import ModelHealth
+from schemas.partition import partition_of
+from schemas.record import as_plain
 from streams.backtest.candidate import Candidate, read_candidates
 from streams.backtest.errors import BacktestError, NothingThereError
 from streams.backtest.grid import grid_of, read_grid
-from streams.backtest.history import FileHistory
+from streams.backtest.history import Entry, FileHistory
+from streams.backtest.history.parquet_file import ParquetWriter
 from streams.backtest.incidents import Incident
 from streams.backtest.report import page, plain
 from streams.backtest.search import Goal
@@ -259,3 +264,30 @@ def test_faults_that_are_none_and_history_too_short_for_them_are_refused(past):
         study(FileHistory(path), Question(what_if=WhatIf(kinds={"shiver": [1.0]})))
     with pytest.raises(BacktestError, match="found no device with 101 h of history"):
         study(FileHistory(path), Question(what_if=WhatIf(kinds={"shift": [1.0]}, lasting_ms=100 * HOUR_MS)))
+
+
+def test_model_health_is_judged_beside(past, tmp_path):
+    path, _ = past
+    (tmp_path / "stats.parquet").write_bytes(path.read_bytes())
+    topic = topic_named("telemetry.model-health")
+    told = [health("d-2", minute, errors=300 if minute >= 200 else 0) for minute in range(260)]
+    entries = [Entry(0, i, one.window_end_ms, b"d-2", as_plain(one)) for i, one in enumerate(told)]
+    # On its device's partition, as all that is keyed by devices.
+    entries = [replace(one, partition=partition_of("d-2", 12)) for one in entries]
+    with ParquetWriter(tmp_path / "health.parquet", topic) as writer:
+        writer.write(entries)
+
+    found = study(FileHistory(tmp_path), Question(candidates=[policy("default")])).stories()["default"]
+
+    (story,) = [one for one in found if one.subject == "d-2"]
+    assert (story.feature, story.kind) == ("error_rate", "shift")
+    assert START_MS + 200 * MINUTE_MS < story.fired_ms < START_MS + 230 * MINUTE_MS
+
+
+def health(device, minute, *, errors):
+    return ModelHealth(
+        device_id=device, model_id="pump/1", boot_id=boot_of(device), seq=minute,
+        window_start_ms=START_MS + minute * MINUTE_MS, window_end_ms=START_MS + (minute + 1) * MINUTE_MS,
+        inferences=600, anomalies=6, errors=errors, score_mean=0.1, score_m2=1.0, confidence_mean=0.9,
+        latency_p50_ms=1.0, latency_p99_ms=2.0, cpu_share=0.2, memory_bytes=50_000_000,
+    )  # fmt: skip

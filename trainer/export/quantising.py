@@ -68,7 +68,7 @@ def _int8(graph: onnx.ModelProto, layers: list[str]) -> bytes:
 
     inferred = onnx.shape_inference.infer_shapes(graph, strict_mode=True)
     # How the library knows that shapes were inferred; it warns otherwise.
-    onnx.helper.set_model_props(inferred, {"onnx.infer": "onnxruntime.quant"})
+    onnx.helper.set_model_props(inferred, {"onnx.quant.pre_process": "onnxruntime.quant"})
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "int8.onnx"
         quantize_dynamic(

@@ -81,7 +81,7 @@ def test_a_wrong_unit_is_said_once_and_counted(serving, caplog):
 
 def test_samples_out_of_order_are_left_out(serving):
     gateway = serving()
-    sample = gateway.sensor.take(4).values[0]
+    sample = gateway.sensor.take(5).values[0]
     now = gateway.now_ms
 
     decided = take(gateway, [sample] * 4, at_ms=[now + 3000, now + 1000, now + 2000, now + 4000])

@@ -1,10 +1,15 @@
 """How well models detect what was done to simulated machines, how small they are, and how quick.
 
     python -m benchmarks.model_quality            # all algorithms that detect
-    python -m benchmarks.model_quality --algorithm isolation_forest
+    python -m benchmarks.model_quality --algorithm isolation_forest --seed 7
+    python -m benchmarks.model_quality --data shuttle
 
 Trained on eight machines of the simulator over 2.2 hours, judged on eight others and another seed: neither the devices
 nor the faults were seen. A vector that looks back on a fault which is over is counted for neither side.
+
+`shuttle` is NASA's Statlog (Shuttle) set as it comes inside the river package: 49,097 readings of nine numbers, 7 % of
+them anomalous. Its rows are in no order of time and have no look-back, so it tells of single vectors only, nothing of
+delays or events: trained on the first three quarters of the rows, judged on the rest.
 """
 
 import argparse
@@ -13,28 +18,48 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from river.datasets import Shuttle
 
 from schemas.manifest import ModelKind
 from sensing import remembers, run_batch
 from sensing.simulator import FaultKind, Simulated, bit_of, label_vectors, scripted_faults
-from trainer.data import Dataset, Part, simulated
+from trainer.data import Dataset, Part, Split, simulated, split_by_time
+from trainer.export.graph import export
 from trainer.export.parity import OnnxModel
 from trainer.export.timing import time_model
-from trainer.models import ALGORITHMS
+from trainer.models import ALGORITHMS, Settings, algorithm_named
 from trainer.quality import detection_quality
 from trainer.release import Order, train_release
 from trust import load_signer, make_key
 
 SAMPLES, DEVICES = 8_000, 8
+# A pipeline of nine features, as the shuttle's rows are; algorithms see columns, not what they are called.
+NINE_FEATURES = "vibration/1"
+POINTWISE = ("vectors", "accuracy", "normal_kept", "normal_precision", "recall", "precision", "f1")
 TO_REACH = {"normal_kept": 0.983, "normal_precision": 0.983, "recall": 0.80}
 
 
-def judged_machines() -> tuple[Dataset, dict[str, np.ndarray]]:
+def shuttle() -> Split:
+    rows = [(list(values.values()), label) for values, label in Shuttle()]
+    matrix = np.array([values for values, _ in rows], dtype=np.float32)
+    label = np.array([float(anomalous) for _, anomalous in rows])
+    # Apart by more than any look-back: no row troubles its neighbours.
+    part = Part("shuttle", np.arange(len(rows)) * 3_600_000, matrix, label)
+    return split_by_time(Dataset.of(NINE_FEATURES, [part]), holdout=0.25)
+
+
+def measure_shuttle(name: str, split: Split, seed: int) -> dict[str, float]:
+    model = algorithm_named(name).train(split.training, Settings(seed=seed))
+    found = detection_quality(OnnxModel(export(model)).predict(split.holdout.matrix), split.holdout)
+    return {name: found[name] for name in POINTWISE}
+
+
+def judged_machines(seed: int) -> tuple[Dataset, dict[str, np.ndarray]]:
     """Other machines, other faults; beside the data, which rows each kind of fault has touched."""
     parts, kinds = [], []
     for device in range(100, 100 + DEVICES):
-        faults = scripted_faults("machine", SAMPLES, seed=device, share=0.1, length=100)
-        sensor = Simulated("machine", device=device, seed=99, faults=faults)
+        faults = scripted_faults("machine", SAMPLES, seed=seed * 1_000 + device, share=0.1, length=100)
+        sensor = Simulated("machine", device=device, seed=98 + seed, faults=faults)
         readings = sensor.take(SAMPLES)
         vectors = run_batch(sensor.pipeline, readings.at_ms, readings.values)
         bits = label_vectors(sensor.pipeline, readings, vectors)
@@ -47,8 +72,11 @@ def judged_machines() -> tuple[Dataset, dict[str, np.ndarray]]:
     return data, {kind.value: (bits & bit_of(kind)) > 0 for kind in FaultKind}
 
 
-def measure(name: str, training: Dataset, judged: Dataset, kinds: dict[str, np.ndarray], key: str) -> dict[str, float]:
-    trained = train_release(training, Order(model="bench", version="1", algorithm=name), [load_signer(key, environ={})])
+def measure(
+    name: str, training: Dataset, judged: Dataset, kinds: dict[str, np.ndarray], key: str, seed: int
+) -> dict[str, float]:
+    order = Order(model="bench", version="1", algorithm=name, settings=Settings(seed=seed))
+    trained = train_release(training, order, [load_signer(key, environ={})])
     graph = OnnxModel(trained.bundle.model)
     predictions = graph.predict(judged.matrix)
     timing = time_model(trained.model, graph, judged.matrix, runs=2_000)
@@ -67,25 +95,35 @@ def measure(name: str, training: Dataset, judged: Dataset, kinds: dict[str, np.n
     return found
 
 
+def machine_figures(names: list[str], seed: int) -> dict[str, dict[str, float]]:
+    training = simulated("machine", devices=DEVICES, samples=SAMPLES, seed=seed)
+    judged, kinds = judged_machines(seed)
+    with tempfile.TemporaryDirectory() as folder:
+        make_key(Path(folder) / "k.pem")
+        return {name: measure(name, training, judged, kinds, f"file:{folder}/k.pem", seed) for name in names}
+
+
 def main() -> None:
     detecting = sorted(name for name, one in ALGORITHMS.items() if one.kind is not ModelKind.FORECAST)
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--algorithm", choices=detecting, action="append")
     arguments.add_argument("--json", action="store_true")
+    arguments.add_argument("--data", choices=["machine", "shuttle"], default="machine")
+    arguments.add_argument("--seed", type=int, default=1)
     asked = arguments.parse_args()
-    training = simulated("machine", devices=DEVICES, samples=SAMPLES, seed=1)
-    judged, kinds = judged_machines()
-    with tempfile.TemporaryDirectory() as folder:
-        make_key(Path(folder) / "k.pem")
-        key = f"file:{folder}/k.pem"
-        figures = {name: measure(name, training, judged, kinds, key) for name in asked.algorithm or detecting}
+    names = asked.algorithm or detecting
+    if asked.data == "shuttle":
+        split = shuttle()
+        figures = {name: measure_shuttle(name, split, asked.seed) for name in names}
+    else:
+        figures = machine_figures(names, asked.seed)
     if asked.json:
         print(json.dumps(figures, indent=2))
         return
     for name, found in figures.items():
         print(f"\n{name}")
         for what, value in found.items():
-            wanted = f"   (to reach: {TO_REACH[what]})" if what in TO_REACH else ""
+            wanted = f"   (to reach: {TO_REACH[what]})" if asked.data == "machine" and what in TO_REACH else ""
             print(f"  {what:<24} {value:12.4f}{wanted}")
 
 

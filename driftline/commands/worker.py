@@ -32,6 +32,10 @@ _KEYRING = click.option(
 _INSTANCE = click.option(
     "--instance-id", default="", help="A name that outlives restarts, so that they disturb nobody."
 )
+_CHECKPOINTS = click.option(
+    "--checkpoint-every-s", type=click.FloatRange(min=0), default=60.0, show_default=True,
+    help="What a successor goes on from is kept this often; more seldom where it takes long.",
+)  # fmt: skip
 
 
 @click.group(epilog="Example: driftline worker drift --instance-id drift-1")
@@ -44,6 +48,7 @@ def worker() -> None:
 @_FOLLOW
 @_KEYRING
 @_INSTANCE
+@_CHECKPOINTS
 @click.option("--wait-for-baseline-s", type=float, default=30.0, show_default=True, help="Before a dead letter.")
 @watched
 @on_a_cluster
@@ -53,11 +58,13 @@ def drift(
     follow: str,
     keyring: Path | None,
     instance_id: str,
+    checkpoint_every_s: float,
     wait_for_baseline_s: float,
     watch: Watch,
 ) -> None:
     """Score what devices see against what their models were trained on, and raise alerts."""
     from streams.drift.service import DriftSettings, make_drift_app
+    from streams.drift.warming import warm_up
     from streams.kafka import run_worker
 
     chosen = DriftSettings(
@@ -66,8 +73,10 @@ def drift(
         keyring=_pinned(keyring),
         wait_for_baseline_s=wait_for_baseline_s,
         instance_id=instance_id,
+        checkpoint_every_s=checkpoint_every_s,
         cache_dir=settings.cache,
     )
+    warm_up()
     app = make_drift_app(settings.cluster(), chosen)
     watch(watch_app(app))
     run_worker(app)
@@ -78,10 +87,17 @@ def drift(
 @_FOLLOW
 @_KEYRING
 @_INSTANCE
+@_CHECKPOINTS
 @watched
 @on_a_cluster
 def health(
-    settings: Settings, policy: Path | None, follow: str, keyring: Path | None, instance_id: str, watch: Watch
+    settings: Settings,
+    policy: Path | None,
+    follow: str,
+    keyring: Path | None,
+    instance_id: str,
+    checkpoint_every_s: float,
+    watch: Watch,
 ) -> None:
     """Watch how models fare on their devices, and raise alerts."""
     from streams.health.service import HealthSettings, make_health_app
@@ -92,6 +108,7 @@ def health(
         follow=follow,
         keyring=_pinned(keyring),
         instance_id=instance_id,
+        checkpoint_every_s=checkpoint_every_s,
         cache_dir=settings.cache,
     )
     app = make_health_app(settings.cluster(), chosen)
@@ -130,7 +147,7 @@ def views(settings: Settings, watch: Watch) -> None:
     views_worker = ViewsWorker(settings.cluster(), settings.redis, cache_dir=settings.cache)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: views_worker.stop())
-    watch(Watched())
+    watch(Watched(waiting=views_worker.waiting))
     views_worker.run()
 
 
@@ -153,19 +170,20 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--mqtt-key", type=_FILE, help="Its key.")
 @click.option("--mqtt-username", default="", help="The bridge's name where the broker wants one.")
 @click.option("--mqtt-password-file", type=_FILE, help="A file with its password.")
-@click.option("--metrics-port", type=click.IntRange(1, 65535), help="Answer Prometheus here, on loopback.")
+@watched
 @on_a_cluster
-def bridge(settings: Settings, listen: str, metrics_port: int | None, **given: Any) -> None:
+def bridge(settings: Settings, listen: str, watch: Watch, **given: Any) -> None:
     """Let devices in that cannot reach Kafka: records up, each device's own command down."""
     import time
 
     from driftline.bridge_options import bridge_settings
     from streams.bridge import Bridge
 
-    chosen = bridge_settings(listen, metrics_port, settings.cache, given)
+    chosen = bridge_settings(listen, settings.cache, given)
     running = Bridge(settings.cluster(), chosen, now_ms=lambda: time.time_ns() // 1_000_000)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: running.stop())
+    watch(Watched(waiting=running.waiting, registries=[running.registry]))
     running.run()
 
 
@@ -201,7 +219,7 @@ def rollouts(settings: Settings, key: str, admit: str, auto_updates: bool, watch
     gc.set_threshold(50_000, 20, 100)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: service.stop())
-    watch(Watched())
+    watch(Watched(waiting=service.waiting))
     service.run()
 
 

@@ -1,0 +1,58 @@
+"""Have the engine's loops compiled before a worker joins its group.
+
+Compiling takes seconds, once for each version on a machine; in the midst of a run its group would take the worker
+for dead.
+"""
+
+import numpy as np
+
+from schemas.grid import Baseline, FeatureBaseline, FeatureGrid, FeatureKind, Grid
+from streams.drift.measured import Group
+from streams.drift.partition import Partition, Stretch
+from streams.drift.policy import Rules
+from streams.drift.references import lay_out
+from streams.drift.windows import Windows
+
+__all__ = ["warm_up"]
+
+_BINS, _SAMPLES = 4, 400
+_MINUTE_MS = 60_000
+# Windows of one pane, of the next, and of other hours: every horizon is measured.
+_MINUTES = (1, 2, 10, 70, 140)
+
+
+def warm_up() -> None:
+    """Judge a few windows of a device that does not exist, and forget it."""
+    group = Group(lay_out(_GRID, _BASELINE))
+    windows = _windows(np.array(_MINUTES, np.int64) * _MINUTE_MS)
+    Partition(Rules()).work([Stretch(windows, [group], np.zeros(len(windows), np.int64))])
+
+
+def _windows(end_ms: np.ndarray) -> Windows:
+    some = len(end_ms)
+    single = np.full((some, 1), 0.0, np.float32)
+    none = np.zeros((some, 1), np.uint32)
+    return Windows(
+        offset=np.arange(some), arrival_ms=end_ms, device_id=["nobody"] * some, model_id=["none/1"] * some,
+        pipeline=["none/1"] * some, boot_id=["0"] * some, seq=np.arange(some), start_ms=end_ms - _MINUTE_MS,
+        end_ms=end_ms, samples=np.full(some, _SAMPLES, np.int64),
+        counts=np.full((some, 1, _BINS), _SAMPLES // _BINS, np.uint32), missing=none, out_of_range=none,
+        mean=single, m2=single + np.float32(_SAMPLES), min=single - 3, max=single + 3,
+    )  # fmt: skip
+
+
+_GRID = Grid(
+    grid_id="none",
+    pipeline="none/1",
+    bins=_BINS,
+    features=(FeatureGrid(name="none", kind=FeatureKind.NUMERIC, edges=(-0.67, 0.0, 0.67)),),
+)
+_BASELINE = Baseline(
+    baseline_id="none", model_id="none/1", grid_id="none", pipeline="none/1", samples=_SAMPLES,
+    features=(
+        FeatureBaseline(
+            name="none", counts=(_SAMPLES // _BINS,) * _BINS, missing=0, out_of_range=0, mean=0.0, variance=1.0,
+            min=-3.0, max=3.0,
+        ),
+    ),
+)  # fmt: skip

@@ -135,6 +135,9 @@ class RolloutStatus:
     gates: Annotated[tuple[GateResult, ...], "The gates of the present stage."]
     digested: Annotated[Mapping[str, int], "Next offset of each input, as topic/partition, that is not yet digested."]
     state: Annotated[str, "The machine's own state, JSON; for the next controller only."] = ""
+    stage_devices: Annotated[
+        Mapping[str, int], "The same devices by the stage that takes them and how far they are, as stage/state."
+    ] = field(default_factory=dict)
 
 
 @record(namespace="rollouts")

@@ -1,5 +1,6 @@
 """`driftline audit`: what was decided and done, and the proof that nobody changed it since."""
 
+import datetime as dt
 import os
 import signal
 import sys
@@ -25,14 +26,19 @@ def audit() -> None:
 
 @audit.command(name="list", epilog="Example: driftline audit list --subject rollout/bearings-14")
 @click.option("--subject", default="", help="Only what is about this, as kind/id.")
+@click.option("--evidence", is_flag=True, help="Show what each entry stands on.")
 @on_a_cluster
-def list_(settings: Settings, subject: str) -> None:
+def list_(settings: Settings, subject: str, evidence: bool) -> None:
     """Show the log."""
     with feeds.follow(settings.cluster(), "audit.log", from_ms=0, until_current=True) as log:
         entries = [event.value for event in log if isinstance(event, feeds.Changed)]
     for entry in sorted(entries, key=lambda one: one.at_ms):
         if not subject or entry.subject == subject:
-            click.echo(f"{entry.at_ms}  {entry.subject}  {entry.action}  by {entry.who}: {entry.why}")
+            moment = dt.datetime.fromtimestamp(entry.at_ms / 1_000, dt.UTC).isoformat(" ", "seconds")
+            why = f": {entry.why}" if entry.why else ""
+            click.echo(f"{moment}  {entry.subject}  {entry.action}  by {entry.who}{why}")
+            for name, value in sorted(entry.evidence.items()) if evidence else ():
+                click.echo(f"    {name}: {value}")
 
 
 @audit.command(epilog="Example: driftline audit verify --keyring keyring.json")

@@ -20,6 +20,12 @@ __all__ = ["fleet"]
 
 _DEVICE = click.argument("device_id", metavar="DEVICE")
 _WHY = click.option("--why", default="", help="The reason, for the audit log.")
+_DONE = {
+    "register done": "registered",
+    "revoke done": "revoked",
+    "label done": "labelled",
+    "group done": "put into its groups",
+}
 _JSON = click.option("--json", "as_json", is_flag=True, help="For scripts.")
 
 
@@ -40,7 +46,9 @@ def list_(settings: Settings, cohort: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([_plain(device) for device in devices], indent=2))
         return
-    table = Table("DEVICE", "STATE", "MODEL", "SEEN", "LABELS", "GROUPS", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for heading in ("DEVICE", "STATE", "MODEL", "SEEN", "LABELS", "GROUPS"):
+        table.add_column(heading, no_wrap=True, overflow="ignore")
     for device in devices:
         labels = " ".join(f"{name}={value}" for name, value in sorted(device.labels.items()))
         seen, groups = _ago(device.last_seen_ms), ",".join(device.groups)
@@ -100,7 +108,7 @@ def group(settings: Settings, device_id: str, groups: tuple[str, ...], why: str)
 
 def _ask(settings: Settings, device_id: str, action: str, why: str, arguments: dict[str, str]) -> None:
     entry = ask(settings.cluster(), f"device/{device_id}", action, why=why, arguments=arguments)
-    click.echo(f"{device_id}: {entry.action}")
+    click.echo(f"{device_id}: {_DONE.get(entry.action, entry.action)}")
 
 
 def _labels(said: tuple[str, ...]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from driftline.asking import ask
 from driftline.cluster_options import on_a_cluster
-from driftline.rollout_view import follow_rollout, shown_status
+from driftline.rollout_view import follow_rollout, shown_duration, shown_status
 from driftline.settings import Settings
 from schemas import feeds
 from schemas.rollouts import RolloutStatus
@@ -40,7 +40,9 @@ def rollout() -> None:
 def plan(settings: Settings, file: Path, dry_run: bool, history_h: float | None, named: bool) -> None:
     """Check a plan; with --dry-run against the fleet as it is now."""
     checked = _read(file)
-    click.echo(f"{checked.rollout_id}: {checked.model}, {checked.strategy}, {len(checked.stages)} stages: in order")
+    click.echo(
+        f"{checked.rollout_id}: {checked.model}, {checked.strategy}, {len(checked.stages)} stages; the plan is sound"
+    )
     if dry_run or history_h is not None:
         _foresee(checked, settings, named)
     if history_h is not None:
@@ -163,7 +165,13 @@ def _foresee(checked: Plan, settings: Settings, named: bool) -> None:
     stages = foresee(checked, devices, release)
     for stage in stages:
         shown = ", ".join(stage.devices) if named else str(len(stage.devices))
-        table.add_row(stage.stage, shown, str(stage.offline), f"+{stage.begins_s:g} s", f"+{stage.ends_s:g} s")
+        table.add_row(
+            stage.stage,
+            shown,
+            str(stage.offline),
+            f"+{shown_duration(stage.begins_s)}",
+            f"+{shown_duration(stage.ends_s)}",
+        )
     Console(soft_wrap=True).print(table)
     later = sum(len(stage.devices) for stage in stages[1:])
     for name, gate in checked.gates.items():
@@ -185,7 +193,7 @@ def _rehearse(checked: Plan, settings: Settings, history_h: float) -> None:
     for step in rehearse(checked, devices, None, windows, begin_ms=begin_ms):
         gates = "; ".join(f"{gate.gate} {gate.verdict.value}" for gate in step.gates)
         at_s = (step.at_ms - begin_ms) / 1_000
-        click.echo(f"  +{at_s:g} s  stage {step.stage + 1} {step.phase.value}: {step.reason}  {gates}")
+        click.echo(f"  +{shown_duration(at_s)}  stage {step.stage + 1} {step.phase.value}: {step.reason}  {gates}")
 
 
 def _plain(status: RolloutStatus) -> dict[str, Any]:

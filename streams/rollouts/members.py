@@ -211,6 +211,10 @@ class Members:
         """Return how many devices of any stage are in each state, by its published name; none are left out."""
         return {state.published.value: self._totals[state] for state in State if self._totals[state]}
 
+    def totals_of(self, stage: int) -> dict[str, int]:
+        """Return the same of one stage."""
+        return {state.published.value: count for state in State if (count := self.count(state, stage))}
+
     def kin_rows(self, trait: str, states: Iterable[int]) -> list[int]:
         """Return the rows of the devices with a trait that are in the states."""
         kins = [number for number, text in enumerate(self._kin.texts) if trait in text.split("|")]

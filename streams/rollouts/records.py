@@ -26,6 +26,11 @@ def status_of(rollout: Rollout, digested: Mapping[str, int]) -> RolloutStatus:
         gates=rollout.gates,
         digested=dict(digested),
         state=json.dumps(_head(rollout), sort_keys=True),
+        stage_devices={
+            f"{stage}/{state}": count
+            for stage in range(len(rollout.plan.stages))
+            for state, count in rollout.members.totals_of(stage).items()
+        },
     )
 
 

@@ -1,16 +1,21 @@
 """`driftline rollout`, `fleet` and `audit`, over real Kafka and a running controller."""
 
+import io
 import json
 import threading
 import time
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 from driftline.command import main
+from driftline.rollout_view import shown_status
 from schemas import feeds
 from schemas.cluster import Cluster
+from schemas.rollouts import RolloutPhase, RolloutStatus
 from schemas.topics import create_missing
+from streams.rollouts.plan import parse_plan
 from streams.rollouts.service import RolloutService, ServiceOptions
 from streams.rollouts.simulated import SimulatedFleet, SimulatedGateway
 from trust import Keyring, Kind, load_signer, make_key, pin, write_keyring
@@ -107,3 +112,22 @@ def release(cluster):
     producer.flush(10)
     # The controller reads releases and requests side by side: let it hear of this one first.
     time.sleep(2)
+
+
+def test_a_rollout_is_shown_with_a_bar_for_each_stage_and_what_is_left():
+    plan = parse_plan({"rollout": "r1", "model": "m/2", "strategy": {"kind": "canary", "percent": [10, 100]},
+                       "limits": {"bake_s": 600}})  # fmt: skip
+    status = RolloutStatus(
+        rollout_id="r1", model_id="m/2", phase=RolloutPhase.RUNNING, stage=1, stages=2, reason="stage '100%'",
+        changed_ms=0, devices={"succeeded": 19, "waiting": 20, "failed": 1}, gates=(), digested={},
+        stage_devices={"0/succeeded": 4, "1/succeeded": 15, "1/waiting": 20, "1/failed": 1, "1/left": 3},
+    )  # fmt: skip
+    out = io.StringIO()
+
+    Console(file=out, width=100).print(shown_status(status, plan, per_minute=10))
+
+    head, first, second, *rest = (line.rstrip() for line in out.getvalue().splitlines())
+    assert head == "r1  m/2  running  stage 2/2"
+    assert first.split() == ["10%", "█" * 40, "4/4"]
+    assert second.split() == ["▶", "100%", "█" * 16 + "░" * 24, "15/36", "1", "failed"]
+    assert rest[-1] == "10 devices a minute; about 12 min to the end"

@@ -10,11 +10,9 @@ from streams.bridge import BridgeSettings, HttpsDoorSettings, MqttDoorSettings
 __all__ = ["bridge_settings"]
 
 
-def bridge_settings(listen: str, metrics_port: int | None, cache_dir: Path, given: Mapping[str, Any]) -> BridgeSettings:
+def bridge_settings(listen: str, cache_dir: Path, given: Mapping[str, Any]) -> BridgeSettings:
     """Return the settings; each door opens when it has what it needs, and half of that is an error."""
-    return BridgeSettings(
-        https=_https(listen, given), mqtt=_mqtt(given), metrics_port=metrics_port, cache_dir=cache_dir
-    )
+    return BridgeSettings(https=_https(listen, given), mqtt=_mqtt(given), cache_dir=cache_dir)
 
 
 def _https(listen: str, given: Mapping[str, Any]) -> HttpsDoorSettings | None:

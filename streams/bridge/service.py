@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Gauge, start_http_server
+from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
@@ -50,8 +50,6 @@ class BridgeSettings:
 
     https: HttpsDoorSettings | None = None
     mqtt: MqttDoorSettings | None = None
-    # Prometheus on loopback; None: nowhere.
-    metrics_port: int | None = None
     # Parcels under way at once; who comes beyond is asked to come again.
     parcels_at_once: int = 1_000
     cache_dir: Path | None = None
@@ -73,6 +71,7 @@ class Bridge:
     def __init__(self, cluster: Cluster, settings: BridgeSettings, *, now_ms: Callable[[], int]) -> None:
         self.listens = threading.Event()
         self.ready = threading.Event()
+        self.registry = CollectorRegistry()
         self.port = 0
         self._cluster = cluster
         self._settings = settings
@@ -90,6 +89,10 @@ class Bridge:
         if self._loop is not None and self._stopping is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._stopping.set)
 
+    def waiting(self) -> list[str]:
+        """What is missing before devices are served; in words, from any thread."""
+        return [] if self.ready.is_set() else ["commands and devices are not read to their end yet"]
+
     async def _run(self) -> None:
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         contract = await asyncio.to_thread(Contract.connect, self._cluster, cache_dir=self._settings.cache_dir)
@@ -99,9 +102,7 @@ class Bridge:
         mqtt = None if self._settings.mqtt is None else MqttDoor(self._settings.mqtt, intake, roster, self._loop)
         desk = Desk(None if mqtt is None else mqtt.tell)
         https = await self._https(intake, desk, roster)
-        metrics = _Metrics(intake, desk, roster)
-        if self._settings.metrics_port is not None:
-            start_http_server(self._settings.metrics_port, addr="127.0.0.1", registry=metrics.registry)
+        _Metrics(intake, desk, roster, self.registry)
         if mqtt is not None:
             mqtt.open()
         try:
@@ -146,8 +147,8 @@ class Bridge:
 class _Metrics:
     """The bridge's figures, read where they are kept."""
 
-    def __init__(self, intake: Intake, desk: Desk, roster: Roster) -> None:
-        self.registry = CollectorRegistry()
+    def __init__(self, intake: Intake, desk: Desk, roster: Roster, registry: CollectorRegistry) -> None:
+        self._registry = registry
         self._gauge(
             "bridge_devices_waiting", "Devices whose question for a command is held open.", lambda: desk.waiting
         )
@@ -157,10 +158,10 @@ class _Metrics:
         self._gauge("bridge_commands", "Commands that are known.", lambda: len(desk))
         self._gauge("bridge_parcels_under_way", "Parcels that Kafka has not answered for.", lambda: intake.under_way)
         self._gauge("bridge_revoked_turned_away", "Visits of revoked devices.", lambda: roster.turned_away)
-        self.registry.register(_Counts(intake))
+        registry.register(_Counts(intake))
 
     def _gauge(self, name: str, about: str, value: Callable[[], int]) -> None:
-        Gauge(name, about, registry=self.registry).set_function(value)
+        Gauge(name, about, registry=self._registry).set_function(value)
 
 
 class _Counts(Collector):

@@ -20,7 +20,6 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-import aiokafka
 from aiokafka.errors import ConsumerStoppedError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -32,6 +31,7 @@ from streams.kafka.chain import Chain, Link
 from streams.kafka.errors import BulkAppError
 from streams.kafka.fetch import OutOfRange, Stretch, Taken, TopicReader
 from streams.kafka.figures import Figures, Standing
+from streams.kafka.membership import MembershipThread
 from streams.kafka.topic import BulkTopic
 
 __all__ = ["BulkConsumer", "BulkTransport", "RunMessage"]
@@ -54,49 +54,10 @@ class RunMessage(ConsumerMessage):
         super().ack(consumer)
 
 
-class _Thread(driver.AIOKafkaConsumerThread):
-    """The thread in which aiokafka sends heartbeats and commits."""
-
-    def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
-        consumer = super()._create_worker_consumer(transport)
-        # Faust has no setting for it. Where "latest" begins is then where no transaction is open.
-        consumer._isolation_level = "read_committed"
-        return consumer
-
-    async def on_start(self) -> None:
-        await super().on_start()
-        # aiokafka would fetch whatever it is assigned.
-        self._ensure_consumer()._fetcher._fetch_task.cancel()
-
-    async def call_thread(self, fun: Any, *args: Any, **kwargs: Any) -> Any:
-        """Have `fun` called in the thread; raise `ConsumerStoppedError` if the thread ends first.
-
-        In a crash the thread ends before the services that wait for its answers, and Faust would wait for ever.
-        """
-        answer = asyncio.ensure_future(super().call_thread(fun, *args, **kwargs))
-        ended = asyncio.ensure_future(self._shutdown.wait())
-        try:
-            await asyncio.wait({answer, ended}, return_when=asyncio.FIRST_COMPLETED)
-            if answer.done():
-                return answer.result()
-            raise ConsumerStoppedError
-        finally:
-            ended.cancel()
-            answer.cancel()
-
-    def show_life(self) -> None:
-        """Tell aiokafka that the worker lives; it would leave the group after `broker_max_poll_interval`, for good."""
-        self.thread_loop.call_soon_threadsafe(self._show_life)
-
-    def _show_life(self) -> None:
-        with self._ensure_consumer()._subscription.fetch_context():
-            pass
-
-
 class BulkConsumer(driver.Consumer):
     """Deliver runs, commit what is finished."""
 
-    _thread: _Thread
+    _thread: MembershipThread
     transport: BulkTransport
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -110,8 +71,8 @@ class BulkConsumer(driver.Consumer):
         self._figures = self.transport.figures
         self._figures.consumer = self
 
-    def _new_consumer_thread(self) -> _Thread:
-        return _Thread(self, loop=self.loop, beacon=self.beacon)
+    def _new_consumer_thread(self) -> MembershipThread:
+        return MembershipThread(self, loop=self.loop, beacon=self.beacon)
 
     async def subscribe(self, topics: Iterable[str]) -> None:
         _refuse_what_is_not_bulk(self.app)

@@ -2,19 +2,23 @@
 
 import contextlib
 import json
+import os
 import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+from types import MappingProxyType
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter
+from secure_kafka import secure_kafka
 
 from driftline.endpoints import STUCK_AFTER_S, Endpoints, EndpointsError, Watched
 from schemas.cluster import Cluster
 from schemas.topics import create_missing
+from trust import make_key
 
 
 def asked(port, path):
@@ -85,32 +89,76 @@ def test_a_taken_port_is_named():
         Endpoints("127.0.0.1", port, Watched())
 
 
-def test_a_worker_becomes_ready_and_tells_its_lag(bootstrap, registry_url, prefix, tmp_path):
-    cluster = Cluster(bootstrap=bootstrap, registry_url=registry_url, prefix=prefix)
-    create_missing(cluster)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    where = ["--bootstrap", bootstrap, "--registry", registry_url, "--prefix", prefix]
-    command = [sys.executable, "-m", "driftline", "worker", "drift", *where, "--metrics-port", str(port)]
-    with (tmp_path / "said").open("wb") as said:
-        worker = subprocess.Popen(command, cwd=tmp_path, stdout=said, stderr=said)
-    seen = set()
-    try:
-        deadline = time.monotonic() + 60
-        while not {("/health", 200), ("/ready", 503), ("/ready", 200)} <= seen:
-            assert time.monotonic() < deadline, (seen, (tmp_path / "said").read_text()[-3000:])
-            assert worker.poll() is None, (tmp_path / "said").read_text()[-3000:]
-            for path in ("/health", "/ready"):
-                with contextlib.suppress(urllib.error.URLError):
-                    seen.add((path, asked(port, path)[0]))
-            time.sleep(0.05)
-        metrics = asked(port, "/metrics")[1]
-    finally:
-        worker.terminate()
-        worker.wait(30)
+@pytest.fixture
+def worker(bootstrap, registry_url, redis_url, prefix, tmp_path):
+    """Starts a worker by its command; gives the port at which it can be asked, once it answers."""
+    started = []
 
+    def start(*command, bootstrap=bootstrap, security=MappingProxyType({})):
+        create_missing(Cluster(bootstrap=bootstrap, registry_url=registry_url, prefix=prefix, security=security))
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        where = ["--bootstrap", bootstrap, "--registry", registry_url, "--prefix", prefix]
+        whole = [sys.executable, "-m", "driftline", "worker", *command, *where, "--metrics-port", str(port)]
+        with (tmp_path / "said").open("wb") as said:
+            environment = {**os.environ, "DRIFTLINE_REDIS": redis_url}
+            started.append(subprocess.Popen(whole, cwd=tmp_path, env=environment, stdout=said, stderr=said))
+        return port
+
+    yield start
+    for each in started:
+        each.terminate()
+        each.wait(30)
+
+
+def until_ready(port, said, *, within_s=60):
+    """Ask until the worker is ready; gives the answers that there were before."""
+    before = []
+    deadline = time.monotonic() + within_s
+    while True:
+        assert time.monotonic() < deadline, (before[-1:], said.read_text()[-3000:])
+        with contextlib.suppress(urllib.error.URLError):
+            status, body = asked(port, "/ready")
+            if status == 200:
+                return before
+            before.append((status, json.loads(body)["waiting"]))
+        time.sleep(0.05)
+
+
+def test_a_drift_worker_gets_in_where_credentials_are_wanted(worker, tmp_path, monkeypatch):
+    with secure_kafka(tmp_path / "kafka", users=["admin"]) as kafka:
+        for name, value in kafka.by_password("admin").items():
+            monkeypatch.setenv(f"DRIFTLINE_KAFKA_{name.upper().replace('.', '_')}", value)
+        port = worker("drift", bootstrap=kafka.sasl, security=kafka.by_password("admin"))
+        until_ready(port, tmp_path / "said")
+
+        assert "driftline_worker_lag_records{" in asked(port, "/metrics")[1]
+
+
+def test_a_drift_worker_becomes_ready_and_tells_its_lag(worker, tmp_path):
+    port = worker("drift")
+
+    before = until_ready(port, tmp_path / "said")
+    metrics = asked(port, "/metrics")[1]
+
+    assert before[0] == (503, ["1 of 1 agents are not open yet"])
+    assert asked(port, "/health")[0] == 200
     lag = [line for line in metrics.splitlines() if line.startswith("driftline_worker_lag_records{")]
     assert len(lag) > 1
     assert all(line.endswith(" 0.0") for line in lag)
     assert "drift_detected 0.0" in metrics
+
+
+@pytest.mark.parametrize("name", ["health", "views", "rollouts"])
+def test_other_workers_become_ready(worker, tmp_path, name):
+    key = tmp_path / "controller.pem"
+    make_key(key)
+
+    port = worker(name, *(["--key", f"file:{key}"] if name == "rollouts" else []))
+    before = until_ready(port, tmp_path / "said")
+
+    assert before
+    assert {status for status, _ in before} == {503}
+    assert asked(port, "/health")[0] == 200
+    assert "process_cpu_seconds_total" in asked(port, "/metrics")[1]

@@ -1,28 +1,36 @@
-"""The loop, closed over real servers: from what a device sees to a command that it obeys, and its answer."""
+"""The loop, closed over real servers: from what devices see to a model that answers, and one that is refused."""
 
 from contextlib import nullcontext
 
 import pytest
 
 from driftline.demo import tell
-from schemas.rollouts import AckPhase
+from schemas.release import ReleaseStage
+from schemas.rollouts import RolloutPhase
+from schemas.training import TrainingCause
+
+MACHINES = {f"machine-{number:04d}" for number in range(10)}
 
 
-@pytest.mark.timeout(600)
-def test_a_changed_world_is_noticed_and_answered(stack, prefix, tmp_path):
+@pytest.mark.timeout(900)
+def test_a_changed_world_is_noticed_and_answered_and_a_bad_model_is_refused(stack, prefix, tmp_path):
     told: list[str] = []
 
     story = tell(lambda: nullcontext(stack), tmp_path / "demo", told.append, prefix=prefix)
 
-    assert {ack.device_id for ack in story.installed} == {"press-1", "press-2", "press-3"}
-    assert story.alerts_before == 0
-    assert (story.alert.subject, story.alert.model_id) == ("press-2", "press-health/1")
-    assert story.alert.feature.startswith("temperature")
-    assert story.command.model_id == "press-health/2"
-    assert {(ack.device_id, ack.phase) for ack in story.answered} == {
-        (f"press-{number}", AckPhase.SUCCEEDED) for number in (1, 2, 3)
+    assert {model: len(devices) for model, devices in story.ran.items()} == {
+        "machine-health/1": 10,
+        "vibration-health/1": 10,
+        "weather-health/1": 10,
+        "machine-health/2": 10,
     }
-    assert story.command.revision == 2
+    assert story.ran["machine-health/2"] == MACHINES
+    assert (story.alert.subject_is_cohort, story.alert.model_id) == (False, "machine-health/1")
+    assert (story.request.cause, story.request.requested_by) == (TrainingCause.DRIFT, "desk")
+    assert (story.retrained.version, story.retrained.stage) == ("2", ReleaseStage.PRODUCTION)
+    assert story.refused_by <= MACHINES
+    assert story.refused_by
+    assert story.rolled_back.phase is RolloutPhase.ROLLED_BACK
     assert set(story.view["mean"]) > {"temperature"}
-    assert story.lost == 0
+    assert (story.sent > 1000, story.lost) == (True, 0)
     assert any(line.startswith("ALERT") for line in told)

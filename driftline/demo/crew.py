@@ -17,20 +17,29 @@ _PATIENCE_S = 10.0
 
 class WorkerDiedError(DriftlineError):
     def __init__(self, name: str, code: int, last_words: str) -> None:
-        super().__init__(f"worker {name} ended with {code}; it said last:\n{last_words}")
+        super().__init__(f"{name} ended with {code}; it said last:\n{last_words}")
         self.name = name
 
 
 class Crew:
-    """Runs `driftline worker …` processes from start to end, whatever happens in between."""
+    """Runs `driftline …` processes from start to end, whatever happens in between."""
 
-    def __init__(self, folder: Path, options: Sequence[str], environ: Mapping[str, str]) -> None:
-        self._folder = folder
-        self._options = options
+    def __init__(self, logs: Path, environ: Mapping[str, str], commands: Mapping[str, Sequence[str]]) -> None:
+        self._logs = logs
         self._environ = dict(environ)
+        self._commands = commands
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
+        for name, command in self._commands.items():
+            with self._log(name).open("wb") as log:
+                self._running[name] = subprocess.Popen(  # noqa: S603
+                    [sys.executable, "-m", "driftline", *command],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    env=self._environ,
+                )
         return self
 
     def __exit__(
@@ -46,24 +55,20 @@ class Crew:
                 process.kill()
                 process.wait()
 
-    def start(self, name: str, *options: str) -> None:
-        """Start a worker; it is not waited for."""
-        with self._log(name).open("wb") as log:
-            self._running[name] = subprocess.Popen(  # noqa: S603
-                [sys.executable, "-m", "driftline", "worker", name, *self._options, *options],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=self._environ,
-            )
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._commands)
 
     def check(self) -> None:
-        """Raise if a worker has ended."""
+        """Raise if one of them has ended."""
         for name, process in self._running.items():
             code = process.poll()
             if code is not None:
-                lines = self._log(name).read_text(errors="replace").splitlines()
-                raise WorkerDiedError(name, code, "\n".join(lines[-15:]))
+                raise WorkerDiedError(name, code, "\n".join(self.words_of(name)[-15:]))
+
+    def words_of(self, name: str) -> list[str]:
+        """What a process has said so far, line by line."""
+        return self._log(name).read_text(errors="replace").splitlines()
 
     def _log(self, name: str) -> Path:
-        return self._folder / f"{name}.log"
+        return self._logs / f"{name}.log"

@@ -1,13 +1,11 @@
-"""The demo's training: what the machines saw in a reference period becomes a signed, published release."""
+"""Trainings by hand: the first model of each kind, and the bad one; the good second one is the trainer's own work."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from securesystemslib.signer import Signer
-
-from driftline.demo.machines import FLEET, Machine
+from driftline.demo.fleet import Kind
 from schemas.cluster import Cluster
 from schemas.grid import Grid
 from schemas.manifest import Limits
@@ -15,33 +13,37 @@ from schemas.release import ModelRelease, ReleaseStage
 from schemas.wire import Contract
 from sensing import run_batch
 from sensing.simulator import Simulated
+from sensing.tally import Floats
 from trainer.data.dataset import Dataset, Part
 from trainer.publishing import Publisher
 from trainer.registry.store import bundle_name, open_store
 from trainer.release import Order, Trained, metrics_of, release_of, train_release
+from trust import Signer
 
-__all__ = ["MODEL", "REFERENCE_READINGS", "publish", "train"]
+__all__ = ["publish", "train"]
 
-MODEL = "press-health"
-# Two hours, a reading a second.
-REFERENCE_READINGS = 7_200
 # The demo shares its processor with Kafka and all workers; a gateway's own default is far stricter.
-_LIMITS = Limits(latency_ms=500.0, memory_bytes=1024**3)
+_DEVICE_LIMITS = Limits(latency_ms=500.0, memory_bytes=1024**3)
 
 
 def train(
+    kind: Kind,
     version: str,
-    machines: Sequence[Machine],
     *,
-    begin_ms: int,
-    warmer_by: float = 0.0,
-    grid: Grid | None = None,
+    now_ms: int,
     signer: Signer,
+    grid: Grid | None = None,
+    seen: Callable[[Floats], Floats] = lambda readings: readings,
 ) -> Trained:
-    """Train the model on what the machines saw while all was well."""
-    parts = [_seen(machine, begin_ms, warmer_by) for machine in machines]
-    order = Order(model=MODEL, version=version, licence="Apache-2.0", device_limits=_LIMITS)
-    return train_release(Dataset.of(f"{FLEET}/1", parts), order, [signer], grid=grid)
+    """Train a model on what the devices of a kind saw while all was well; `seen` may tell it otherwise."""
+    parts = []
+    for member in kind.members():
+        sensor = Simulated(kind.name, device=member.number, stream=member.number, start_ms=kind.begin_ms(now_ms))
+        readings = sensor.take(kind.behind)
+        vectors = run_batch(sensor.pipeline, readings.at_ms, seen(readings.values))
+        parts.append(Part(member.device_id, vectors.at_ms, vectors.matrix))
+    order = Order(model=kind.model, version=version, licence="Apache-2.0", device_limits=_DEVICE_LIMITS)
+    return train_release(Dataset.of(f"{kind.name}/1", parts), order, [signer], grid=grid)
 
 
 def publish(trained: Trained, cluster: Cluster, store: Path, *, created_by: str) -> ModelRelease:
@@ -62,11 +64,3 @@ def publish(trained: Trained, cluster: Cluster, store: Path, *, created_by: str)
         [("models.grids", bundle.grid), ("models.baselines", bundle.baseline), ("models.releases", release)]
     )
     return release
-
-
-def _seen(machine: Machine, begin_ms: int, warmer_by: float) -> Part:
-    sensor = Simulated(FLEET, device=machine.number, stream=machine.number % 10, start_ms=begin_ms)
-    readings = sensor.take(REFERENCE_READINGS)
-    readings.values[:, 0] += warmer_by
-    vectors = run_batch(sensor.pipeline, readings.at_ms, readings.values)
-    return Part(machine.device_id, vectors.at_ms, vectors.matrix)

@@ -137,12 +137,12 @@ def _train(order: JobOrder) -> Outcome:
             settings=_settings(champion),
             data_limits=Limits(min_rows=order.min_rows),
             # Its successor is allowed what the model in production was.
-            device_limits=None if champion is None else champion.manifest.limits,
+            device_limits=None if isinstance(champion, str) else champion.manifest.limits,
             licence=order.licence,
         ),
         [signer],
         grid=order.grid,
-        known_dispersion=None if champion is None else champion.baseline,
+        known_dispersion=None if isinstance(champion, str) else champion.baseline,
         progress=_tell,
     )
     write_whole(order.folder / BUNDLE, trained.content)
@@ -171,27 +171,27 @@ def _gather(order: JobOrder) -> Assembled:
     return from_topics(order.cluster, request.pipeline, **stretch)
 
 
-def _champion(order: JobOrder, own: Keyring) -> Bundle | None:
+def _champion(order: JobOrder, own: Keyring) -> Bundle | str:
+    """Return the bundle in production, or why there is none to compare with."""
     if order.champion is None:
-        return None
+        return "no release is in production"
     keyring = own if order.keyring is None else read_keyring(order.keyring)
     try:
         return open_bundle(order.champion.read_bytes(), keyring)
     except TrustError as error:
         # A champion whose key was revoked since is no reason not to train its successor.
-        print(f"the bundle in production cannot be compared with: {error}", file=sys.stderr)
-        return None
+        return f"the bundle in production cannot be compared with: {error}"
 
 
-def _settings(champion: Bundle | None) -> Settings:
+def _settings(champion: Bundle | str) -> Settings:
     """Without labels a new model should speak up about as often as the old one did when it was new."""
-    share = None if champion is None else champion.manifest.metrics.get("anomaly_share")
+    share = None if isinstance(champion, str) else champion.manifest.metrics.get("anomaly_share")
     return Settings() if share is None else replace(Settings(), contamination=min(max(share, 0.002), 0.3))
 
 
-def _compared(champion: Bundle | None, trained: Trained) -> Comparison | str:
-    if champion is None:
-        return "no release is in production"
+def _compared(champion: Bundle | str, trained: Trained) -> Comparison | str:
+    if isinstance(champion, str):
+        return champion
     try:
         return compare(champion, trained.bundle, trained.split.holdout)
     except RegistryError as error:

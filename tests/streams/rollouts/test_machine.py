@@ -884,6 +884,32 @@ def test_nothing_new_is_commanded_during_a_freeze(story):
     assert rollout.commands() == [("a", NEW)]
 
 
+def test_abort_in_the_midst_of_the_switch_brings_everybody_back(story):
+    rollout = story({"strategy": "blue-green", "limits": {"bake_s": 0}}, a=0, b=0).begin()
+    rollout.ack("a", "installed").ack("b", "installed")
+    rollout.ack("a", "trial")
+
+    rollout.tell(told.Aborted("eve", "stop", rollout.now_ms))
+    # What it still says of the switch comes too late to count.
+    rollout.ack("b", "trial")
+
+    assert rollout.commands("a") == rollout.commands("b") == [NEW, NEW, OLD]
+    rollout.ack("a", "succeeded").ack("b", "succeeded")
+    assert (rollout.phase, rollout.state("a"), rollout.state("b")) == ("aborted", "rolled_back", "rolled_back")
+
+
+def test_an_answer_that_was_lost_after_the_commit_is_asked_for_again(story):
+    rollout = story({**ONE, "limits": {"retries": 1, "timeout_s": 60, "backoff_s": 5, "bake_s": 0}}, a=0).begin()
+    rollout.ack("a", "trial").wait(60)
+    rollout.wait(5)
+    assert (rollout.state("a"), rollout.commands("a")) == ("commanded", [NEW, NEW])
+
+    # A device that has it already answers at once.
+    rollout.ack("a", "succeeded").wait(1)
+
+    assert rollout.phase == "succeeded"
+
+
 def test_blue_green_installs_everywhere_then_switches_all_at_once(story):
     rollout = story({"strategy": "blue-green", "limits": {"bake_s": 0}}, a=0, b=0, c=0).begin()
     assert {effect.action for effect in rollout.of(CommandDevice)} == {"install"}

@@ -1,12 +1,13 @@
 """`driftline drift policy` over real Kafka."""
 
 import json
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from driftline.command import main
-from driftline.policies import publish_policy
+from driftline.policies import check_document, publish_policy
 from schemas import feeds
 from schemas.cluster import Cluster
 from schemas.topics import create_missing
@@ -96,3 +97,9 @@ def test_a_document_is_checked_without_a_cluster(run, tmp_path):
 
     assert "in order" in run("check", good, on_cluster=False)
     assert CliRunner().invoke(main, ["drift", "policy", "check", str(bad)]).exit_code == 1
+
+
+def test_the_documented_policy_is_in_order():
+    page = (Path(__file__).parents[2] / "docs" / "policies-and-alerts.md").read_text(encoding="utf-8")
+
+    check_document(page.partition("```toml\n")[2].partition("```")[0])

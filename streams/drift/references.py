@@ -1,5 +1,6 @@
 """What a device's windows are compared with: a grid and a baseline, laid out for scoring."""
 
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -14,6 +15,9 @@ __all__ = ["MisfitError", "ScoredAgainst", "bin_name", "lay_out"]
 
 # Evidence gathers for so long before it is told from what stays.
 LOOKED_OVER_MS = 3_600_000
+# The largest of several uncertain dispersions is too large by chance; so many standard errors are taken off each.
+# Of overlapping stretches of length k in n windows the relative standard error is the root of 4k/3n.
+_DOUBT = 0.5
 
 
 class MisfitError(DriftlineError):
@@ -112,7 +116,8 @@ def _dispersed(reference: Reference, baseline: Baseline, horizon_ms: int) -> Ref
         within = [one for one in feature.dispersion_spans if one.span_ms <= horizon_ms]
         longest = max((one.span_ms for one in within), default=horizon_ms)
         for name, values in widest.items():
-            seen = max([getattr(feature, f"dispersion_{name}"), *(getattr(one, name) for one in within)])
+            spans = (getattr(one, name) / (1 + _DOUBT * math.sqrt(4 / 3 / max(one.stretches, 1))) for one in within)
+            seen = max([getattr(feature, f"dispersion_{name}"), *spans])
             unseen = max(horizon_ms / longest, 1) if horizon_ms > LOOKED_OVER_MS else 1
             values.append(max(seen, 1) * unseen)
     return replace(reference, **{f"dispersion_{name}": _row(values) for name, values in widest.items()})

@@ -172,12 +172,13 @@ def _values(
         spread = np.float32(math.log(ratio)) if ratio > 0 else (-_LARGEST if ratio == 0 else np.float32(np.nan))
         spread = min(max(spread, -_LARGEST), _LARGEST) if ratio >= 0 else np.float32(np.nan)
         # As in `variance_z`.
-        expected = _ONE - (dispersion_mean - _ONE) / max(n - _ONE, dispersion_mean)
+        least = _ONE - (dispersion_mean - _ONE) / max(n - _ONE, dispersion_mean)
         dispersion = of.dispersion_variance[g, f]
         root_skew = _ONE + _HALF * (_ONE - _ONE / (dispersion * dispersion))
         above = (n - _ONE) / dispersion / (root_skew * root_skew)
         below = _ONE / (dispersion / max(m - _ONE, _ONE) + _ONE / max(np.float32(4.0) * trials, _ONE))
-        compared = _ONE + (ratio / expected - _ONE) * root_skew
+        beyond = ratio if ratio > _ONE else min(ratio / least, _ONE)
+        compared = _ONE + (beyond - _ONE) * root_skew
         root = cube_root(abs(compared))
         root = root if compared >= 0 else -root
         first, second = _TWO / (_NINE * max(above, _ONE)), _TWO / (_NINE * max(below, _ONE))

@@ -18,11 +18,12 @@ def variance_ratio(pair: Pair) -> Floats:
 def variance_z(pair: Pair) -> Floats:
     """Normal score of the ratio: an F test whose degrees of freedom are divided by the variance's dispersion.
 
-    The mean of a stretch of autocorrelated readings follows them, so their variance about it is expected to
-    be smaller than the reference's by the dispersion of the mean over n.
+    The mean of a stretch of autocorrelated readings follows them, so their variance about it may be smaller than
+    the reference's, by up to the dispersion of the mean over n; how much depends on the stretch's length. Only what
+    is below that, or above the reference's own variance, counts.
     """
     reference, live = pair.reference, pair.live
-    expected = 1 - (reference.dispersion_mean - 1) / np.maximum(live.usable - 1, reference.dispersion_mean)
+    least = 1 - (reference.dispersion_mean - 1) / np.maximum(live.usable - 1, reference.dispersion_mean)
     dispersion = reference.dispersion_variance
     above = (live.usable - 1) / dispersion
     # How well the dispersion is known limits what a window can prove, as in a ratio of mean squares.
@@ -30,5 +31,7 @@ def variance_z(pair: Pair) -> Floats:
     # The squares of autocorrelated readings are more skewed than their count suggests: half as much again, at most.
     skew = (1 + 0.5 * (1 - 1 / (dispersion * dispersion))) ** 2
     with np.errstate(invalid="ignore", divide="ignore"):
-        ratio = 1 + (variance_ratio(pair) / expected - 1) * np.sqrt(skew)
+        found = variance_ratio(pair)
+        beyond = np.where(found > 1, found, np.minimum(found / least, 1))
+        ratio = 1 + (beyond - 1) * np.sqrt(skew)
     return f_score(ratio, above / skew, below)

@@ -3,6 +3,7 @@
 import os
 import time
 import uuid
+from dataclasses import replace
 
 import pytest
 
@@ -14,6 +15,7 @@ from trainer.offline.files import Stored
 from trainer.offline.kinds import LABELS, SAMPLES
 from trainer.worker.job import BUNDLE, JobOrder, Outcome
 from trainer.worker.process import Job, Spare
+from trust import revoke, write_keyring
 
 
 @pytest.fixture
@@ -78,6 +80,18 @@ def test_a_process_that_waited_trains_from_the_offline_store(order, trained):
     assert (outcome.failed, outcome.refused) == ("", "")
     assert outcome.rows == outcome.labels == 9_000
     assert (order.folder / BUNDLE).stat().st_size > 10_000
+
+
+def test_a_champion_whose_key_was_revoked_hinders_no_successor(order, trained, keys, tmp_path):
+    (tmp_path / "champion.bundle").write_bytes(trained.content)
+    write_keyring(tmp_path / "keyring.json", revoke(keys.keyring, keys.signer.public_key.keyid, why="leaked"))
+    told = replace(order, champion=tmp_path / "champion.bundle", keyring=tmp_path / "keyring.json")
+
+    outcome = outcome_of(Job(told, Spare(os.environ), started_ms=0, attempt=1))
+
+    assert (outcome.failed, outcome.refused, outcome.not_worse) == ("", "", None)
+    assert outcome.compared.startswith("the bundle in production cannot be compared with:")
+    assert "leaked" in outcome.compared
 
 
 def test_a_process_that_waits_ends_with_its_worker():

@@ -2,14 +2,11 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from driftline.endpoints import Endpoints, Watched
-
-if TYPE_CHECKING:
-    import faust
 
 __all__ = ["Watch", "watch_app", "watched"]
 
@@ -39,8 +36,8 @@ def watched(command: Callable[..., Any]) -> Callable[..., Any]:
     return made
 
 
-def watch_app(app: "faust.App") -> Watched:
-    """What a bulk app can be asked."""
+def watch_app(app: Any) -> Watched:
+    """What a bulk app, a `faust.App`, can be asked."""
     from streams.kafka import figures
 
     told = figures(app)

@@ -24,6 +24,7 @@ EXTRAS = {
     "edge_gateway": {"gateway"},
     "trainer": {"trainer"},
     "console": {"console"},
+    "driftline/endpoints.py": {"streams"},
     "driftline/stack": {"stack"},
     "driftline/demo": {"all"},
     "driftline/commands": {"all"},

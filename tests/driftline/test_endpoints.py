@@ -112,7 +112,7 @@ def worker(bootstrap, registry_url, redis_url, prefix, tmp_path):
         each.wait(30)
 
 
-def until_ready(port, said, *, within_s=60):
+def until_ready(port, said, *, within_s=120):
     """Ask until the worker is ready; gives the answers that there were before."""
     before = []
     deadline = time.monotonic() + within_s

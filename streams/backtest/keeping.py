@@ -21,6 +21,7 @@ __all__ = ["Kept"]
 
 _ALERTS = topic_named("drift.alerts")
 _EDITION = "1"
+_LONGEST_S = 7 * 86_400
 
 
 class Kept:
@@ -28,6 +29,14 @@ class Kept:
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
+
+    def tidy(self, now_s: float) -> None:
+        """Remove what nobody came back for within a week."""
+        if self._folder is None or not self._folder.exists():
+            return
+        for path in self._folder.iterdir():
+            if now_s - path.stat().st_mtime > _LONGEST_S:
+                path.unlink(missing_ok=True)
 
     def find(self, task: Task) -> Replayed | None:
         path = self._path(task)

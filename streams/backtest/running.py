@@ -2,6 +2,7 @@
 
 import multiprocessing
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -85,6 +86,7 @@ def run(history: History, plan: Plan, *, told: Told = lambda _: None, total: Tol
     tasks = _tasks(history, plan, shares, warm_up)
     total(sum(_records(task) for task in tasks))
     kept = Kept(plan.resume_folder)
+    kept.tidy(time.time())
     found = _replayed(tasks, plan.processes, kept, told)
     backtest = _joined(plan, found, published(history, plan.span) if "drift.alerts" in history.topics() else None)
     backtest.notes[:0] = notes

@@ -21,7 +21,15 @@ from schemas.parsing import parsed, strict
 from streams.backtest.errors import HistoryError
 from streams.backtest.history.beside import from_metadata, to_metadata
 from streams.backtest.history.block import Block, CorruptBlockError, Scan
-from streams.backtest.history.entry import FORMAT, FORMAT_KEY, TOPIC_KEY, Entry, entry_schema, plain_entry
+from streams.backtest.history.entry import (
+    FORMAT,
+    FORMAT_KEY,
+    TOPIC_KEY,
+    Entry,
+    entry_schema,
+    plain_entry,
+    require_format,
+)
 
 __all__ = ["AvroWriter", "container", "entries_in", "read_avro_block", "scan_avro"]
 
@@ -164,6 +172,7 @@ class _Head:
             raise HistoryError(f"{name}: found {error!r}, wanted a file that `driftline export` has written") from None
         if topic not in CATALOGUE or schema.get("name") != "driftline.history.Entry":
             raise HistoryError(f"{name}: found topic {topic!r}, wanted one of the catalogue's")
+        require_format(name, metadata)
         if codec not in ("null", "deflate"):
             raise HistoryError(f"{name}: found codec {codec!r}, wanted null or deflate")
         try:

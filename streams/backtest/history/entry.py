@@ -11,8 +11,9 @@ from typing import Any
 from schemas.catalogue import Topic
 from schemas.codec import codec_of
 from schemas.record import avro_schema
+from streams.backtest.errors import HistoryError
 
-__all__ = ["FORMAT", "FORMAT_KEY", "TOPIC_KEY", "Entry", "entry_schema", "made", "plain_entry"]
+__all__ = ["FORMAT", "FORMAT_KEY", "TOPIC_KEY", "Entry", "entry_schema", "made", "plain_entry", "require_format"]
 
 # In a file's metadata: which topic it holds, and by which edition of this format.
 TOPIC_KEY, FORMAT_KEY = "driftline.topic", "driftline.format"
@@ -58,6 +59,13 @@ def plain_entry(entry: Entry) -> dict[str, Any]:
         "kafka_headers": dict(entry.headers),
         "record": entry.plain,
     }
+
+
+def require_format(name: str, metadata: Mapping[str, bytes]) -> None:
+    """Refuse a file of an edition that is not known here."""
+    found = metadata.get(FORMAT_KEY, b"none").decode("utf-8", "replace")
+    if found != FORMAT:
+        raise HistoryError(f"{name}: found format {found}, wanted {FORMAT}", hint="a newer driftline wrote it")
 
 
 def made(topic: Topic, entry: Entry) -> Any:

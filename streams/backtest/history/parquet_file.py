@@ -14,7 +14,7 @@ from streams.backtest.errors import HistoryError
 from streams.backtest.history.arrow import arrow_schema, entries_of, table_of
 from streams.backtest.history.beside import from_metadata, to_metadata
 from streams.backtest.history.block import Block, CorruptBlockError, Scan
-from streams.backtest.history.entry import TOPIC_KEY, Entry
+from streams.backtest.history.entry import TOPIC_KEY, Entry, require_format
 
 __all__ = ["ParquetWriter", "read_parquet_block", "read_parquet_columns", "scan_parquet"]
 
@@ -58,6 +58,7 @@ def scan_parquet(path: Path) -> Scan:
     if topic not in CATALOGUE or not set(_PLACES) <= set(schema.names):
         shown = ", ".join(schema.names[:6])
         raise HistoryError(f"{path.name}: found columns {shown}, wanted a file that `driftline export` has written")
+    require_format(path.name, metadata)
     blocks, troubles = [], []
     leaves = {found.schema.column(leaf).path: leaf for leaf in range(len(found.schema))}
     for number in range(found.num_row_groups):

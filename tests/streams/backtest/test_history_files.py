@@ -1,5 +1,7 @@
 """History in files: what was written is read again, and damage stays where it is."""
 
+import os
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +20,7 @@ from streams.backtest.history import Entry, FileHistory
 from streams.backtest.history.avro_file import AvroWriter
 from streams.backtest.history.entry import made
 from streams.backtest.history.parquet_file import ParquetWriter
+from streams.backtest.keeping import Kept
 from streams.backtest.span import EVER, Span
 
 STATS = topic_named("telemetry.feature-stats")
@@ -219,3 +222,24 @@ def test_an_empty_folder_and_a_missing_file_are_named(tmp_path):
         FileHistory(tmp_path)
     with pytest.raises(HistoryError, match="found nothing there"):
         FileHistory(tmp_path / "gone.avro")
+
+
+@KINDS
+def test_a_file_of_a_later_edition_is_refused(tmp_path, suffix, monkeypatch):
+    for module in ("arrow", "avro_file"):
+        monkeypatch.setattr(f"streams.backtest.history.{module}.FORMAT", "2")
+    path = written(tmp_path, suffix, entries(5))
+
+    with pytest.raises(HistoryError, match=r"stats\..*: found format 2, wanted 1"):
+        FileHistory(path)
+
+
+def test_what_nobody_came_back_for_is_removed(tmp_path):
+    (old := tmp_path / "old.json.gz").write_bytes(b"")
+    (new := tmp_path / "new.json.gz").write_bytes(b"")
+    os.utime(old, (0, 0))
+
+    Kept(tmp_path).tidy(time.time())
+
+    assert not old.exists()
+    assert new.exists()

@@ -22,6 +22,9 @@ from streams.backtest.span import Span
 from streams.backtest.study import Question, Search, WhatIf, study
 from streams.drift.policy import read_policy
 
+# Processes take their time to start on a busy machine.
+pytestmark = pytest.mark.timeout(600)
+
 STRICT = "[floors]\nmean_shift = 1.5\npsi = 2.0"
 
 

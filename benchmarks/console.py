@@ -20,6 +20,7 @@ import tempfile
 import threading
 import time
 import uuid
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -51,7 +52,9 @@ def main() -> None:
     said = parser.parse_args()
     if shutil.which("wrk") is None:
         sys.exit("error: wrk is not installed\nhint: apt-get install wrk")
-    with Stack.join(said.stack) if said.stack else Stack.start() as stack, tempfile.TemporaryDirectory() as folder:
+    with ExitStack() as ours, tempfile.TemporaryDirectory() as folder:
+        # A stack that was up before goes on after.
+        stack = Stack.join(said.stack) if said.stack else ours.enter_context(Stack.start())
         where = stack.endpoints
         cluster = Cluster(
             bootstrap=where.bootstrap, registry_url=where.registry_url, prefix=f"bench-{uuid.uuid4().hex[:6]}-"

@@ -14,6 +14,7 @@ import threading
 import time
 import uuid
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from pathlib import Path
 from random import Random
 
@@ -43,7 +44,9 @@ def main() -> None:
     parser.add_argument("--devices", type=int, default=10_000)
     parser.add_argument("--reads", type=int, default=2_000)
     said = parser.parse_args()
-    with Stack.join(said.stack) if said.stack else Stack.start() as stack:
+    with ExitStack() as ours:
+        # A stack that was up before goes on after.
+        stack = Stack.join(said.stack) if said.stack else ours.enter_context(Stack.start())
         where = stack.endpoints
         cluster = Cluster(
             bootstrap=where.bootstrap, registry_url=where.registry_url, prefix=f"bench-{uuid.uuid4().hex[:6]}-"

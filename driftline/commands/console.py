@@ -33,6 +33,7 @@ def console(settings: Settings, host: str | None, port: int | None, policy_key: 
     store = AuthStore(folder / "console.db")
     app = make_console(cluster, settings.redis, store, config, lent=lent, cache_dir=settings.cache)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
     url = config.url.rstrip("/") or f"http://{config.host}:{config.port}"
     click.echo(f"console: {url}")
     if link := first_link(store, url, now_ms=time.time_ns() // 1_000_000):

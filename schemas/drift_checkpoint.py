@@ -17,7 +17,7 @@ class DriftCheckpoint:
     part: Annotated[Count, "Place of this part, from 0."]
     parts: Annotated[Count, "How many parts there are."]
     checkpoint_id: Annotated[str, "SHA-256, in hex, of the whole payload."]
-    next_offset: Annotated[Total, "All records of the first topic that the worker reads, before this one, are in the state."]
+    next_offset: Annotated[Total, "All records of the worker's first topic before this one are in the state."]
     first_offset: Annotated[Total, "Where the records begin that fill a drift worker's fast rings again."]
     at_ms: Annotated[Millis, "When it was taken."]
     payload: Annotated[bytes, "This part of the state."]

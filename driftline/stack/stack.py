@@ -55,7 +55,7 @@ class Stack:
 
     @classmethod
     def join(cls, data: Path, *, cache: Path | None = None) -> Self:
-        """The stack in `data`, brought up if it is not; it goes on running when this process ends."""
+        """The stack in `data`, brought up if it is not; it goes on running after a `with`, and after this process."""
         folder = data.resolve()
         state = bring_up(folder, cache=cache, usual_ports=False).state
         return cls(folder, state, temporary=False, watch=None, cache=cache)
@@ -95,4 +95,5 @@ class Stack:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
+        if self._watch is not None:
+            self.stop()

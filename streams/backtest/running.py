@@ -264,8 +264,7 @@ def _joined(plan: Plan, found: Sequence[Replayed], then: list[Story] | None) -> 
         counts=Counts(
             counts.records, counts.bad, counts.refused, counts.tally, dict(sorted(counts.reasons.items()))
         ),
-        as_then=sorted(
-            (alert for one in found for alert in one.as_then), key=lambda one: (one.alert_id, one.changed_ms)
-        ),
+        # Each alert's changes stay in their order: a late window changes it at an earlier event time.
+        as_then=sorted((alert for one in found for alert in one.as_then), key=lambda one: one.alert_id),
         notes=sorted({trouble for one in found for trouble in one.troubles}),
     )  # fmt: skip

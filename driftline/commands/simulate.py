@@ -87,7 +87,7 @@ def simulate(
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True)
 def data_(samples: int, fleet: str, devices: int, faults: float, seed: int, output: Path) -> None:
-    """Write readings with their labels to a Parquet or CSV file; `label` names the faults, empty is healthy."""
+    """Write readings to a Parquet or CSV file; `label` is 1 in trouble and 0 otherwise, `fault` names the trouble."""
     columns = _columns(samples, fleet, devices, faults, seed)
     if output.suffix == ".parquet":
         _write_parquet(output, columns)
@@ -96,23 +96,24 @@ def data_(samples: int, fleet: str, devices: int, faults: float, seed: int, outp
     else:
         raise GatewayError(f"{output} ends in {output.suffix or 'nothing'!r}; wanted: .parquet or .csv")
     rows = len(columns["at_ms"])
-    troubled = sum(1 for label in columns["label"] if label)
+    troubled = sum(1 for fault in columns["fault"] if fault)
     click.echo(f"{output}: {rows} readings of {devices} {fleet} devices, {troubled} of them in trouble")
 
 
 def _columns(samples: int, fleet: str, devices: int, faults: float, seed: int) -> dict[str, list[object]]:
-    columns: dict[str, list[object]] = {"at_ms": [], "stream": []}
+    columns: dict[str, list[object]] = {"at_ms": [], "device_id": []}
     for device in range(devices):
         script = scripted_faults(fleet, samples, seed=seed * 1000 + device, share=faults) if faults else ()
         sensor = Simulated(fleet, device=device, stream=device, seed=seed, faults=script)
         readings = sensor.take(samples)
         columns["at_ms"] += readings.at_ms.tolist()
-        columns["stream"] += [f"{fleet}-{device:04d}"] * len(readings.at_ms)
+        columns["device_id"] += [f"{fleet}-{device:04d}"] * len(readings.at_ms)
         for place, name in enumerate(sensor.pipeline.channel_names):
             values = readings.values[:, place]
             columns.setdefault(name, []).extend(None if math.isnan(value) else value for value in values.tolist())
-        labels = [" ".join(kind.value for kind in kinds_in(int(label))) for label in readings.labels]
-        columns.setdefault("label", []).extend(labels)
+        columns.setdefault("label", []).extend(int(label > 0) for label in readings.labels)
+        names = [" ".join(kind.value for kind in kinds_in(int(label))) for label in readings.labels]
+        columns.setdefault("fault", []).extend(names)
     return columns
 
 

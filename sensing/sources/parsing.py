@@ -17,7 +17,7 @@ __all__ = ["Refusals", "gather", "parse_reading"]
 _log = logging.getLogger(__name__)
 
 _TIMES = ("at_ms", "timestamp", "time")
-_STREAMS = ("stream", "sensor", "sensor_id", "place")
+_STREAMS = ("stream", "sensor", "sensor_id", "place", "device_id")
 _MAX_NAME = 200
 # A year in milliseconds begins around here; smaller numbers are seconds.
 _SECONDS_BELOW = 1e11

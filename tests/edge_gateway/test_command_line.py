@@ -149,12 +149,26 @@ def test_without_keys_nothing_starts(shell):
     assert "without pinned keys nothing is trusted" in found.stderr
 
 
+def test_simulated_data_train_a_model(shell):
+    shell("keys", "make", "trainer.pem")
+    shell("simulate", "data", "--samples", "4000", "--devices", "2", "-o", "a.parquet")
+
+    trained = shell(
+        "train", "--data", "a.parquet", "--pipeline", "machine/1", "--model", "press", "--key", "file:trainer.pem",
+        "-o", "press.bundle",
+    )  # fmt: skip
+
+    assert trained.returncode == 0, trained.stderr
+    assert "press/1 trained in" in trained.stdout
+    assert (shell.folder / "press.bundle").stat().st_size > 0
+
+
 def test_simulated_data_carry_their_labels(shell):
     made = shell("simulate", "data", "--samples", "3000", "-o", "a.csv")
     wrong = shell("simulate", "data", "-o", "a.xls")
 
     assert made.returncode == 0, made.stderr
     lines = (shell.folder / "a.csv").read_text().splitlines()
-    assert lines[0] == "at_ms,stream,temperature,vibration,pressure,current,label"
-    assert {line.rpartition(",")[2] for line in lines[1:]} > {"", "sudden_drift"}
+    assert lines[0] == "at_ms,device_id,temperature,vibration,pressure,current,label,fault"
+    assert {tuple(line.split(",")[-2:]) for line in lines[1:]} > {("0", ""), ("1", "sudden_drift")}
     assert "ends in '.xls'; wanted: .parquet or .csv" in wrong.stderr

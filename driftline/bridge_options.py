@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from driftline.text_files import read_text_file
 from driftline.typed_values import SettingError
 from streams.bridge import BridgeSettings, HttpsDoorSettings, MqttDoorSettings
 
@@ -36,7 +37,7 @@ def _mqtt(given: Mapping[str, Any]) -> MqttDoorSettings | None:
         url=given["mqtt"],
         root=given["mqtt_root"],
         username=given["mqtt_username"],
-        password=password.read_text(encoding="utf-8").strip() if password else "",
+        password=read_text_file(password).strip() if password else "",
         ca=given["mqtt_ca"],
         certificate=given["mqtt_certificate"],
         key=given["mqtt_key"],

@@ -118,6 +118,9 @@ class _Commands(click.Group):
             _fail(error.format_message(), "", error.exit_code)
         except click.Abort:
             _fail("interrupted", "", _INTERRUPTED)
+        except OSError as error:
+            # A full disk, missing rights, a port that is taken.
+            _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error), "", _FAILED)
 
 
 @click.group(

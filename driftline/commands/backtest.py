@@ -11,6 +11,7 @@ import click
 
 from driftline.cluster_options import on_a_cluster
 from driftline.settings import Settings
+from driftline.text_files import read_text_file
 
 if TYPE_CHECKING:
     from streams.backtest.history import History
@@ -101,7 +102,7 @@ def rollout(settings: Settings, source: Path | None, rollout_id: str, file: Path
     history = _history(settings, source)
     plan = plan_then(history, rollout_id)
     if file is not None:
-        plan = parse_plan(load_document(file.read_text(encoding="utf-8"), kind=file.suffix.lstrip(".")))
+        plan = parse_plan(load_document(read_text_file(file), kind=file.suffix.lstrip(".")))
     retold = retell(plan, find_rollout(history, rollout_id))
     then = moments_then(history, rollout_id)
     if as_json:
@@ -146,7 +147,7 @@ def _question(settings: Settings, said: dict[str, Any]) -> Any:
 
     if said["budget"] is None and (said["grid"] or said["save_policy"] or said["tune_until"]):
         raise click.UsageError("--grid, --save-policy and --tune-until belong to a search; --budget asks for one")
-    grid = USUAL_GRID if said["grid"] is None else read_grid(said["grid"].read_text(encoding="utf-8"))
+    grid = USUAL_GRID if said["grid"] is None else read_grid(read_text_file(said["grid"]))
     until = said["tune_until"]
     return Question(
         span=span_of(said["start"], said["end"]),

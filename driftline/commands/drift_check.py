@@ -8,6 +8,7 @@ import click
 from driftline.checking import CheckReport, TabularError
 from driftline.checking import check as compared
 from driftline.tables import plain_table, show
+from driftline.text_files import read_text_file
 from schemas.jsonable import as_text
 
 __all__ = ["check"]
@@ -28,7 +29,7 @@ _SHOWN = ("psi", "ks", "wasserstein", "mean_shift", "variance_ratio", "missing_r
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def check(recent: Path, baseline: Path, window_days: float, time: str, policy: Path | None, as_json: bool) -> None:
     """Say of each column whether it drifted; exits 0 if none did, 1 if one did, 2 if there is nothing to compare."""
-    document = policy.read_text(encoding="utf-8") if policy else ""
+    document = read_text_file(policy) if policy else ""
     try:
         report = compared(recent, baseline, window_days=window_days, time=time, policy=document)
     except TabularError as why:

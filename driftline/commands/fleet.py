@@ -5,13 +5,14 @@ import time
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from driftline.asking import ask
 from driftline.cluster_options import on_a_cluster
 from driftline.settings import Settings
+from driftline.tables import plain_table
+from driftline.tables import show as show_table
 from schemas import feeds
+from schemas.errors import DriftlineError
 from schemas.fleet import Device
 from streams.rollouts.cohort import parse_cohort
 from streams.rollouts.fleet import traits_of
@@ -46,14 +47,12 @@ def list_(settings: Settings, cohort: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([_plain(device) for device in devices], indent=2))
         return
-    table = Table(box=None, pad_edge=False)
-    for heading in ("DEVICE", "STATE", "MODEL", "SEEN", "LABELS", "GROUPS"):
-        table.add_column(heading, no_wrap=True, overflow="ignore")
+    table = plain_table("DEVICE", "STATE", "MODEL", "SEEN", "LABELS", "GROUPS")
     for device in devices:
         labels = " ".join(f"{name}={value}" for name, value in sorted(device.labels.items()))
         seen, groups = _ago(device.last_seen_ms), ",".join(device.groups)
         table.add_row(device.device_id, device.state.value, device.model_id, seen, labels, groups)
-    Console(soft_wrap=True).print(table)
+    show_table(table)
 
 
 @fleet.command(epilog="Example: driftline fleet show press-7")
@@ -63,7 +62,7 @@ def show(settings: Settings, device_id: str) -> None:
     """Show one device, with its slots, as JSON."""
     device = feeds.snapshot(settings.cluster(), "fleet.devices").get(device_id)
     if device is None:
-        raise click.UsageError(f"no device {device_id!r}; `driftline fleet list` shows them")
+        raise DriftlineError(f"no device {device_id!r}", hint="`driftline fleet list` shows them")
     click.echo(json.dumps(_plain(device), indent=2))
 
 

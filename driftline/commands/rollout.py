@@ -6,13 +6,16 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
 
 from driftline.asking import ask
 from driftline.cluster_options import on_a_cluster
 from driftline.rollout_view import follow_rollout, shown_duration, shown_status
 from driftline.settings import Settings
+from driftline.tables import plain_table
+from driftline.tables import show as show_table
+from driftline.text_files import read_text_file
 from schemas import feeds
+from schemas.errors import DriftlineError
 from schemas.rollouts import RolloutStatus
 from streams.rollouts.documents import load_document
 from streams.rollouts.plan import Plan, parse_plan
@@ -77,12 +80,12 @@ def list_(settings: Settings, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([_plain(status) for status in statuses], indent=2))
         return
-    table = Table("ROLLOUT", "MODEL", "PHASE", "STAGE", "DEVICES", "WHY", box=None, pad_edge=False)
+    table = plain_table("ROLLOUT", "MODEL", "PHASE", "STAGE", "DEVICES", "WHY")
     for status in statuses:
         devices = ", ".join(f"{count} {state}" for state, count in sorted(status.devices.items()))
         stage = f"{status.stage + 1}/{status.stages}"
         table.add_row(status.rollout_id, status.model_id, status.phase.value, stage, devices, status.reason)
-    Console(soft_wrap=True).print(table)
+    show_table(table)
 
 
 @rollout.command(epilog="Example: driftline rollout show bearings-14")
@@ -93,7 +96,7 @@ def show(settings: Settings, rollout_id: str, as_json: bool) -> None:
     """Show one rollout with its gates."""
     status = feeds.snapshot(settings.cluster(), "rollouts.status").get(rollout_id)
     if status is None:
-        raise click.UsageError(f"no rollout {rollout_id!r}; `driftline rollout list` shows them")
+        raise DriftlineError(f"no rollout {rollout_id!r}", hint="`driftline rollout list` shows them")
     if as_json:
         click.echo(json.dumps(_plain(status), indent=2))
     else:
@@ -152,7 +155,7 @@ def _ask(settings: Settings, rollout_id: str, action: str, why: str, arguments: 
 
 
 def _read(file: Path) -> Plan:
-    return parse_plan(load_document(file.read_text(encoding="utf-8"), kind=file.suffix.lstrip(".").lower()))
+    return parse_plan(load_document(read_text_file(file), kind=file.suffix.lstrip(".").lower()))
 
 
 def _foresee(checked: Plan, settings: Settings, named: bool) -> None:
@@ -161,7 +164,7 @@ def _foresee(checked: Plan, settings: Settings, named: bool) -> None:
     release = feeds.snapshot(cluster, "models.releases").get(checked.model)
     if release is None:
         click.echo(f"note: no release {checked.model} is known yet")
-    table = Table("STAGE", "DEVICES", "OFFLINE", "BEGINS", "ENDS", box=None, pad_edge=False)
+    table = plain_table("STAGE", "DEVICES", "OFFLINE", "BEGINS", "ENDS")
     stages = foresee(checked, devices, release)
     for stage in stages:
         shown = ", ".join(stage.devices) if named else str(len(stage.devices))
@@ -172,7 +175,7 @@ def _foresee(checked: Plan, settings: Settings, named: bool) -> None:
             f"+{shown_duration(stage.begins_s)}",
             f"+{shown_duration(stage.ends_s)}",
         )
-    Console(soft_wrap=True).print(table)
+    show_table(table)
     later = sum(len(stage.devices) for stage in stages[1:])
     for name, gate in checked.gates.items():
         if told := power_of(name, gate, control_devices=later, per_device_hour=3_600.0):

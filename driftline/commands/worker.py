@@ -9,6 +9,7 @@ import click
 from driftline.cluster_options import on_a_cluster
 from driftline.endpoints import Watched
 from driftline.settings import Settings
+from driftline.text_files import read_text_file
 from driftline.watch_options import Watch, watch_app, watched
 
 if TYPE_CHECKING:
@@ -310,7 +311,7 @@ def webhooks(settings: Settings, config: Path, check: bool, watch: Watch) -> Non
 
     from streams.webhooks import Webhooks, read_subscriptions
 
-    subscriptions = read_subscriptions(config.read_text(encoding="utf-8"), environ=os.environ)
+    subscriptions = read_subscriptions(read_text_file(config), environ=os.environ)
     if check:
         for subscription in subscriptions:
             click.echo(f"{subscription.name}: {', '.join(subscription.topics)} to {subscription.url}")
@@ -325,7 +326,7 @@ def webhooks(settings: Settings, config: Path, check: bool, watch: Watch) -> Non
 def _own_policy(file: Path | None) -> "InForce":
     from streams.drift.policy import own_policy
 
-    return own_policy() if file is None else own_policy(file.read_text(encoding="utf-8"), policy_id=file.stem)
+    return own_policy() if file is None else own_policy(read_text_file(file), policy_id=file.stem)
 
 
 def _pinned(file: Path | None) -> "Keyring | None":
@@ -345,7 +346,7 @@ def notify(settings: Settings, routes: Path) -> None:
     from console.notify.config import read_routes
     from console.notify.sending import installed_handlers
 
-    config = read_routes(routes.read_text(encoding="utf-8"))
+    config = read_routes(read_text_file(routes))
     notifier = Notifier(settings.cluster(), config, handlers=installed_handlers(), cache_dir=settings.cache)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: notifier.stop())

@@ -102,6 +102,19 @@ def test_a_ctrl_c_exits_130(offer):
     assert (result.exit_code, result.stderr.strip()) == (130, "error: interrupted")
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        pytest.param(OSError(28, "No space left on device", "out.bin"), "out.bin: No space left on device", id="file"),
+        pytest.param(OSError(98, "address already in use"), "[Errno 98] address already in use", id="port"),
+    ],
+)
+def test_what_the_machine_refuses_is_an_error_without_a_traceback(offer, error, said):
+    result = offer(lambda: _raise(error))()
+
+    assert (result.exit_code, result.stderr) == (1, f"error: {said}\n")
+
+
 @pytest.mark.parametrize("when", ["at import", "while it runs"])
 def test_a_missing_package_is_answered_with_the_extra_that_brings_it(offer, monkeypatch, when):
     missing = ModuleNotFoundError("No module named 'psutil'", name="psutil")

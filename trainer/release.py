@@ -18,7 +18,7 @@ from trainer.baseline import make_baseline
 from trainer.data.checks import Check, check_data, refuse_failed, silent_devices
 from trainer.data.checks import Limits as DataLimits
 from trainer.data.dataset import Dataset, Split, split_by_time
-from trainer.errors import DataRefusedError
+from trainer.errors import DataRefusedError, TrainerError
 from trainer.export.graph import export
 from trainer.export.parity import OnnxModel, Parity, check_parity
 from trainer.export.quantising import quantise
@@ -54,6 +54,11 @@ class Order:
     device_limits: DeviceLimits | None = None
     licence: str = ""
     git_revision: str = ""
+
+    def __post_init__(self) -> None:
+        for what, name in (("model", self.model), ("version", self.version)):
+            if not name.isprintable() or not name.strip() or "/" in name:
+                raise TrainerError(f"the {what} is {name!r}; wanted a name without a slash")
 
     @property
     def model_id(self) -> str:

@@ -43,7 +43,10 @@ __all__ = ["train"]
 @click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="A page about it, HTML.")
 @click.option("--mlflow", metavar="URI", help="An MLflow server to tell of it.")
 @click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--contamination", type=float, default=0.1, show_default=True, help="Anomalous share, without labels.")
+@click.option(
+    "--contamination", type=click.FloatRange(0, 0.5, min_open=True), default=0.1, show_default=True,
+    help="Anomalous share, without labels.",
+)  # fmt: skip
 @click.option("--target", default="temperature", show_default=True, help="What a forecaster foretells.")
 @click.option("--licence", default="", help="Of the model, an SPDX expression.")
 @click.option("--samples", type=int, default=5_000, show_default=True, help="Of each simulated device.")

@@ -10,7 +10,7 @@ import pytest
 from schemas.manifest import ModelKind
 from schemas.release import ReleaseStage
 from sensing import Sketch, make_grid, merge, pipeline_named
-from trainer.errors import DataRefusedError, UnknownModelKindError
+from trainer.errors import DataRefusedError, TrainerError, UnknownModelKindError
 from trainer.export.parity import OnnxModel
 from trainer.export.signature import check_signature
 from trainer.golden import golden_disagreement
@@ -169,3 +169,9 @@ def test_too_few_rows_are_refused(machines, keys):
 def test_an_unknown_algorithm_is_answered_with_the_known_ones(machines, keys):
     with pytest.raises(UnknownModelKindError, match=r"unknown model 'oracle'; known: .*isolation_forest"):
         train_release(machines, Order(model="m", version="1", algorithm="oracle"), [keys.signer])
+
+
+@pytest.mark.parametrize(("model", "version"), [("../press", "1"), ("", "1"), ("press", "1/2"), ("pr\ness", "1")])
+def test_a_name_that_no_release_can_have_is_refused_before_training(model, version):
+    with pytest.raises(TrainerError, match="wanted a name without a slash"):
+        Order(model=model, version=version)

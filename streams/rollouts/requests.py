@@ -47,6 +47,8 @@ _EVENTS: Mapping[str, _Make] = {
 # `start` brings the plan's document along and makes the rollout.
 ROLLOUT_ACTIONS = ("start", *_EVENTS)
 DEVICE_ACTIONS = ("register", "revoke", "label", "group")
+# No gateway starts with another one.
+_LONGEST_ID = 200
 
 
 def event_of(request: OperatorRequest, now_ms: int) -> Event:
@@ -65,6 +67,10 @@ def change_device(fleet: Fleet, device_id: str, request: OperatorRequest, now_ms
     if device is None:
         if request.action != "register":
             raise RequestError(f"no device {device_id!r} is registered")
+        if not 0 < len(device_id) <= _LONGEST_ID or "/" in device_id:
+            raise RequestError(
+                f"the device is {device_id!r}, wanted 1 to {_LONGEST_ID} characters, none of them a slash"
+            )
         device = _new(device_id, now_ms)
         fleet.put(device)
     match request.action:

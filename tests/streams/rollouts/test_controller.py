@@ -422,6 +422,8 @@ def test_a_repeated_request_is_done_once(desk):
         ("rollout/r2", "start", {"document": '{"rollout": "r2", "model": "bearings/2"}'}, "is there already"),
         ("device/nobody", "label", {"a": "b"}, "no device 'nobody' is registered"),
         ("device/a", "explode", {}, "unknown action 'explode'; known: register"),
+        ("device/", "register", {}, "the device is '', wanted 1 to 200 characters, none of them a slash"),
+        ("device/../a", "register", {}, "the device is '../a', wanted 1 to 200 characters, none of them a slash"),
         ("alert/rollout/r2/rollout_failed", "acknowledge", {}, "does not fire"),
     ],
 )

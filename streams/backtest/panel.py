@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy.typing as npt
 
 from schemas.columns import GridShape
 from schemas.drift_alert import DriftAlert, Evidence
-from streams.drift.alerts import AlertBook, Breach, Observation
+from streams.drift.alerts import AlertBook, Breach, Observation, Shown
 from streams.drift.calibration import look_budget, needed
 from streams.drift.evidence import COMPONENTS, Gathered, Kind, Look, SumsAndRuns, floors_of, gather, mind_floors
 from streams.drift.growing import GrowingArray
@@ -253,8 +254,8 @@ class _Close:
             ratio = float(self._measured.score("variance_ratio")[place, feature])
             name = kind_name(Kind(kind), ratio, self._pair, self._at[place], feature)
             breach = self._breaches[key] = Breach(
-                feature=self._names[feature], kind=name, family=family_of(name), severity=SEVERITIES[severity],
-                evidence=_NO_EVIDENCE,
+                feature=self._names[feature], family=family_of(name), severity=SEVERITIES[severity],
+                closer=partial(Shown, kind=name, evidence=_NO_EVIDENCE),
             )  # fmt: skip
         return breach
 

@@ -10,7 +10,7 @@ The book of one partition's alerts keeps these rules:
 * every change is returned once; a window that changes nothing returns nothing.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
@@ -18,9 +18,27 @@ from schemas.drift_alert import AlertState, DriftAlert, Evidence, Severity
 from schemas.operators import AuditEntry, OperatorRequest
 from streams.drift.policy import Life
 
-__all__ = ["MATCHED", "AlertBook", "Breach", "Live", "Observation", "Silence", "audited", "silence_audited"]
+__all__ = [
+    "MATCHED",
+    "AlertBook",
+    "Breach",
+    "Live",
+    "Observation",
+    "Shown",
+    "Silence",
+    "audited",
+    "silence_audited",
+]
 
 _GRAVER = (Severity.UNKNOWN, Severity.LOW, Severity.MEDIUM, Severity.HIGH, Severity.CRITICAL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What a closer look at a breach shows."""
+
+    kind: str
+    evidence: Evidence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,11 +46,11 @@ class Breach:
     """One feature of one device drifts, as this window shows."""
 
     feature: str
-    kind: str
     # Alerts of one family are one alert.
     family: str
     severity: Severity
-    evidence: Evidence
+    # Taken only where it changes an alert: most breaches are of what is known already.
+    closer: Callable[[], Shown]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,8 +102,10 @@ class Live:
 class AlertBook:
     """All alerts of some subjects that live, or ended a short while ago."""
 
-    def __init__(self, *, policy_id: str = "", policy_revision: int = 0) -> None:
+    def __init__(self, *, policy_id: str = "", policy_revision: int = 0, prefix: str = "") -> None:
         self.policy_id, self.policy_revision = policy_id, policy_revision
+        # How the ids of its alerts begin.
+        self.prefix = prefix
         self.live: dict[str, dict[tuple[str, str], Live]] = {}
         self.silences: dict[str, Silence] = {}
         # Labels of subjects, where more is known of them than an observation says.
@@ -151,10 +171,12 @@ class AlertBook:
         """End silences that are over, and escalate what fired long ago and nobody acknowledged."""
         changed = []
         for key, held in alerts.items():
-            alert = replace(held.alert, silenced=self._silenced(held.alert, now_ms))
+            alert, silenced = held.alert, self._silenced(held.alert, now_ms)
+            if silenced != alert.silenced:
+                alert = replace(alert, silenced=silenced)
             if life is not None:
                 alert = _escalated(alert, now_ms, life)
-            if alert != held.alert:
+            if alert is not held.alert:
                 alert = replace(alert, changed_ms=max(now_ms, alert.changed_ms))
                 alerts[key] = replace(held, alert=alert)
                 changed.append(alert)
@@ -171,9 +193,10 @@ class AlertBook:
             alert = replace(alert, state=AlertState.FIRING)
         severity = max(alert.severity, breach.severity, key=_GRAVER.index)
         if severity != alert.severity or alert.state is not held.alert.state:
+            shown = breach.closer()
             alert = replace(
-                alert, severity=severity, changed_ms=seen.at_ms, evidence=breach.evidence, members=seen.members,
-                summary=_summary(breach, seen, severity),
+                alert, severity=severity, changed_ms=seen.at_ms, evidence=shown.evidence, members=seen.members,
+                summary=_summary(breach, shown, seen, severity),
             )  # fmt: skip
         if held.alert.state is AlertState.PENDING and not history >> 1:
             alert = replace(alert, silenced=self._silenced(alert, seen.at_ms))
@@ -190,9 +213,10 @@ class AlertBook:
         return replace(held, alert=alert, history=history, quiet=quiet)
 
     def _opened(self, breach: Breach, seen: Observation) -> DriftAlert:
+        shown = breach.closer()
         return DriftAlert(
-            alert_id=f"{seen.subject}/{breach.feature}/{breach.kind}/{seen.at_ms}",
-            kind=breach.kind,
+            alert_id=f"{self.prefix}{seen.subject}/{breach.feature}/{shown.kind}/{seen.at_ms}",
+            kind=shown.kind,
             subject=seen.subject,
             subject_is_cohort=seen.is_cohort,
             feature=breach.feature,
@@ -201,8 +225,8 @@ class AlertBook:
             severity=breach.severity,
             opened_ms=seen.at_ms,
             changed_ms=seen.at_ms,
-            summary=_summary(breach, seen, breach.severity),
-            evidence=breach.evidence,
+            summary=_summary(breach, shown, seen, breach.severity),
+            evidence=shown.evidence,
             policy_id=self.policy_id,
             policy_revision=self.policy_revision,
             members=seen.members,
@@ -253,7 +277,7 @@ def silence_audited(request: OperatorRequest) -> AuditEntry:
 
 
 def _note(changed: list[DriftAlert], before: Live | None, after: Live) -> None:
-    if before is None or before.alert != after.alert:
+    if before is None or (before.alert is not after.alert and before.alert != after.alert):
         changed.append(after.alert)
 
 
@@ -269,6 +293,6 @@ def _escalated(alert: DriftAlert, now_ms: int, life: Life) -> DriftAlert:
     return replace(alert, severity=graver, escalated=True)
 
 
-def _summary(breach: Breach, seen: Observation, severity: Severity) -> str:
-    told = ", ".join(f"{name} {value:.3g}" for name, value in list(breach.evidence.scores.items())[:3])
-    return f"{severity.value} {breach.kind.replace('_', ' ')} in {breach.feature} of {seen.subject} ({told})"
+def _summary(breach: Breach, shown: Shown, seen: Observation, severity: Severity) -> str:
+    told = ", ".join(f"{name} {value:.3g}" for name, value in list(shown.evidence.scores.items())[:3])
+    return f"{severity.value} {shown.kind.replace('_', ' ')} in {breach.feature} of {seen.subject} ({told})"

@@ -1,13 +1,15 @@
 """What drift is called, and the evidence that an alert carries."""
 
 from collections.abc import Collection
+from functools import cached_property, partial
 from itertools import compress
 
 import numpy as np
+import numpy.typing as npt
 
 from schemas.drift_alert import Binned, Evidence
 from schemas.drift_kind import DriftKind
-from streams.drift.alerts import Breach, Observation
+from streams.drift.alerts import Breach, Observation, Shown
 from streams.drift.evidence import Kind
 from streams.drift.judge import Judged
 from streams.drift.policy import Mode
@@ -18,15 +20,15 @@ from streams.drift.windows import Rows
 
 __all__ = ["drifting", "family_of", "kind_name", "observations"]
 
-_NAMES = {
-    Kind.MEAN_UP: DriftKind.MEAN_SHIFT,
-    Kind.MEAN_DOWN: DriftKind.MEAN_SHIFT,
-    Kind.SPREAD_UP: DriftKind.VARIANCE_CHANGE,
-    Kind.SPREAD_DOWN: DriftKind.VARIANCE_CHANGE,
-    Kind.SHAPE: DriftKind.SHAPE_CHANGE,
-    Kind.MISSING: DriftKind.MISSING_RATE,
-    Kind.OUT_OF_RANGE: DriftKind.OUT_OF_RANGE,
-    Kind.UNSEEN: DriftKind.UNSEEN_CATEGORY,
+_NAMES: dict[int, str] = {
+    Kind.MEAN_UP: DriftKind.MEAN_SHIFT.value,
+    Kind.MEAN_DOWN: DriftKind.MEAN_SHIFT.value,
+    Kind.SPREAD_UP: DriftKind.VARIANCE_CHANGE.value,
+    Kind.SPREAD_DOWN: DriftKind.VARIANCE_CHANGE.value,
+    Kind.SHAPE: DriftKind.SHAPE_CHANGE.value,
+    Kind.MISSING: DriftKind.MISSING_RATE.value,
+    Kind.OUT_OF_RANGE: DriftKind.OUT_OF_RANGE.value,
+    Kind.UNSEEN: DriftKind.UNSEEN_CATEGORY.value,
 }
 # Values that sit still show in mean, spread and shape at once, so these are one family.
 _FAMILY = {
@@ -61,12 +63,12 @@ def observations(judged: Judged, followed: Collection[str]) -> list[tuple[int, O
     if not len(rows):
         return []
     close = _Close(judged, rows)
-    return [(int(measured.place[row]), close.observation(row)) for row in rows.tolist()]
+    return [(int(measured.place[row]), close.observation(i, row)) for i, row in enumerate(rows.tolist())]
 
 
 def kind_name(kind: Kind, variance_ratio: float, pair: Pair, place: int, feature: int) -> str:
     """Return what drift is called that evidence of a kind has found in one feature of the pair's device at `place`."""
-    name = _NAMES[kind].value
+    name = _NAMES[kind]
     if name in _FAMILY:
         if variance_ratio < _DEAD_VARIANCE_RATIO:
             return DriftKind.DEAD_SENSOR.value
@@ -83,70 +85,101 @@ def family_of(kind: str) -> str:
 
 
 class _Close:
-    """Some windows, with a closer look at each feature of theirs that drifts."""
+    """Some windows, and a closer look at each feature of theirs that drifts: all together, once one is asked for."""
 
     def __init__(self, judged: Judged, rows: Rows) -> None:
         self._judged, self._measured = judged, judged.measured
-        at, self._feature = np.nonzero(judged.found.grade[rows] == Grade.DRIFT)
-        self._row = rows[at]
-        self._pair = self._measured.elements(self._row, self._feature)
-        values = np.stack([SCORES[name](self._pair)[0] for name in _TOLD], axis=1) if len(at) else np.empty((0, 0))
-        self._scores, self._finite = values.tolist(), np.isfinite(values).tolist()
-        moved = np.nan_to_num(np.abs(self._pair.live.shares - self._pair.reference.shares)[:, 0])
-        self._most = np.argsort(-moved, axis=0, kind="stable")[:_TOP_BINS].T.tolist()
-        self._moved = moved
+        grade = judged.found.grade[rows]
+        at, feature = np.nonzero(grade == Grade.DRIFT)
+        severity, psi = judged.found.severity[rows[at], feature], self._measured.score("psi")[rows[at], feature]
+        order = np.lexsort((-psi, -severity.astype(np.int64), at))
+        self._row, self._feature = rows[at[order]], feature[order]
+        self._severity = severity[order].tolist()
+        self._kind = judged.found.kind[self._row, self._feature].tolist()
+        self._ends = np.searchsorted(at, np.arange(len(rows) + 1)).tolist()
+        self._unknown = _by_row(grade == Grade.NOT_ENOUGH_DATA)
 
-    def observation(self, row: int) -> Observation:
-        measured, found = self._measured, self._judged.found
+    def observation(self, i: int, row: int) -> Observation:
+        """Return what the window at `row` showed, the `i`th of those that are looked at."""
+        measured = self._measured
         against = measured.group.against
-        mine = slice(*np.searchsorted(self._row, [row, row + 1]).tolist())
-        drifted = list(range(mine.start, mine.stop))
-        severity = found.severity[row]
-        drifted.sort(key=lambda one: (-int(severity[self._feature[one]]), -self._scores[one][0], one))
-        ranked = tuple(against.features[int(self._feature[one])] for one in drifted[:_MOST_RANKED])
-        unknown = np.flatnonzero(found.grade[row] == Grade.NOT_ENOUGH_DATA).tolist()
+        drifted = range(self._ends[i], self._ends[i + 1])
         return Observation(
             subject=measured.device_id[row],
             model_id=against.model_id,
             at_ms=int(measured.end_ms[row]),
-            breaches=tuple(self._breach(one, row, ranked) for one in drifted),
-            unknown=frozenset(against.features[feature] for feature in unknown),
+            breaches=tuple(self._breach(one, drifted) for one in drifted),
+            unknown=frozenset(against.features[feature] for feature in self._unknown.get(i, ())),
             labels=measured.group.labels,
         )
 
-    def _breach(self, one: int, row: int, ranked: tuple[str, ...]) -> Breach:
-        measured, feature = self._measured, int(self._feature[one])
-        against = measured.group.against
-        kind = self._kind(one, row, feature)
+    def _breach(self, one: int, drifted: range) -> Breach:
         return Breach(
-            feature=against.features[feature],
-            kind=kind,
-            family=family_of(kind),
-            severity=SEVERITIES[int(self._judged.found.severity[row, feature])],
+            feature=self._measured.group.against.features[int(self._feature[one])],
+            family=family_of(self._usual_name(one)),
+            severity=SEVERITIES[self._severity[one]],
+            closer=partial(self._shown, one, drifted),
+        )
+
+    def _shown(self, one: int, drifted: range) -> Shown:
+        measured, row = self._measured, int(self._row[one])
+        against = measured.group.against
+        scores = self._scores[one]
+        ranked = self._feature[drifted.start : drifted.stop][:_MOST_RANKED].tolist()
+        return Shown(
+            kind=self._name(one),
             evidence=Evidence(
-                scores=dict(compress(zip(_TOLD, self._scores[one], strict=True), self._finite[one])),
+                scores=dict(compress(zip(_TOLD, scores.tolist(), strict=True), np.isfinite(scores))),
                 samples=int(measured.samples[row]),
                 reference=against.baseline_id,
                 horizon_ms=measured.horizon_ms,
-                top_bins=self._top_bins(one, feature),
-                ranked=ranked,
+                top_bins=self._top_bins(one),
+                ranked=tuple(against.features[feature] for feature in ranked),
             ),
         )
 
-    def _kind(self, one: int, row: int, feature: int) -> str:
-        found_kind, rules = int(self._judged.found.kind[row, feature]), self._judged.rules
-        if rules.mode == Mode.THRESHOLDS:
-            return list(rules.limits)[found_kind]
-        return kind_name(Kind(found_kind), self._scores[one][_VARIANCE_RATIO], self._pair, 0, one)
+    @cached_property
+    def _pair(self) -> Pair:
+        return self._measured.elements(self._row, self._feature)
 
-    def _top_bins(self, one: int, feature: int) -> tuple[Binned, ...]:
-        grid = self._measured.group.against.grid.features[feature]
+    @cached_property
+    def _scores(self) -> npt.NDArray[np.float64]:
+        """What is told of each feature that drifts, a row each."""
+        return np.stack([SCORES[name](self._pair)[0] for name in _TOLD], axis=1)
+
+    @cached_property
+    def _moved(self) -> Floats:
+        """How far each bin has moved, bins by features that drift."""
+        moved: Floats = np.nan_to_num(np.abs(self._pair.live.shares - self._pair.reference.shares)[:, 0])
+        return moved
+
+    def _usual_name(self, one: int) -> str:
+        """What drift is called before a closer look; the family is the same."""
+        rules = self._judged.rules
+        return list(rules.limits)[self._kind[one]] if rules.mode == Mode.THRESHOLDS else _NAMES[self._kind[one]]
+
+    def _name(self, one: int) -> str:
+        if self._judged.rules.mode == Mode.THRESHOLDS:
+            return self._usual_name(one)
+        return kind_name(Kind(self._kind[one]), float(self._scores[one, _VARIANCE_RATIO]), self._pair, 0, one)
+
+    def _top_bins(self, one: int) -> tuple[Binned, ...]:
+        grid = self._measured.group.against.grid.features[int(self._feature[one])]
         live, reference = _shares(self._pair, 0, one)
+        moved = self._moved[:, one]
         return tuple(
             Binned(bin=bin_name(grid, place), reference=float(reference[place]), live=float(live[place]))
-            for place in self._most[one]
-            if self._moved[place, one] > 0
+            for place in np.argsort(-moved, kind="stable")[:_TOP_BINS].tolist()
+            if moved[place] > 0
         )
+
+
+def _by_row(marked: npt.NDArray[np.bool_]) -> dict[int, list[int]]:
+    """Return the places marked in each row that has any."""
+    found: dict[int, list[int]] = {}
+    for row, place in zip(*(one.tolist() for one in np.nonzero(marked)), strict=True):
+        found.setdefault(row, []).append(place)
+    return found
 
 
 def _shares(pair: Pair, place: int, feature: int) -> tuple[Floats, Floats]:

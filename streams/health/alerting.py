@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from schemas.drift_alert import DriftAlert, Evidence, Severity
-from streams.drift.alerts import AlertBook, Breach, Observation
+from streams.drift.alerts import AlertBook, Breach, Observation, Shown
 from streams.drift.policy import InForce
 from streams.health.limit import LIMITED
 from streams.health.panel import Finding
@@ -49,15 +49,16 @@ class Alerting:
 
 def _breach(finding: Finding, shift: Shift) -> Breach:
     limit = finding.by == "limit"
+    kind = "limit" if limit else "shift"
+    evidence = Evidence(
+        scores={"usual": shift.usual, "now": shift.now, "shift": shift.by},
+        samples=0,
+        reference=_REFERENCE,
+        horizon_ms=0,
+    )
     return Breach(
         feature=finding.series,
-        kind="limit" if limit else "shift",
-        family="limit" if limit else "shift",
+        family=kind,
         severity=Severity.HIGH if limit or abs(shift.by) >= _GRAVE else Severity.MEDIUM,
-        evidence=Evidence(
-            scores={"usual": shift.usual, "now": shift.now, "shift": shift.by},
-            samples=0,
-            reference=_REFERENCE,
-            horizon_ms=0,
-        ),
+        closer=lambda: Shown(kind=kind, evidence=evidence),
     )

@@ -1,9 +1,11 @@
 """The life of an alert, rule by rule."""
 
+from dataclasses import replace
+
 import pytest
 
 from schemas.drift_alert import AlertState, Evidence, Severity
-from streams.drift.alerts import AlertBook, Breach, Observation, Silence
+from streams.drift.alerts import AlertBook, Breach, Observation, Shown, Silence
 from streams.drift.policy import Life
 
 MINUTE_MS = 60_000
@@ -13,7 +15,9 @@ QUICK = Life(breaches=1, of_windows=3, resolve_after_windows=2, flap_ms=10 * MIN
 
 def breach(severity=Severity.HIGH, *, feature="heat", kind="mean_shift", family="values"):
     evidence = Evidence(scores={"psi": 0.3}, samples=600, reference="b", horizon_ms=900_000)
-    return Breach(feature=feature, kind=kind, family=family, severity=severity, evidence=evidence)
+    return Breach(
+        feature=feature, family=family, severity=severity, closer=lambda: Shown(kind=kind, evidence=evidence)
+    )  # fmt: skip
 
 
 class Story:
@@ -211,3 +215,17 @@ def test_an_alert_carries_policy_labels_and_evidence():
     assert (alert.policy_id, alert.policy_revision, alert.labels) == ("p", 3, {"region": "eu"})
     assert alert.evidence.scores == {"psi": 0.3}
     assert alert.summary == "high mean shift in heat of d-1 (psi 0.3)"
+
+
+def test_a_breach_that_changes_nothing_is_not_looked_at_closer():
+    story, looks = Story(), []
+    usual = breach()
+
+    def closer():
+        looks.append(story.minute)
+        return usual.closer()
+
+    changes = [story.window(replace(usual, closer=closer)) for _ in range(3)]
+
+    assert [len(changed) for changed in changes] == [1, 0, 0]
+    assert set(looks) == {1}

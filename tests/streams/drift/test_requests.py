@@ -6,7 +6,7 @@ import pytest
 
 from schemas.drift_alert import AlertState, Evidence, Severity
 from schemas.operators import OperatorRequest
-from streams.drift.alerts import AlertBook, Breach, Observation
+from streams.drift.alerts import AlertBook, Breach, Observation, Shown
 from streams.drift.policy import Life
 from streams.drift.requests import RequestError, heed
 
@@ -14,8 +14,8 @@ from streams.drift.requests import RequestError, heed
 @pytest.fixture
 def book():
     book = AlertBook()
-    evidence = Evidence(scores={}, samples=1, reference="b", horizon_ms=1)
-    breach = Breach(feature="heat", kind="mean_shift", family="values", severity=Severity.HIGH, evidence=evidence)
+    shown = Shown(kind="mean_shift", evidence=Evidence(scores={}, samples=1, reference="b", horizon_ms=1))
+    breach = Breach(feature="heat", family="values", severity=Severity.HIGH, closer=lambda: shown)
     book.observe(Observation(subject="d-1", model_id="m/1", at_ms=1000, breaches=(breach,)), Life())
     return book
 

@@ -9,7 +9,7 @@ from schemas.release import ReleaseStage
 from schemas.rollouts import RolloutPhase
 from schemas.training import TrainingCause
 
-MACHINES = {f"machine-{number:04d}" for number in range(10)}
+MACHINES = {f"machine-{number:04d}" for number in range(12)}
 
 
 @pytest.mark.timeout(900)
@@ -19,10 +19,10 @@ def test_a_changed_world_is_noticed_and_answered_and_a_bad_model_is_refused(stac
     story = tell(lambda: nullcontext(stack), tmp_path / "demo", told.append, prefix=prefix)
 
     assert {model: len(devices) for model, devices in story.ran.items()} == {
-        "machine-health/1": 10,
-        "vibration-health/1": 10,
-        "weather-health/1": 10,
-        "machine-health/2": 10,
+        "machine-health/1": 12,
+        "vibration-health/1": 12,
+        "weather-health/1": 6,
+        "machine-health/2": 12,
     }
     assert story.ran["machine-health/2"] == MACHINES
     assert (story.alert.subject_is_cohort, story.alert.model_id) == (False, "machine-health/1")

@@ -37,11 +37,19 @@ _KEPT_ASIDE = 2
 
 
 def open_database(path: Path, *, durable: bool = True) -> sqlite3.Connection:
-    """Open the file, made anew where there is none; raises `sqlite3.DatabaseError` for a damaged one."""
+    """Open the file, made anew where there is none; raises `sqlite3.DatabaseError` for a damaged one.
+
+    `SpoolError`: there is no room to begin with, or another version wrote it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10.0)
     try:
         _prepare(connection, path, durable=durable)
+    except sqlite3.OperationalError as error:
+        connection.close()
+        if is_no_room(error):
+            raise SpoolError(f"{path} cannot be opened: {error}", hint="make room on the disk") from error
+        raise
     except BaseException:
         connection.close()
         raise

@@ -37,6 +37,8 @@ def export(
     if not wanted:
         raise click.UsageError("no topic was named; `driftline topics` lists them, --for-backtest takes several")
     history = ClusterHistory(settings.cluster(), cache_dir=settings.cache)
+    if output.suffix and not is_history_file(output) and not output.is_dir():
+        raise click.UsageError(f"{output} ends in {output.suffix!r}; wanted: .avro, .parquet, or a folder's name")
     if is_history_file(output) and len(wanted) > 1:
         raise click.UsageError(f"{output}: one file holds one topic; name a folder for {len(wanted)} of them")
     total = sum(share.records for name in wanted for share in history.shares(name, span))

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from edge_gateway.config import SpoolConfig
+from edge_gateway.errors import SpoolError
 from edge_gateway.spool import Lane, Spool
 from schemas.operators import AuditEntry
 
@@ -30,6 +31,10 @@ with hog.open("wb", buffering=0) as file:
 
 written = [put(number) for number in range(20)]
 print(f"written: {written[-1]}, held: {spool.depth().held}")
+try:
+    Spool(folder / "another.db", SpoolConfig(), now_ms=0)
+except SpoolError as error:
+    print(f"another: {error}; {error.hint}")
 hog.unlink()
 last = put(20)
 depth = spool.depth()

@@ -3,9 +3,11 @@
 import time
 
 import pytest
+from click.testing import CliRunner
 from confluent_kafka.admin import AdminClient
 from drift_fleet import MINUTE_MS, Fleet
 
+from driftline.command import main
 from schemas import feeds
 from schemas.catalogue import CATALOGUE
 from schemas.cluster import Cluster
@@ -130,3 +132,12 @@ def test_exported_times_are_those_of_the_broker(cluster, told, tmp_path):
     extent = FileHistory(tmp_path / "a.parquet").extent(STATS)
 
     assert now_ms - 60 * MINUTE_MS < extent.first_ms <= extent.last_ms <= now_ms
+
+
+def test_the_command_makes_no_folder_of_a_misspelt_file(cluster, tmp_path):
+    where = ["--bootstrap", cluster.bootstrap, "--registry", cluster.registry_url, "--prefix", cluster.prefix]
+    refused = CliRunner().invoke(main, ["export", STATS, *where, "-o", str(tmp_path / "a.txt")], prog_name="driftline")
+
+    assert refused.exit_code == 2
+    assert "a.txt ends in '.txt'; wanted: .avro, .parquet, or a folder's name" in refused.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -5,6 +5,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,9 +87,12 @@ def make_drift_app(cluster: Cluster, settings: DriftSettings | None = None, **ap
     @app.agent(bulk_topic(app, cluster.named(SOURCE)))
     async def watch_drift(deliveries: Any) -> None:
         """Turn feature statistics into scores and alerts; the judging is the partition's."""
-        await service.open()
-        async for run in accepted_runs(deliveries):
-            await service.work(run)
+        try:
+            await service.open()
+            async for run in accepted_runs(deliveries):
+                await service.work(run)
+        finally:
+            service.close()
 
     @app.task  # type: ignore[untyped-decorator]
     async def heed_operators() -> None:
@@ -129,6 +133,12 @@ class DriftService:
         self._waited_for: set[str] = set()
         self._contract: Contract | None = None
         self._known: Known | None = None
+        self._tables = ExitStack()
+
+    def close(self) -> None:
+        """Follow grids and baselines no longer, until `open` is called again."""
+        self._tables.close()
+        self._known = None
 
     async def open(self) -> None:
         """Learn what is known by now: grids and baselines, labels, silences, and the policy that counts."""
@@ -242,8 +252,8 @@ class DriftService:
         cluster, cache = self.cluster, self.settings.cache_dir
         contract = Contract.connect(cluster, cache_dir=cache)
         contract.register_all((SOURCE, *_WRITTEN))
-        grids = feeds.table(cluster, "models.grids").open()
-        baselines = feeds.table(cluster, "models.baselines").open()
+        grids = self._tables.enter_context(feeds.table(cluster, "models.grids"))
+        baselines = self._tables.enter_context(feeds.table(cluster, "models.baselines"))
         grids.wait_until_current()
         baselines.wait_until_current()
         self._contract, self._known = contract, Known(grids, baselines)

@@ -108,6 +108,8 @@ def test_hellinger_agrees_with_the_angle_between_the_roots(both):
 @given(two_histograms())
 def test_wasserstein_agrees_with_scipy(both):
     before, now = both
+    # One sample alone has no deviation to measure in.
+    assume(before.sum() > 1)
     places = np.arange(len(before), dtype=float) ** 1.5
 
     expected = stats.wasserstein_distance(places, places, now, before)

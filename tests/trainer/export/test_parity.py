@@ -57,7 +57,7 @@ def test_one_vector_is_judged_as_in_a_batch(fitted):
     batch = graph.predict(split.holdout.matrix[:64])
     singles = [graph.predict(split.holdout.matrix[row : row + 1]) for row in range(64)]
 
-    np.testing.assert_allclose([single.score[0] for single in singles], batch.score, atol=1e-6)
+    np.testing.assert_allclose([single.score[0] for single in singles], batch.score, rtol=1e-6, atol=1e-6)
     assert [bool(single.decision[0]) for single in singles] == batch.decision.tolist()
 
 

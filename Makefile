@@ -12,8 +12,8 @@ UV := $(BIN)/uv pip
 help:  ## show what can be made
 	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
-demo: .venv/.ready-all  ## close the loop once on a real stack, and tell what happens
-	@$(BIN)/driftline demo
+demo: .venv/.ready-all  ## close the loop on a real stack, and tell what happens (FAST=1 ends by itself)
+	@$(BIN)/driftline demo $(if $(FAST),--fast)
 
 test: .venv/.ready-dev  ## run the tests against real servers (ARGS= goes to pytest)
 	$(BIN)/pytest -m "not nightly" --numprocesses $(PROCESSES) --dist loadfile $(ARGS)

@@ -89,7 +89,7 @@ def test_every_algorithm_has_a_page(algorithm, dataset_for, keys):
 
 
 def test_names_are_shown_and_not_obeyed(trained):
-    order = replace(trained.order, model="<script>alert(1)</script>")
+    order = replace(trained.order, model="<script>alert(1)")
 
     assert "<script" not in training_page(replace(trained, order=order))
 

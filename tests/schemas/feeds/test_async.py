@@ -14,8 +14,11 @@ from schemas.feeds import CaughtUp, Changed
 COMMANDS = "rollouts.commands"
 
 
+@pytest.fixture
 def feed_threads():
-    return [thread for thread in threading.enumerate() if thread.name.startswith("feed")]
+    """The threads of feeds that were begun in this test; those of others are none of its business."""
+    before = set(threading.enumerate())
+    return lambda: [one for one in threading.enumerate() if one.name.startswith("feed") and one not in before]
 
 
 async def test_the_state_the_marker_and_then_the_changes(cluster, fleet, command):
@@ -58,7 +61,7 @@ async def test_a_read_that_ran_out_of_time_loses_nothing(cluster, fleet, command
     assert seen == list(range(1, 31))
 
 
-async def test_cancelling_leaves_nothing_running(cluster, fleet):
+async def test_cancelling_leaves_nothing_running(cluster, fleet, feed_threads):
     fleet.make()
     caught_up = asyncio.Event()
 
@@ -80,7 +83,7 @@ async def test_cancelling_leaves_nothing_running(cluster, fleet):
     assert time.monotonic() - began < 3
 
 
-async def test_cancelling_while_a_broker_is_waited_for_leaves_nothing_running():
+async def test_cancelling_while_a_broker_is_waited_for_leaves_nothing_running(feed_threads):
     away = Cluster(bootstrap="127.0.0.1:1", registry_url="http://127.0.0.1:1")
 
     async def follow():
@@ -116,7 +119,7 @@ async def anext_twice(feed):
     await anext(feed)
 
 
-async def test_an_error_at_the_start_reaches_the_caller():
+async def test_an_error_at_the_start_reaches_the_caller(feed_threads):
     away = Cluster(bootstrap="127.0.0.1:1", registry_url="http://127.0.0.1:1")
 
     with pytest.raises(BrokerAwayError):

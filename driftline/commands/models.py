@@ -226,9 +226,7 @@ def gc(settings: Present, store: str, keep: int, older_than_days: float, delete:
 
 
 @models.command(epilog="Example: driftline models serve --store /srv/bundles --port 8090")
-@click.option(
-    "--store", required=True, type=click.Path(path_type=Path, file_okay=False, exists=True), help="A folder."
-)
+@click.option("--store", required=True, type=click.Path(path_type=Path, file_okay=False, exists=True), help="A folder.")
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8090, show_default=True)
 def serve(store: Path, host: str, port: int) -> None:

@@ -69,7 +69,7 @@ class Teller:
     """Publishes commands."""
 
     def __init__(self, cluster: Cluster) -> None:
-        self.producer = Producer({**cluster.client_settings(), "partitioner": "murmur2_random", "linger.ms": 5})
+        self.producer = Producer({**cluster.producer_settings(), "linger.ms": 5})
         self._topic = cluster.named("rollouts.commands")
         self._contract = Contract.connect(cluster)
 

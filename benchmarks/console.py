@@ -121,7 +121,7 @@ def _read(url: str, key: str, seconds: int) -> None:
 
 async def _follow(cluster: Cluster, port: int, key: str, followers: int) -> None:
     contract = Contract.connect(cluster)
-    producer = Producer({**cluster.client_settings(), "partitioner": "murmur2_random", "linger.ms": 0})
+    producer = Producer({**cluster.producer_settings(), "linger.ms": 0})
     arrived: dict[str, list[float]] = {}
     listening = await asyncio.gather(*(_listen(port, key, arrived) for _ in range(followers)))
     sent: dict[str, float] = {}

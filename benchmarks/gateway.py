@@ -369,7 +369,7 @@ def fleet(
     devices = members(count, ["machine"])
     made = bundles["machine", "isolation_forest"]
     contract = Contract.connect(cluster)
-    producer = Producer({**cluster.client_settings(), "partitioner": "murmur2_random"})
+    producer = Producer(cluster.producer_settings())
     for member in devices:
         command = sign_record(replace(made.command, device_id=member.device_id), [made.controller])
         key, value = contract.encode("rollouts.commands", command)

@@ -216,7 +216,7 @@ def forget(cluster: Cluster) -> None:
 
 def trip(cluster: Cluster, signer: object, keyring: Keyring, count: int, limits: dict[str, object]) -> list[float]:
     contract = Contract.connect(cluster)
-    producer = Producer({**cluster.client_settings(), "partitioner": "murmur2_random"})
+    producer = Producer(cluster.producer_settings())
 
     def send(topic: str, record: object) -> None:
         contract.register(topic)

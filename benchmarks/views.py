@@ -130,7 +130,7 @@ def _line(what: str, times: list[float]) -> str:
 
 def _fill(cluster: Cluster, devices: int) -> None:
     contract, now_ms, rng = Contract.connect(cluster), time.time_ns() // 1_000_000, Random(2)
-    producer = Producer({**cluster.client_settings(), "partitioner": "murmur2_random", "linger.ms": 20})
+    producer = Producer({**cluster.producer_settings(), "linger.ms": 20})
     for number in range(devices):
         device_id = f"press-{number:06}"
         for topic, record in (

@@ -52,8 +52,7 @@ class Desk:
         self._connecting = threading.Lock()
         self._producer = Producer(
             {
-                **cluster.client_settings(),
-                "partitioner": "murmur2_random",
+                **cluster.producer_settings(),
                 "acks": "all",
                 "enable.idempotence": True,
                 # What was answered with "not delivered" must not be delivered later.

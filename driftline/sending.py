@@ -17,7 +17,7 @@ _PATIENCE_S = 10.0
 def send(cluster: Cluster, records: Iterable[tuple[str, Any]]) -> None:
     """Write records, each with the name of its topic; return when the brokers have them all."""
     contract = Contract.connect(cluster)
-    producer = Producer({**cluster.client_settings(), "partitioner": "murmur2_random", "enable.idempotence": True})
+    producer = Producer({**cluster.producer_settings(), "enable.idempotence": True})
     refused: list[str] = []
 
     def note(error: KafkaError | None, _message: Message) -> None:

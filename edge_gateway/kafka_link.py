@@ -37,9 +37,7 @@ class KafkaLink:
         self._ids.start()
         self._producer = Producer(
             {
-                **cluster.client_settings(),
-                # The partitioner of Kafka's own clients; librdkafka's sends most keys elsewhere.
-                "partitioner": "murmur2_random",
+                **cluster.producer_settings(),
                 "acks": "all",
                 "enable.idempotence": True,
                 "compression.type": "zstd",

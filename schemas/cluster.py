@@ -22,6 +22,13 @@ class Cluster:
         """Return what every librdkafka client of this cluster is made with."""
         return {"bootstrap.servers": self.bootstrap, **self.security}
 
+    def producer_settings(self) -> dict[str, str]:
+        """Return what every librdkafka producer of this cluster is made with.
+
+        The partitioner is that of Java's clients and of aiokafka; librdkafka's own sends most keys elsewhere.
+        """
+        return {**self.client_settings(), "partitioner": "murmur2_random"}
+
     def named(self, name: str) -> str:
         """Return the name that a topic or a group has on the cluster.
 

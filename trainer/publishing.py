@@ -36,11 +36,9 @@ class Publisher:
         self._name = name
         self._producer = Producer(
             {
-                **cluster.client_settings(),
+                **cluster.producer_settings(),
                 "transactional.id": cluster.named(name),
                 "transaction.timeout.ms": 60_000,
-                # The partitioner of the Java clients and of aiokafka; librdkafka's own sends most keys elsewhere.
-                "partitioner": "murmur2_random",
                 "compression.type": "lz4",
                 "linger.ms": 2,
             }

@@ -58,7 +58,7 @@ class Notifier:
 
     def run(self) -> None:
         contract = Contract.connect(self._cluster, cache_dir=self._cache_dir)
-        producer = Producer({**self._cluster.client_settings(), "partitioner": "murmur2_random"}, logger=log)
+        producer = Producer(self._cluster.producer_settings(), logger=log)
         current = False
         with feeds.read(self._cluster, "drift.alerts", wait_s=math.inf, cache_dir=self._cache_dir) as feed:
             while not self._stopped.is_set():

@@ -19,7 +19,7 @@ CANARY_PERCENT = 20
 def file_plans(cluster: Cluster, kinds: Iterable[Kind], *, now_ms: int) -> None:
     """Have every model that reaches production go to a fifth of its devices first, then to all."""
     contract = Contract.connect(cluster)
-    producer = Producer({**cluster.client_settings(), "partitioner": "murmur2_random"})
+    producer = Producer(cluster.producer_settings())
     for kind in kinds:
         plan = {
             "rollout": kind.name,

@@ -112,9 +112,7 @@ def import_file(
     history, done = FileHistory(path), Exported(files=[path])
     contract = Contract.connect(cluster)
     failed: list[KafkaError] = []
-    producer = Producer(
-        {**cluster.client_settings(), "partitioner": "murmur2_random", "enable.idempotence": True, "linger.ms": 5}
-    )
+    producer = Producer({**cluster.producer_settings(), "enable.idempotence": True, "linger.ms": 5})
 
     def noted(error: KafkaError | None, _message: Message) -> None:
         if error is not None:

@@ -21,9 +21,7 @@ class Delivery:
     def __init__(self, cluster: Cluster, settings: Mapping[str, Any] | None = None) -> None:
         self._producer = Producer(
             {
-                **cluster.client_settings(),
-                # The partitioner of Kafka's own clients; librdkafka's sends most keys elsewhere.
-                "partitioner": "murmur2_random",
+                **cluster.producer_settings(),
                 "acks": "all",
                 "enable.idempotence": True,
                 "compression.type": "zstd",

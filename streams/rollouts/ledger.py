@@ -56,10 +56,9 @@ class Ledger:
         """Fence whoever wrote before, and end what they left unfinished. Only then may anything be restored."""
         self._producer = Producer(
             {
-                **self.cluster.client_settings(),
+                **self.cluster.producer_settings(),
                 "transactional.id": self.cluster.named("rollouts-controller"),
                 "transaction.timeout.ms": int(self.timeout_s * 1_000),
-                "partitioner": "murmur2_random",
                 "compression.type": "lz4",
                 "linger.ms": 2,
                 "queue.buffering.max.messages": 1_000_000,

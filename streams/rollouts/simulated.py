@@ -62,9 +62,7 @@ class SimulatedFleet:
         self._cluster, self._keyring, self._answers = cluster, keyring, answers
         self._health, self._health_every_s = health, health_every_s
         self._contract = Contract.connect(cluster)
-        self._producer = Producer(
-            {**cluster.client_settings(), "partitioner": "murmur2_random", "linger.ms": 2, "compression.type": "lz4"}
-        )
+        self._producer = Producer({**cluster.producer_settings(), "linger.ms": 2, "compression.type": "lz4"})
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="simulated-fleet", daemon=True)
 

@@ -26,9 +26,7 @@ class Letters:
     def __init__(self, cluster: Cluster, contract: Contract, *, now_ms: Callable[[], int]) -> None:
         self._cluster, self._contract, self._now_ms = cluster, contract, now_ms
         self._one_at_a_time = threading.Lock()
-        self._producer = Producer(
-            {**cluster.client_settings(), "partitioner": "murmur2_random", "enable.idempotence": True}
-        )
+        self._producer = Producer({**cluster.producer_settings(), "enable.idempotence": True})
 
     def open(self) -> None:
         """Register the schema now, so that no letter has to wait for it."""

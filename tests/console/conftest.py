@@ -29,7 +29,7 @@ class Running:
         self.url, self.store, self.cluster = server.url, store, cluster
         self.keys = {role: store.make_key(role.value, role, by="tests", now_ms=0)[1] for role in Role}
         self._contract = Contract.connect(cluster)
-        self._producer = Producer({**cluster.client_settings(), "partitioner": "murmur2_random"})
+        self._producer = Producer(cluster.producer_settings())
 
     def client(self, role: Role | None) -> httpx2.Client:
         headers = {} if role is None else {"Authorization": f"Bearer {self.keys[role]}"}

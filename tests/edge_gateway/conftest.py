@@ -259,7 +259,7 @@ def cluster(bootstrap, registry_url, prefix):
 def write(cluster):
     """Publish a record as those write who are entitled to."""
     contract = Contract.connect(cluster)
-    producer = Producer({**cluster.client_settings(), "partitioner": "murmur2_random"})
+    producer = Producer(cluster.producer_settings())
 
     def publish(topic, record):
         key, value = contract.encode(topic, record)

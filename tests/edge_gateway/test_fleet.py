@@ -14,7 +14,7 @@ from schemas.wire import Contract
 def test_each_of_many_obeys_its_own_command_and_loses_nothing(tmp_path, foundry, cluster):
     devices = members(12, ["machine"])
     made, contract = foundry.bundle("1"), Contract.connect(cluster)
-    producer = Producer({**cluster.client_settings(), "partitioner": "murmur2_random"})
+    producer = Producer(cluster.producer_settings())
     for member in devices[:11]:
         command = foundry.command(made, 1, device_id=member.device_id)
         key, value = contract.encode("rollouts.commands", command)

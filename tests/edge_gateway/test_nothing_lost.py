@@ -122,7 +122,7 @@ def start(folder, cluster, duration_s):
 
 def publish(cluster, command):
     key, value = Contract.connect(cluster).encode("rollouts.commands", command)
-    producer = Producer({**cluster.client_settings(), "partitioner": "murmur2_random"})
+    producer = Producer(cluster.producer_settings())
     producer.produce(cluster.named("rollouts.commands"), key=key, value=value)
     assert producer.flush(10) == 0
 

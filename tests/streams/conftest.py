@@ -31,7 +31,7 @@ def cluster(bootstrap: str, registry_url: str, prefix: str) -> Iterator[Cluster]
 def publish(cluster: Cluster) -> Callable[[str, Sequence[Any]], None]:
     """Write records to a topic; returns when the broker has them."""
     contract = Contract.connect(cluster)
-    producer = Producer({**cluster.client_settings(), "partitioner": "murmur2_random"})
+    producer = Producer(cluster.producer_settings())
 
     def publish(topic: str, records: Sequence[Any]) -> None:
         for record in records:

@@ -28,7 +28,7 @@ class Fleet:
     _producer: Producer = field(init=False)
 
     def __post_init__(self) -> None:
-        self._producer = Producer({**self.cluster.client_settings(), "partitioner": "murmur2_random", "linger.ms": 1})
+        self._producer = Producer({**self.cluster.producer_settings(), "linger.ms": 1})
 
     def make(self, name: str = COMMANDS, *, partitions: int = 2, **settings: Any) -> None:
         """Make a topic as the catalogue has it, but for `settings` (dots as underscores)."""
@@ -71,8 +71,7 @@ class Fleet:
     def open_transaction(self, *commands: Command, partition: int = -1) -> Producer:
         producer = Producer(
             {
-                **self.cluster.client_settings(),
-                "partitioner": "murmur2_random",
+                **self.cluster.producer_settings(),
                 "transactional.id": f"t-{uuid.uuid4().hex}",
             }
         )

@@ -103,7 +103,7 @@ class Field:
         self.signer = load_signer(f"file:{tmp_path / 'controller.pem'}", environ={})
         self.keyring = Keyring(keys=(pin("controller", self.signer.public_key, Kind.COMMAND),))
         self.contract = Contract.connect(cluster)
-        self.producer = Producer({**cluster.client_settings(), "partitioner": "murmur2_random"})
+        self.producer = Producer(cluster.producer_settings())
         for topic in ("models.releases", "operators.requests", "drift.alerts", "drift.scores"):
             self.contract.register(topic)
 

@@ -30,7 +30,7 @@ class Field:
         self.cluster = cluster
         self.contract = Contract.connect(cluster)
         self.contract.register(TOPIC)
-        self.producer = Producer({**cluster.client_settings(), "partitioner": "murmur2_random"})
+        self.producer = Producer(cluster.producer_settings())
 
     def tell(self, rollout_id, phase="running", stage=0, reason=""):
         status = RolloutStatus(

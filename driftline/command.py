@@ -29,6 +29,12 @@ class Entry(NamedTuple):
     short_help: str
     extra: str = ""
 
+    def load(self) -> click.Command:
+        """Import it; `ModuleNotFoundError` where its extra is not installed."""
+        module, _, name = self.place.partition(":")
+        command: click.Command = getattr(import_module(module), name)
+        return command
+
 
 COMMANDS: Mapping[str, Entry] = MappingProxyType(
     {
@@ -71,12 +77,10 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module, _, name = COMMANDS[cmd_name].place.partition(":")
         try:
-            command: click.Command = getattr(import_module(module), name)
+            return COMMANDS[cmd_name].load()
         except ModuleNotFoundError as error:
             raise _missing(error, cmd_name) from error
-        return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

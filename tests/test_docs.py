@@ -4,7 +4,6 @@ import os
 import re
 import subprocess
 import sys
-from importlib import import_module
 from pathlib import Path
 
 import click
@@ -44,8 +43,7 @@ def wrong_with(words: list[str]) -> str | None:
     name = words.pop(0).rstrip(",")
     if name not in COMMANDS:
         return f"no command {name!r}"
-    module, _, attribute = COMMANDS[name].place.partition(":")
-    command: click.Command = getattr(import_module(module), attribute)
+    command = COMMANDS[name].load()
     while isinstance(command, click.Group) and words and _WORD.fullmatch(words[0]) and words[0] in command.commands:
         command = command.commands[words.pop(0)]
     if isinstance(command, click.Group) and words and _WORD.fullmatch(words[0]) and not command.invoke_without_command:

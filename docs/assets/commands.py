@@ -1,7 +1,5 @@
 """The whole command, imported, for the reference."""
 
-from importlib import import_module
-
 import click
 
 from driftline.command import COMMANDS, main
@@ -10,5 +8,4 @@ __all__ = ["everything"]
 
 everything = click.Group(name="driftline", help=main.help)
 for _name, _entry in COMMANDS.items():
-    _module, _, _attribute = _entry.place.partition(":")
-    everything.add_command(getattr(import_module(_module), _attribute), _name)
+    everything.add_command(_entry.load(), _name)

@@ -2,7 +2,6 @@
 
 import datetime as dt
 import os
-import signal
 import sys
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import click
 
 from driftline.cluster_options import on_a_cluster
 from driftline.settings import Settings
+from driftline.stopping import stop_on_signals
 from schemas import feeds
 
 __all__ = ["audit"]
@@ -69,6 +69,5 @@ def run(settings: Settings, key: str, keyring: Path, every_s: float) -> None:
 
     signer = load_signer(key, environ=os.environ)
     auditor = Auditor(settings.cluster(), [signer], read_keyring(keyring), every_s=every_s, cache_dir=settings.cache)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: auditor.stop())
+    stop_on_signals(auditor.stop)
     auditor.run()

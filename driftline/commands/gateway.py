@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from random import Random
@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from driftline.cluster_options import on_a_cluster
+from driftline.findings_view import tell_and_exit
 from driftline.settings import Settings
 from driftline.typed_values import Given
 from edge_gateway import ConfigError, GatewayConfig, GatewayError, online, open_source, run
@@ -193,14 +194,7 @@ def verify(settings: Settings, config: GatewayConfig, bundle: Path) -> None:
 @of_a_gateway
 def doctor(settings: Settings, config: GatewayConfig, as_json: bool) -> None:
     """Say what is wrong, and what to do; exit 1 if anything is."""
-    findings = []
-    for finding in examine(config, settings.cluster()):
-        findings.append(finding)
-        if not as_json:
-            click.echo(finding)
-    if as_json:
-        click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
-    sys.exit(0 if all(finding.well for finding in findings) else 1)
+    tell_and_exit(examine(config, settings.cluster()), as_json=as_json)
 
 
 @gateway.command(epilog="Example: driftline gateway key --device-id press-7")

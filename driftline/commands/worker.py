@@ -1,6 +1,5 @@
 """`driftline worker`: the stream processors, one subcommand each."""
 
-import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +8,7 @@ import click
 from driftline.cluster_options import on_a_cluster
 from driftline.endpoints import Watched
 from driftline.settings import Settings
+from driftline.stopping import stop_on_signals
 from driftline.text_files import read_text_file
 from driftline.watch_options import Watch, watch_app, watched
 
@@ -146,8 +146,7 @@ def views(settings: Settings, watch: Watch) -> None:
     from streams.views.service import ViewsWorker
 
     views_worker = ViewsWorker(settings.cluster(), settings.redis, cache_dir=settings.cache)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: views_worker.stop())
+    stop_on_signals(views_worker.stop)
     watch(Watched(waiting=views_worker.waiting))
     views_worker.run()
 
@@ -182,8 +181,7 @@ def bridge(settings: Settings, listen: str, watch: Watch, **given: Any) -> None:
 
     chosen = bridge_settings(listen, settings.cache, given)
     running = Bridge(settings.cluster(), chosen, now_ms=lambda: time.time_ns() // 1_000_000)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: running.stop())
+    stop_on_signals(running.stop)
     watch(Watched(waiting=running.waiting, registries=[running.registry]))
     running.run()
 
@@ -203,7 +201,6 @@ def rollouts(settings: Settings, key: str, admit: str, auto_updates: bool, watch
     """Bring releases to the fleet, watched; one controller leads, others stand by."""
     import gc
     import os
-    import signal
     from dataclasses import replace
 
     from streams.rollouts.controller import ControllerOptions
@@ -218,8 +215,7 @@ def rollouts(settings: Settings, key: str, admit: str, auto_updates: bool, watch
     # A fleet is millions of objects that stay: looking for garbage among them as often as usual takes a third
     # of the time that the controller has.
     gc.set_threshold(50_000, 20, 100)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: service.stop())
+    stop_on_signals(service.stop)
     watch(Watched(waiting=service.waiting))
     service.run()
 
@@ -247,8 +243,7 @@ def trainer(settings: Settings, key: str | None, store: str | None, url: str | N
     rooms = {**settings.rooms, "trainer": {**settings.rooms.get("trainer", {}), **given}}
     config = replace(settings, rooms=rooms).section("trainer", TrainerConfig)
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop_on_signals(stop.set)
     watch(Watched())
     run_trainer(
         settings.cluster(),
@@ -284,8 +279,7 @@ def sink(settings: Settings, folder: Path, flush_s: float, watch: Watch) -> None
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop_on_signals(stop.set)
     watch(Watched())
     run_sink(
         settings.cluster(),
@@ -317,8 +311,7 @@ def webhooks(settings: Settings, config: Path, check: bool, watch: Watch) -> Non
             click.echo(f"{subscription.name}: {', '.join(subscription.topics)} to {subscription.url}")
         return
     running = Webhooks(settings.cluster(), subscriptions, rng=SystemRandom(), cache_dir=settings.cache)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: running.stop())
+    stop_on_signals(running.stop)
     watch(Watched())
     running.run()
 
@@ -348,6 +341,5 @@ def notify(settings: Settings, routes: Path) -> None:
 
     config = read_routes(read_text_file(routes))
     notifier = Notifier(settings.cluster(), config, handlers=installed_handlers(), cache_dir=settings.cache)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: notifier.stop())
+    stop_on_signals(notifier.stop)
     notifier.run()

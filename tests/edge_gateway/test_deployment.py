@@ -13,7 +13,7 @@ from edge_gateway import GatewayConfig
 
 ROOT = Path(__file__).parent.parent.parent
 UNIT = ROOT / "deploy" / "systemd" / "driftline-gateway@.service"
-IMAGE = ROOT / "docker" / "gateway.Dockerfile"
+IMAGE = ROOT / "docker" / "Dockerfile"
 
 
 def settings_of(cls, section="gateway"):

@@ -25,6 +25,8 @@ from driftline.stack.ports import reserving
 from driftline.stack.registry import require_compatibility
 from driftline.stack.state import State, save
 from driftline.stack.watchdog import guard
+from schemas.cluster import Cluster
+from schemas.topics import create_missing
 
 # How fast a busy machine makes an example says nothing about what is tried with it.
 settings.register_profile("driftline", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -116,6 +118,14 @@ def prefix(request: pytest.FixtureRequest) -> Iterator[str]:
     yield prefix
     if bootstrap:
         _delete_topics(bootstrap, prefix)
+
+
+@pytest.fixture
+def cluster(bootstrap: str, registry_url: str, prefix: str) -> Cluster:
+    """A cluster of the test's own, with all its topics."""
+    cluster = Cluster(bootstrap=bootstrap, registry_url=registry_url, prefix=prefix)
+    create_missing(cluster)
+    return cluster
 
 
 @pytest.fixture(scope="session")

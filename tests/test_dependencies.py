@@ -1,14 +1,14 @@
 """What a room imports is what its extra installs, no less; and what is declared is used."""
 
-import ast
 import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from importing import imports
 
-from driftline.extras import DISTRIBUTIONS, extra_with
+from driftline.extras import DISTRIBUTIONS, extra_with, required
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -76,16 +76,10 @@ def test_a_missing_package_names_its_extra(module, preferred, extra):
 
 
 def third_party(path: Path) -> Iterator[tuple[int, str]]:
-    for node in ast.walk(ast.parse(path.read_text(), str(path))):
-        names = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            names = [node.module]
-        for name in names:
-            package = name.partition(".")[0]
-            if package not in OURS and package not in sys.stdlib_module_names:
-                yield node.lineno, package
+    for line, name in imports(path):
+        package = name.partition(".")[0]
+        if package not in OURS and package not in sys.stdlib_module_names:
+            yield line, package
 
 
 def distribution(package: str) -> str:
@@ -101,22 +95,19 @@ def allowed(path: Path) -> set[str]:
 
 def base() -> set[str]:
     # The second comes with the schema registry's client.
-    return {name_of(requirement) for requirement in PROJECT["dependencies"]} | {"httpx2"}
+    return names(PROJECT["dependencies"]) | {"httpx2"}
 
 
 def closure(extras: set[str]) -> set[str]:
-    names = set()
+    found = set()
     for extra in extras:
         for requirement in PROJECT["optional-dependencies"][extra]:
             if requirement.startswith("driftline["):
-                names |= closure(set(requirement[len("driftline[") : -1].split(",")))
+                found |= closure(set(requirement[len("driftline[") : -1].split(",")))
             else:
-                names.add(name_of(requirement))
-    return names
+                found |= names([requirement])
+    return found
 
 
-def name_of(requirement: str) -> str:
-    for index, letter in enumerate(requirement):
-        if not (letter.isalnum() or letter in "-_."):
-            return requirement[:index]
-    return requirement
+def names(requirements: list[str]) -> set[str]:
+    return {name for _, name in required(requirements)}

@@ -1,11 +1,10 @@
 """The rooms know of each other only what the table says, so that a gateway installs without the workers."""
 
-import ast
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from importing import imports
 
 ROOT = Path(__file__).parent.parent
 
@@ -39,12 +38,3 @@ def test_every_room_is_packaged():
     packaged = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
 
     assert set(packaged["packages"]) == set(MAY_IMPORT)
-
-
-def imports(path: Path) -> Iterator[tuple[int, str]]:
-    for node in ast.walk(ast.parse(path.read_text(), str(path))):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield node.lineno, alias.name
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            yield node.lineno, node.module

@@ -11,18 +11,9 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from driftline.command import main
 from driftline.doctor import examine
 from schemas.catalogue import CATALOGUE
-from schemas.cluster import Cluster
 from schemas.fleet import Heartbeat
-from schemas.topics import create_missing
 from schemas.wire import Contract
 from trust import Keyring, write_keyring
-
-
-@pytest.fixture
-def cluster(bootstrap, registry_url, prefix):
-    made = Cluster(bootstrap=bootstrap, registry_url=registry_url, prefix=prefix)
-    create_missing(made)
-    return made
 
 
 @pytest.fixture

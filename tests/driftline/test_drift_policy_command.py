@@ -9,17 +9,8 @@ from click.testing import CliRunner
 from driftline.command import main
 from driftline.policies import check_document, publish_policy
 from schemas import feeds
-from schemas.cluster import Cluster
-from schemas.topics import create_missing
 from streams.drift.policy import PolicyError
 from trust import Keyring, Kind, load_signer, make_key, pin, write_keyring
-
-
-@pytest.fixture
-def cluster(bootstrap, registry_url, prefix):
-    cluster = Cluster(bootstrap=bootstrap, registry_url=registry_url, prefix=prefix)
-    create_missing(cluster)
-    return cluster
 
 
 @pytest.fixture

@@ -6,26 +6,14 @@ from html.parser import HTMLParser
 
 import pytest
 from click.testing import CliRunner
-from confluent_kafka.admin import AdminClient
 from drift_fleet import MINUTE_MS, Fleet
 
 from driftline.command import main
 from driftline.sending import send
 from schemas import feeds
-from schemas.catalogue import CATALOGUE
-from schemas.cluster import Cluster
 from schemas.fleet import Device, DeviceState
 from schemas.model_health import ModelHealth
-from schemas.topics import create_missing
 from streams.drift.service import make_drift_app
-
-
-@pytest.fixture
-def cluster(bootstrap, registry_url, prefix):
-    cluster = Cluster(bootstrap=bootstrap, registry_url=registry_url, prefix=prefix)
-    create_missing(cluster)
-    yield cluster
-    AdminClient(cluster.client_settings()).delete_topics([cluster.named(name) for name in CATALOGUE])
 
 
 @pytest.fixture

@@ -8,9 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.cluster import Cluster
 from schemas.rollouts import Command
-from schemas.topics import create_missing
 from schemas.wire import Contract
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "rollout_commands.py"
@@ -34,11 +32,9 @@ def environment(**more):
     return {name: value for name, value in os.environ.items() if not name.startswith("DRIFTLINE_")} | more
 
 
-def test_ten_lines_print_rollout_commands_live(bootstrap, registry_url, prefix, tmp_path):
+def test_ten_lines_print_rollout_commands_live(cluster, tmp_path):
     from confluent_kafka import Producer
 
-    cluster = Cluster(bootstrap=bootstrap, registry_url=registry_url, prefix=prefix)
-    create_missing(cluster)
     contract, producer = Contract.connect(cluster), Producer(cluster.client_settings())
 
     def send(device_id, revision):
@@ -53,9 +49,9 @@ def test_ten_lines_print_rollout_commands_live(bootstrap, registry_url, prefix, 
         text=True,
         cwd=tmp_path,
         env=environment(
-            DRIFTLINE_BOOTSTRAP=bootstrap,
-            DRIFTLINE_REGISTRY=registry_url,
-            DRIFTLINE_PREFIX=prefix,
+            DRIFTLINE_BOOTSTRAP=cluster.bootstrap,
+            DRIFTLINE_REGISTRY=cluster.registry_url,
+            DRIFTLINE_PREFIX=cluster.prefix,
             DRIFTLINE_CACHE=str(tmp_path / "cache"),
         ),
     )

@@ -6,16 +6,17 @@ import pytest
 from click.testing import CliRunner
 
 from driftline.command import main
-from schemas.cluster import Cluster
-from schemas.topics import create_missing
 
 
 @pytest.fixture
-def run(bootstrap, registry_url, prefix, tmp_path, monkeypatch):
+def run(cluster, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name, value in (("BOOTSTRAP", bootstrap), ("REGISTRY", registry_url), ("PREFIX", prefix)):
+    for name, value in (
+        ("BOOTSTRAP", cluster.bootstrap),
+        ("REGISTRY", cluster.registry_url),
+        ("PREFIX", cluster.prefix),
+    ):
         monkeypatch.setenv(f"DRIFTLINE_{name}", value)
-    create_missing(Cluster(bootstrap=bootstrap, registry_url=registry_url, prefix=prefix))
 
     def command(*words: str):
         return CliRunner().invoke(main, list(words))

@@ -12,9 +12,7 @@ from rich.console import Console
 from driftline.command import main
 from driftline.rollout_view import shown_status
 from schemas import feeds
-from schemas.cluster import Cluster
 from schemas.rollouts import RolloutPhase, RolloutStatus
-from schemas.topics import create_missing
 from streams.rollouts.plan import parse_plan
 from streams.rollouts.service import RolloutService, ServiceOptions
 from streams.rollouts.simulated import SimulatedFleet, SimulatedGateway
@@ -32,10 +30,8 @@ device_bake_s = 1
 
 
 @pytest.fixture
-def running(bootstrap, registry_url, prefix, tmp_path):
+def running(cluster, tmp_path):
     """A controller, three gateways, and `run(*arguments)` for the command."""
-    cluster = Cluster(bootstrap=bootstrap, registry_url=registry_url, prefix=prefix)
-    create_missing(cluster)
     make_key(tmp_path / "key.pem")
     signer = load_signer(f"file:{tmp_path / 'key.pem'}", environ={})
     keyring = Keyring(keys=(pin("controller", signer.public_key, Kind.COMMAND, Kind.CHECKPOINT),))
@@ -45,7 +41,7 @@ def running(bootstrap, registry_url, prefix, tmp_path):
     thread.start()
 
     def run(*arguments, code=0):
-        where = ["--bootstrap", bootstrap, "--registry", registry_url, "--prefix", prefix]
+        where = ["--bootstrap", cluster.bootstrap, "--registry", cluster.registry_url, "--prefix", cluster.prefix]
         result = CliRunner().invoke(main, [*arguments, *where], standalone_mode=True)
         assert result.exit_code == code, result.output
         return result.output

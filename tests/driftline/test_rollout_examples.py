@@ -15,12 +15,9 @@ from random import Random
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
 
-from schemas.catalogue import CATALOGUE, topic_named
-from schemas.cluster import Cluster
+from schemas.catalogue import topic_named
 from schemas.rollouts import RolloutPhase, RolloutStatus
-from schemas.topics import create_missing
 from schemas.wire import Contract
 from streams.webhooks import Secret, Subscription, Webhooks
 
@@ -71,13 +68,8 @@ class Fleet:
 
 
 @pytest.fixture
-def fleet(bootstrap, registry_url, prefix):
-    cluster = Cluster(bootstrap=bootstrap, registry_url=registry_url, prefix=prefix)
-    create_missing(cluster)
-    yield Fleet(cluster)
-    admin = AdminClient(cluster.client_settings())
-    for deleted in admin.delete_topics([cluster.named(name) for name in CATALOGUE]).values():
-        deleted.result(30)
+def fleet(cluster):
+    return Fleet(cluster)
 
 
 def test_the_sync_example_tells_the_state_then_changes_and_goes_on_where_it_left_off(fleet, tmp_path):

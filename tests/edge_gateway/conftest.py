@@ -9,7 +9,6 @@ import numpy as np
 import onnx
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient
 from onnx import TensorProto, helper, numpy_helper
 
 from edge_gateway.agent import Gateway
@@ -18,12 +17,10 @@ from edge_gateway.config import GatewayConfig, SpoolConfig, UpdateConfig, WatchC
 from edge_gateway.inference import Model
 from schemas.canonical import with_content_id
 from schemas.catalogue import CATALOGUE
-from schemas.cluster import Cluster
 from schemas.codec import codec_of
 from schemas.grid import Baseline, FeatureBaseline
 from schemas.manifest import Golden, Limits, Manifest, ModelKind, Port, Rule
 from schemas.rollouts import Command
-from schemas.topics import create_missing
 from schemas.wire import Contract
 from sensing import bin_counts, make_grid, run_batch
 from sensing.pipelines import MACHINE, Pipeline
@@ -244,15 +241,6 @@ class Played:
 
     def acks(self) -> list[tuple[int, str]]:
         return [(ack.revision, ack.phase.value) for ack in self.sent("rollouts.acks")]
-
-
-@pytest.fixture
-def cluster(bootstrap, registry_url, prefix):
-    """A fleet of the test's own, with all its topics; they go with it, for a broker has room for so many only."""
-    made = Cluster(bootstrap=bootstrap, registry_url=registry_url, prefix=prefix)
-    create_missing(made)
-    yield made
-    AdminClient(made.client_settings()).delete_topics([made.named(name) for name in CATALOGUE])
 
 
 @pytest.fixture

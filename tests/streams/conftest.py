@@ -1,30 +1,32 @@
 """What tests of workers ask for: a fleet's topics on the real cluster, a way to write them, and a way to read them."""
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import faust
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient
 
 from schemas import feeds
-from schemas.catalogue import CATALOGUE
 from schemas.cluster import Cluster
 from schemas.feeds import Changed
-from schemas.topics import create_missing
 from schemas.wire import Contract
+from trust import Keyring, Kind, Signer, load_signer, make_key, pin
 
 
 @pytest.fixture
-def cluster(bootstrap: str, registry_url: str, prefix: str) -> Iterator[Cluster]:
-    """A fleet of the test's own, with all its topics; they go with it, for a broker has room for so many only."""
-    cluster = Cluster(bootstrap=bootstrap, registry_url=registry_url, prefix=prefix)
-    create_missing(cluster)
-    yield cluster
-    AdminClient(cluster.client_settings()).delete_topics([cluster.named(name) for name in CATALOGUE])
+def signer(tmp_path: Path) -> Signer:
+    """The key of who may change policies."""
+    make_key(tmp_path / "controller.pem")
+    return load_signer(f"file:{tmp_path / 'controller.pem'}", environ={})
+
+
+@pytest.fixture
+def keyring(signer: Signer) -> Keyring:
+    return Keyring(keys=(pin("controller", signer.public_key, Kind.POLICY),))
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """A fleet of one test's own on the running cluster, and hands to write to it."""
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -86,17 +86,13 @@ class Fleet:
 
 @pytest.fixture
 def cluster(bootstrap: str, registry_url: str, prefix: str) -> Cluster:
+    """A cluster whose topics a test makes itself."""
     return Cluster(bootstrap=bootstrap, registry_url=registry_url, prefix=prefix)
 
 
 @pytest.fixture
-def fleet(cluster: Cluster) -> Iterator[Fleet]:
-    admin = AdminClient(cluster.client_settings())
-    yield Fleet(cluster, Contract.connect(cluster), admin)
-    ours = [name for name in admin.list_topics(timeout=10).topics if name.startswith(cluster.prefix)]
-    if ours:
-        for gone in admin.delete_topics(ours).values():
-            gone.result(10)
+def fleet(cluster: Cluster) -> Fleet:
+    return Fleet(cluster, Contract.connect(cluster), AdminClient(cluster.client_settings()))
 
 
 @pytest.fixture

@@ -17,23 +17,12 @@ from streams.backtest.running import Plan, run
 from streams.backtest.span import EVER
 from streams.drift.policy import own_policy
 from streams.drift.service import DriftSettings, make_drift_app
-from trust import Keyring, Kind, load_signer, make_key, pin, sign_record
+from trust import sign_record
 
 SOURCE = "telemetry.feature-stats"
 OWN = "[alerts]\nresolve_after_windows = 3\nflap_minutes = 1\n"
 FLOORS = OWN + "[floors]\nmean_shift = 0.7\npsi = 1.5\n"
 HORIZONS = "horizons_minutes = [5, 30, 1440]\n" + OWN
-
-
-@pytest.fixture
-def signer(tmp_path):
-    make_key(tmp_path / "controller.pem")
-    return load_signer(f"file:{tmp_path / 'controller.pem'}", environ={})
-
-
-@pytest.fixture
-def keyring(signer):
-    return Keyring(keys=(pin("controller", signer.public_key, Kind.POLICY),))
 
 
 def log(fleet, *, minutes, devices=5):

@@ -15,20 +15,9 @@ from schemas.operators import OperatorRequest
 from schemas.policy import Policy
 from streams.drift.policy import own_policy, timelines
 from streams.drift.service import DriftSettings, make_drift_app
-from trust import Keyring, Kind, load_signer, make_key, pin, sign_record
+from trust import sign_record
 
 SOURCE = "telemetry.feature-stats"
-
-
-@pytest.fixture
-def signer(tmp_path):
-    make_key(tmp_path / "controller.pem")
-    return load_signer(f"file:{tmp_path / 'controller.pem'}", environ={})
-
-
-@pytest.fixture
-def keyring(signer):
-    return Keyring(keys=(pin("controller", signer.public_key, Kind.POLICY),))
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from schemas import feeds
-from schemas.cluster import Cluster
 from schemas.errors import DriftlineError
 from schemas.operators import AuditEntry
 from schemas.topics import create_missing
@@ -86,9 +85,7 @@ def test_what_was_forgotten_by_age_is_not_held_against_the_log():
 
 
 @pytest.fixture
-def audited(bootstrap, registry_url, prefix, tmp_path):
-    cluster = Cluster(bootstrap=bootstrap, registry_url=registry_url, prefix=prefix)
-    create_missing(cluster)
+def audited(cluster, tmp_path):
     make_key(tmp_path / "auditor.pem")
     signer = load_signer(f"file:{tmp_path / 'auditor.pem'}", environ={})
     return cluster, signer, Keyring(keys=(pin("auditor", signer.public_key, Kind.CHECKPOINT),))

@@ -31,13 +31,6 @@ FAR_MS = 4_000_000_000_000
 
 
 @pytest.fixture
-def cluster(bootstrap, registry_url, prefix) -> Cluster:
-    cluster = Cluster(bootstrap=bootstrap, registry_url=registry_url, prefix=prefix)
-    create_missing(cluster)
-    return cluster
-
-
-@pytest.fixture
 def send(cluster):
     publisher = Publisher(cluster, Contract.connect(cluster), name="test").start()
 

@@ -17,7 +17,6 @@ from schemas.cluster import Cluster
 from schemas.operators import AuditEntry, OperatorRequest
 from schemas.release import ModelRelease
 from schemas.sample import Label, Sample, SampledBecause
-from schemas.topics import create_missing
 from schemas.training import TrainingCause, TrainingRequest
 from schemas.wire import Contract
 from trainer.data import Dataset
@@ -123,13 +122,6 @@ class Fleet:
             thread.join(60)
         assert not troubles
         assert not thread.is_alive()
-
-
-@pytest.fixture
-def cluster(bootstrap: str, registry_url: str, prefix: str) -> Cluster:
-    cluster = Cluster(bootstrap=bootstrap, registry_url=registry_url, prefix=prefix)
-    create_missing(cluster)
-    return cluster
 
 
 @pytest.fixture

@@ -28,12 +28,12 @@ class Met(NamedTuple):
 class Forecasts:
     """Keeps what a forecaster foretold until the time that it was about; other models foretell nothing."""
 
-    def __init__(self, manifest: Manifest, every_ms: int) -> None:
+    def __init__(self, manifest: Manifest, vector_ms: int) -> None:
         foretells = manifest.kind is ModelKind.FORECAST and manifest.target in manifest.features
         self._column = manifest.features.index(manifest.target) if foretells else None
         self._horizon_ms = manifest.horizon_ms
-        # A reading that is further from the foretold time than half a step is another one.
-        self._tolerance_ms = max(every_ms // 2, 1)
+        # A vector that is further from the foretold time than half a step is another one.
+        self._tolerance_ms = max(vector_ms // 2, 1)
         self._waiting: dict[str, deque[tuple[int, float]]] = {}
 
     def take(self, stream: str, at_ms: Ints, matrix: NDArray[np.float32], decisions: Decisions) -> Met | None:

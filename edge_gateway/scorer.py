@@ -95,7 +95,7 @@ class Scorer:
         self._quiet = QuietWindows(windows)
         # Features that were told of as out of range, and still are.
         self._strange: set[str] = set()
-        self._forecasts = Forecasts(loaded.manifest, loaded.pipeline.every_ms)
+        self._forecasts = Forecasts(loaded.manifest, loaded.pipeline.vector_ms)
         self._sampler = Sampler(sampling, rng)
 
     def take(self, stream: str, at_ms: Ints, matrix: NDArray[np.float32]) -> Scored:

@@ -82,7 +82,7 @@ def make_baseline(
 
 def window_of(pipeline: str) -> int:
     """Return how long the windows are that dispersion is learned from: five minutes, or 24 vectors if longer."""
-    return max(300_000, 24 * _vector_ms(pipeline))
+    return max(300_000, 24 * pipeline_named(pipeline).vector_ms)
 
 
 def dispersion(grid: Grid, reference: Dataset, window_ms: int) -> Dispersion:
@@ -146,12 +146,6 @@ def _lent(known: Baseline) -> Dispersion:
         windows=min(feature.dispersion_windows for feature in known.features),
         spans=tuple(feature.dispersion_spans for feature in known.features),
     )
-
-
-def _vector_ms(pipeline: str) -> int:
-    declared = pipeline_named(pipeline)
-    # Block pipelines make one vector of many readings; a quarter of a block is new each time.
-    return declared.every_ms if declared.every_ms >= 1000 else declared.every_ms * declared.span // 4
 
 
 def _windows(reference: Dataset, window_ms: int) -> list[tuple[int, int]]:

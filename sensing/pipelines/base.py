@@ -79,10 +79,17 @@ class Pipeline:
     kernel: Callable[[], Kernel]
     # Readings that one vector looks back on, the newest included.
     span: int
+    # Readings from one vector to the next.
+    hop: int = 1
 
     @property
     def id(self) -> str:
         return f"{self.name}/{self.version}"
+
+    @property
+    def vector_ms(self) -> int:
+        """How long it is from one vector to the next: of a block pipeline a hop, of a rolling one a reading."""
+        return self.hop * self.every_ms
 
     @property
     def feature_names(self) -> tuple[str, ...]:

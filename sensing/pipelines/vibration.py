@@ -80,4 +80,5 @@ VIBRATION = Pipeline(
     gap=Gap(max_ms=10),
     kernel=_VibrationKernel,
     span=_WINDOW,
+    hop=_HOP,
 )

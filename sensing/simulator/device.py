@@ -144,7 +144,7 @@ def label_vectors(pipeline: Pipeline, readings: SimulatedReadings, vectors: Vect
     Where vectors are made of a block of readings at once (vibration), all of them count; where they roll, the newest.
     """
     newest = np.searchsorted(readings.at_ms, vectors.at_ms, side="right") - 1
-    back = pipeline.span if pipeline.every_ms < 1000 else 1
+    back = pipeline.span if pipeline.hop > 1 else 1
     labels = readings.labels[newest].copy()
     for step in range(1, back):
         labels |= readings.labels[np.maximum(newest - step, 0)]

@@ -95,7 +95,7 @@ def _part(pipeline: Pipeline, device: str, at_ms: Any, values: Any, label: Any |
     if label is None:
         return Part(device, made.at_ms, made.matrix)
     newest = np.searchsorted(at_ms, made.at_ms, side="right") - 1
-    back = pipeline.span if pipeline.every_ms < 1000 else 1
+    back = pipeline.span if pipeline.hop > 1 else 1
     # A vector of a block of readings is as anomalous as the worst of them; NaN where none is known.
     spans = [label[max(last - back + 1, 0) : last + 1] for last in newest]
     worst = np.array([_worst(span) for span in spans])

@@ -48,7 +48,7 @@ class ForecasterAlgorithm:
             telling=np.zeros(len(fill), dtype=bool),
             explained=float(np.clip(1 - residuals.var() / truth.var(), 0.0, 1.0)) if truth.var() else 0.0,
             target=settings.target,
-            horizon_ms=settings.ahead * pipeline.every_ms,
+            horizon_ms=settings.ahead * pipeline.vector_ms,
         )
 
 
@@ -62,7 +62,7 @@ def with_truth(dataset: Dataset, target: str, ahead: int) -> Dataset:
         column = dataset.matrix[:, pipeline.feature_names.index(target)]
         later, now = slice(ahead, None), slice(None, -ahead)
         fits = (dataset.device[later] == dataset.device[now]) & (
-            dataset.at_ms[later] - dataset.at_ms[now] == ahead * pipeline.every_ms
+            dataset.at_ms[later] - dataset.at_ms[now] == ahead * pipeline.vector_ms
         )
         truth[now] = np.where(fits & np.isfinite(column[later]), column[later], np.nan)
     return replace(dataset, label=truth)

@@ -1,12 +1,13 @@
 """The bridge's HTTPS door: mutual TLS, one route up and one down.
 
-POST /v1/records                 a parcel; answers its receipt
+POST /v1/records                 a parcel; answers its receipt; 408 when it does not arrive within the time it may take
 GET  /v1/command?wait_s=50       the device's command, with an ETag; with If-None-Match, as soon as it is another one:
                                  304 when it stayed the same, 204 when there is none
 
 Who asks is what the client's certificate says. Refusals are JSON with a reason.
 """
 
+import asyncio
 import json
 import math
 import ssl
@@ -32,6 +33,8 @@ _BUFFER_BYTES = 16 * 1024
 # Below what NATs and proxies on the way forget.
 LONGEST_WAIT_S = 55.0
 _RETRY_AFTER_S = "5"
+# What is still on its way when a parcel was refused is read for so long, so that the refusal is seen.
+_LINGER_S = 2.0
 _DEVICE = web.RequestKey("device", str)
 
 
@@ -56,14 +59,21 @@ def server_context(certificate: Path, key: Path, device_ca: Path, revoked: Path 
 class HttpsDoor:
     """Serves devices until it is closed."""
 
-    def __init__(self, intake: Intake, desk: Desk, roster: Roster, context: ssl.SSLContext) -> None:
+    def __init__(
+        self, intake: Intake, desk: Desk, roster: Roster, context: ssl.SSLContext, *, body_within_s: float
+    ) -> None:
         self.port = 0
+        # Parcels that came too slowly, and were cut off.
+        self.too_slow = 0
+        self._body_within_s = body_within_s
         self._intake = intake
         self._desk = desk
         self._roster = roster
         self._context = context
         sslproto.SSLProtocol.max_size = _BUFFER_BYTES
-        self._runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=2.0)
+        self._runner = web.AppRunner(
+            self._application(), access_log=None, shutdown_timeout=2.0, lingering_time=_LINGER_S
+        )
 
     async def open(self, host: str, port: int) -> None:
         await self._runner.setup()
@@ -101,7 +111,15 @@ class HttpsDoor:
             return _refusal(error.status, error.text or error.reason)
 
     async def _records(self, request: web.Request) -> web.StreamResponse:
-        receipt = await self._intake.take(request[_DEVICE], await request.read())
+        try:
+            packed = await asyncio.wait_for(request.read(), self._body_within_s)
+        except TimeoutError:
+            self.too_slow += 1
+            slow = _refusal(408, f"the parcel was not here within {self._body_within_s:g} s")
+            # What still trickles in is nobody's; the connection goes with it.
+            slow.force_close()
+            return slow
+        receipt = await self._intake.take(request[_DEVICE], packed)
         return web.Response(body=pack(receipt), content_type="application/octet-stream")
 
     async def _command(self, request: web.Request) -> web.StreamResponse:

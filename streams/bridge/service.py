@@ -42,6 +42,12 @@ class HttpsDoorSettings:
     revoked: Path | None = None
     host: str = "127.0.0.1"
     port: int = 8443
+    # How long a parcel may take to arrive: one that trickles in holds a connection and its bytes for nothing.
+    body_within_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        if not self.body_within_s > 0:
+            raise BridgeError(f"body_within_s is {self.body_within_s:g}; wanted: more than 0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +108,7 @@ class Bridge:
         mqtt = None if self._settings.mqtt is None else MqttDoor(self._settings.mqtt, intake, roster, self._loop)
         desk = Desk(None if mqtt is None else mqtt.tell)
         https = await self._https(intake, desk, roster)
-        _Metrics(intake, desk, roster, self.registry)
+        _Metrics(intake, desk, roster, https, self.registry)
         if mqtt is not None:
             mqtt.open()
         try:
@@ -129,7 +135,7 @@ class Bridge:
         if settings is None:
             return None
         context = server_context(settings.certificate, settings.key, settings.device_ca, settings.revoked)
-        door = HttpsDoor(intake, desk, roster, context)
+        door = HttpsDoor(intake, desk, roster, context, body_within_s=settings.body_within_s)
         await door.open(settings.host, settings.port)
         self.port = door.port
         _log.info("bridge listens: host=%s port=%d", settings.host, self.port)
@@ -147,7 +153,9 @@ class Bridge:
 class _Metrics:
     """The bridge's figures, read where they are kept."""
 
-    def __init__(self, intake: Intake, desk: Desk, roster: Roster, registry: CollectorRegistry) -> None:
+    def __init__(
+        self, intake: Intake, desk: Desk, roster: Roster, https: HttpsDoor | None, registry: CollectorRegistry
+    ) -> None:
         self._registry = registry
         self._gauge(
             "bridge_devices_waiting", "Devices whose question for a command is held open.", lambda: desk.waiting
@@ -158,6 +166,8 @@ class _Metrics:
         self._gauge("bridge_commands", "Commands that are known.", lambda: len(desk))
         self._gauge("bridge_parcels_under_way", "Parcels that Kafka has not answered for.", lambda: intake.under_way)
         self._gauge("bridge_revoked_turned_away", "Visits of revoked devices.", lambda: roster.turned_away)
+        if https is not None:
+            self._gauge("bridge_parcels_too_slow", "Parcels that came too slowly.", lambda: https.too_slow)
         registry.register(_Counts(intake))
 
     def _gauge(self, name: str, about: str, value: Callable[[], int]) -> None:

@@ -3,6 +3,7 @@
 import io
 import json
 import socket
+import ssl
 import time
 from random import Random
 
@@ -291,3 +292,37 @@ def test_the_doctor_looks_at_the_bridge_where_there_is_one(tmp_path, foundry, gr
     assert after.said.endswith("knows this device")
     assert not stranger.well
     assert "broker" not in said(reach())
+
+
+def test_a_parcel_that_trickles_in_is_cut_off_and_holds_up_nobody(cluster, grounds, reach):
+    with bridge_on(cluster, https=grounds.https(body_within_s=1.0)) as strict:
+        url = f"https://127.0.0.1:{strict.port}"
+        slow = trickle(reach("press-8", url=url), strict.port)
+        begun_s = time.monotonic()
+        meanwhile = HttpsCarrier(reach(url=url)).carry(parcel(letter(entry("press-7"), 1)))
+        answer = b""
+        while chunk := slow.recv(4096):
+            answer += chunk
+        took_s = time.monotonic() - begun_s
+        slow.close()
+        counted = strict.registry.get_sample_value("bridge_parcels_too_slow")
+        afterwards = HttpsCarrier(reach("press-8", url=url)).carry(parcel(letter(entry("press-8"), 2)))
+
+    assert meanwhile.taken == (1,)
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert b"was not here within 1 s" in answer
+    assert took_s < 10
+    assert counted == 1
+    assert afterwards.taken == (2,)
+
+
+def trickle(settings, port):
+    """Begin a parcel, byte by byte, and never end it."""
+    context = ssl.create_default_context(cafile=str(settings.ca))
+    context.load_cert_chain(settings.certificate, settings.key)
+    line = context.wrap_socket(socket.create_connection(("127.0.0.1", port)), server_hostname="127.0.0.1")
+    line.settimeout(15)
+    line.sendall(b"POST /v1/records HTTP/1.1\r\nHost: bridge\r\nContent-Length: 1000\r\n\r\n")
+    for _ in range(5):
+        line.sendall(b"x")
+    return line

@@ -16,8 +16,8 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.staticfiles import StaticFiles
 
 from console.api import ROUTERS, Context
-from console.auth import AuthStore, Guard, OidcVerifier
-from console.config import ConsoleConfig
+from console.auth import AuthStore, Guard, OidcVerifier, SignIn
+from console.config import ConsoleConfig, OidcConfig
 from console.desk import Desk
 from console.fleet import Fleet
 from console.lent import Lent
@@ -115,7 +115,17 @@ def _context(
         desk=Desk(cluster, hub, cache_dir=cache_dir, answer_s=config.answer_s, now_ms=now_ms),
         guard=Guard(store, oidc, now_ms=now_ms, session_ms=int(config.session_h * 3_600_000)),
         lent=lent,
+        sign_in=_sign_in(config.oidc, oidc, client, now_ms),
     )
+
+
+def _sign_in(
+    config: OidcConfig, verifier: OidcVerifier | None, client: httpx2.AsyncClient, now_ms: Callable[[], int]
+) -> SignIn | None:
+    if verifier is None or not config.client_id:
+        return None
+    secret = config.client_secret_file.read_text().strip() if config.client_secret_file else ""
+    return SignIn(config, verifier, client, secret=secret, now_ms=now_ms)
 
 
 async def _index() -> FileResponse:

@@ -18,12 +18,21 @@ class OidcConfig:
     roles: tuple[str, ...] = ()
     # The claim that names the person in the audit log.
     name_claim: str = "email"
+    # Our name at the issuer, which lets people sign in from the page; without it, only bearer tokens are believed.
+    client_id: str = ""
+    # A file with our secret at the issuer; not for public clients, whom PKCE protects alone.
+    client_secret_file: Path | None = None
+    scopes: str = "openid email"
 
     def __post_init__(self) -> None:
         if self.issuer and not self.audience:
             raise ValueError("oidc.audience: found nothing, wanted who the tokens are made for")
         if self.issuer and not self.issuer.startswith(("https://", "http://127.0.0.1", "http://localhost")):
             raise ValueError(f"oidc.issuer: found {self.issuer!r}, wanted https")
+        if self.client_id and not self.issuer:
+            raise ValueError("oidc.issuer: found nothing, wanted whom oidc.client_id is known to")
+        if self.client_id and "openid" not in self.scopes.split():
+            raise ValueError(f"oidc.scopes: found {self.scopes!r}, wanted openid among them")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,3 +38,5 @@ class Lent:
     # Name, document, who, why -> the revision under which it was signed and published.
     issue_policy: Callable[[str, str, str, str], int] | None = None
     backtests: Backtests | None = None
+    # "promote" or "archive", model_id, who, why, whether they insist -> the stage of each release that this moved.
+    move_release: Callable[[str, str, str, str, bool], Mapping[str, str]] | None = None

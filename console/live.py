@@ -29,6 +29,7 @@ KINDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "device": ("fleet.devices", ()),
     "model": ("models.releases", ("manifest",)),
     "policy": ("drift.policies", ("envelope",)),
+    "training": ("training.requests", ()),
     "audit": ("audit.log", ()),
     "scores": ("drift.scores", ()),
 }

@@ -63,6 +63,13 @@ class Views:
                 batch.hget(self._key(name), field)
             return [None if text is None else json.loads(text) for text in await batch.execute()]
 
+    async def tallies(self, *kinds: str) -> list[dict[str, int]]:
+        """Return how many there are of each kind by box, such as `severity:high`, in one round trip."""
+        async with self._client.pipeline(transaction=False) as batch:
+            for kind in kinds:
+                batch.hgetall(self._key(f"tally:{kind}"))
+            return [{box: int(count) for box, count in tally.items()} for tally in await batch.execute()]
+
     async def members(self, name: str) -> set[str]:
         found: set[str] = await self._client.smembers(self._key(name))
         return found

@@ -34,6 +34,7 @@ def lent_by_rooms(cluster: Cluster, folder: Path, *, policy_key: str = "", cache
         check_policy=check_policy,
         issue_policy=_issuer(cluster, policy_key) if policy_key else None,
         backtests=_backtests(cluster, folder, cache_dir),
+        move_release=_mover(cluster),
     )
 
 
@@ -67,6 +68,22 @@ def _issuer(cluster: Cluster, key: str) -> Callable[[str, str, str, str], int]:
         return publish_policy(cluster, policy_id, document, [signer], who=who, why=why).revision
 
     return issue
+
+
+def _mover(cluster: Cluster) -> Callable[[str, str, str, str, bool], Mapping[str, str]] | None:
+    try:
+        from driftline.releases import archive_release, promote_release
+    except ModuleNotFoundError:
+        return None
+
+    def move(action: str, model_id: str, who: str, why: str, insist: bool) -> Mapping[str, str]:
+        if action == "archive":
+            changed = [archive_release(cluster, model_id, who=who, why=why, insist=insist)]
+        else:
+            changed = [*promote_release(cluster, model_id, who=who, why=why, insist=insist)]
+        return {f"{one.model}/{one.version}": one.stage.value for one in changed}
+
+    return move
 
 
 def _backtests(cluster: Cluster, folder: Path, cache_dir: Path | None) -> Any:

@@ -180,11 +180,17 @@ def status(
     )
 
 
-def release(version: str, *, model: str = "bearings", metrics: dict[str, float] | None = None) -> ModelRelease:
+def release(
+    version: str,
+    *,
+    model: str = "bearings",
+    metrics: dict[str, float] | None = None,
+    stage: ReleaseStage = ReleaseStage.PRODUCTION,
+) -> ModelRelease:
     return ModelRelease(
         model=model,
         version=version,
-        stage=ReleaseStage.PRODUCTION,
+        stage=stage,
         pipeline="machine/1",
         grid_id=GRID.grid_id,
         baseline_id="b1",
@@ -200,6 +206,14 @@ def release(version: str, *, model: str = "bearings", metrics: dict[str, float] 
 
 def entry(subject: str, action: str, *, who: str = "rollouts") -> AuditEntry:
     return AuditEntry(subject=subject, action=action, who=who, why="because", at_ms=now_ms())
+
+
+def training_note(request_id: str, action: str, *, why: str, attempt: int = 1) -> AuditEntry:
+    """What a trainer says of a request."""
+    evidence = {"model": "bearings", "attempt": str(attempt)}
+    return AuditEntry(
+        subject=f"training/{request_id}", action=action, who="trainer", why=why, at_ms=now_ms(), evidence=evidence
+    )
 
 
 def unique(beginning: str) -> str:

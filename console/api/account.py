@@ -11,7 +11,7 @@ from console.api.context import Admin, Context, Here, Viewer
 from console.auth import COOKIE, Principal, Role
 from console.problems import ProblemError, not_found
 
-__all__ = ["router"]
+__all__ = ["give_session", "router"]
 
 log = logging.getLogger(__name__)
 
@@ -121,15 +121,25 @@ async def revoke(here: Here, who: Admin, key_id: str) -> Response:
     return Response(status_code=204)
 
 
+async def give_session(here: Context, who: Principal, response: Response) -> None:
+    """Let somebody whom the issuer knows come in with an answer."""
+    _open(here, who, response)
+    await _note(here, who, f"session/{who.name}", "signed in by the issuer")
+
+
 def _opened(here: Context, who: Principal, more: dict[str, str]) -> Response:
-    now_ms, length_ms = here.guard.now_ms(), here.guard.session_ms
-    token = here.guard.store.open_session(who.key_id, now_ms=now_ms, expires_ms=now_ms + length_ms)
     response = JSONResponse({"name": who.name, "role": who.role.value, **more})
+    _open(here, who, response)
+    return response
+
+
+def _open(here: Context, who: Principal, response: Response) -> None:
+    now_ms, length_ms = here.guard.now_ms(), here.guard.session_ms
+    token = here.guard.store.open_session(who, now_ms=now_ms, expires_ms=now_ms + length_ms)
     secure = here.config.url.startswith("https://")
     response.set_cookie(
         COOKIE, token, max_age=length_ms // 1000, httponly=True, secure=secure, samesite="strict", path="/"
     )
-    return response
 
 
 async def _note(here: Context, who: Principal, subject: str, action: str) -> None:

@@ -82,6 +82,14 @@ async def silence(here: Here, who: Operator, wanted: Silence, key: IdempotencyKe
     return await ask(here, who, subject, "silence", why=wanted.why, key=key, arguments=arguments, wait=False)
 
 
+@router.post("/silences/{silence_id:path}/end", response_model=Asked, status_code=202)
+async def end_silence(here: Here, who: Operator, silence_id: str, reason: Why, key: IdempotencyKey = "") -> Response:
+    """End a silence before its time."""
+    if await here.views.one_of("silences", silence_id) is None:
+        raise not_found("silence", silence_id)
+    return await ask(here, who, f"silence/{silence_id}", "unsilence", why=reason.why, key=key, wait=False)
+
+
 @router.post("/alerts/{alert_id:path}/acknowledge", response_model=Asked)
 async def acknowledge(here: Here, who: Operator, alert_id: str, reason: Why, key: IdempotencyKey = "") -> Response:
     """Say that you care for a firing alert."""
@@ -110,7 +118,7 @@ def _silence(request: dict[str, Any]) -> dict[str, Any]:
     arguments = request["arguments"]
     until = arguments.get("until_ms", "")
     return {
-        "silence_id": request["request_id"],
+        "silence_id": request["subject"].removeprefix("silence/"),
         "who": request["who"],
         "why": request["why"],
         "matchers": _matchers(arguments.get("matchers", "")),

@@ -5,7 +5,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
-from console.auth import Guard, Principal, Role, allow
+from console.auth import Guard, Principal, Role, SignIn, allow
 from console.config import ConsoleConfig
 from console.desk import Desk
 from console.fleet import Fleet
@@ -27,6 +27,8 @@ class Context:
     desk: Desk
     guard: Guard
     lent: Lent
+    # None: nobody signs in at an issuer from the page.
+    sign_in: SignIn | None
 
 
 def _here(request: Request) -> Context:

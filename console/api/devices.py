@@ -81,18 +81,19 @@ class Registration(BaseModel):
 
 
 @router.get("/stats")
-async def stats(here: Here, _who: Viewer) -> dict[str, Any]:
+async def stats(here: Here, _who: Viewer) -> Response:
     """Count the fleet: devices by state, model and verdict, alerts by severity, rollouts by phase."""
     await here.fleet.refresh()
-    alerts = await here.views.all_of("alerts")
-    rollouts = await here.views.all_of("rollouts")
-    return {
-        **here.fleet.derived("stats", lambda: _counted(here.fleet)),
-        "alerts": _count(alerts, "severity"),
-        "alerts_by_state": _count(alerts, "state"),
-        "rollouts": _count(rollouts, "phase"),
-        "models": len(await here.views.texts_of("models")),
-    }
+    alerts, rollouts, models = await here.views.tallies("alerts", "rollouts", "models")
+    return JSONResponse(
+        {
+            **here.fleet.derived("stats", lambda: _counted(here.fleet)),
+            "alerts": _by("severity", alerts),
+            "alerts_by_state": _by("state", alerts),
+            "rollouts": _by("phase", rollouts),
+            "models": sum(_by("stage", models).values()),
+        }
+    )
 
 
 @router.get("/devices", response_model=Devices)
@@ -279,8 +280,6 @@ def _by_drift(row: Row) -> tuple[float, str]:
     return (-row.worst_psi, row.device_id)
 
 
-def _count(records: Mapping[str, Any], name: str) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for record in records.values():
-        counts[record[name]] = counts.get(record[name], 0) + 1
-    return counts
+def _by(name: str, tally: Mapping[str, int]) -> dict[str, int]:
+    """Return the counts of one question that a tally answers, by its answers."""
+    return {box.removeprefix(f"{name}:"): count for box, count in tally.items() if box.startswith(f"{name}:")}

@@ -1,40 +1,26 @@
-"""Routes about models: releases side by side, and trainings."""
+"""Routes about models: releases side by side, and how far each may go."""
 
-import uuid
+import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
 
-from console.api.context import Approver, Context, Here, Operator, Viewer
-from console.api.controls import Asked, IdempotencyKey, Why, ask, once, request_id_of
+from console.api.context import Approver, Context, Here, Viewer
+from console.api.controls import IdempotencyKey, Why, once
 from console.api.paging import Cursor, Limit, page
-from console.problems import not_found
-from schemas.training import TrainingCause, TrainingRequest
+from console.auth import Principal
+from console.problems import ProblemError, not_found
 
 __all__ = ["router"]
 
 router = APIRouter(tags=["models"])
 
-_DAY_MS = 86_400_000
 
+class Move(Why):
+    """`insist`: though it was not compared on held-out data, or though it is in production."""
 
-class Training(BaseModel):
-    """A model to be trained anew, on the data of the last days."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={"examples": [{"model": "bearings", "pipeline": "machine/1", "days": 7, "why": "new pumps"}]},
-    )
-
-    model: str = Field(min_length=1, max_length=200)
-    pipeline: str = Field(pattern=r"^[^/\x00]+/[^/\x00]+$", max_length=200)
-    days: float = Field(gt=0, le=90)
-    without: list[Annotated[str, Field(max_length=400)]] = Field(
-        default_factory=list, max_length=1000, description="Devices not to learn from."
-    )
-    why: str = Field(min_length=1, max_length=2000)
+    insist: bool = False
 
 
 @router.get("/models")
@@ -70,51 +56,32 @@ async def model(here: Here, _who: Viewer, model_id: str) -> dict[str, Any]:
     return {**await _release(here, model_id), "fleet": _seen(here, model_id)}
 
 
-@router.get("/training")
-async def trainings(here: Here, _who: Viewer, limit: Limit = 100, cursor: Cursor = "") -> dict[str, Any]:
-    """List training requests, the newest first."""
-    found = sorted((await here.views.all_of("trainings")).values(), key=_by_request)
-    return page(found, key=_by_request, cursor=cursor, limit=limit, show=lambda one: one)
+@router.post("/models/{model_id:path}/promote")
+async def promote(here: Here, who: Approver, model_id: str, wish: Move, key: IdempotencyKey = "") -> Response:
+    """Take a release one stage further; the one that was in production before it is archived."""
+    return await _move(here, who, "promote", model_id, wish, key)
 
 
-@router.post("/training", status_code=202, response_model=Asked)
-async def train(here: Here, who: Operator, wanted: Training, key: IdempotencyKey = "") -> Response:
-    """Ask for a training."""
-    now_ms = here.guard.now_ms()
-    request = TrainingRequest(
-        request_id=f"{wanted.model}-{uuid.UUID(request_id_of(who, key)).hex[:12]}",
-        model=wanted.model,
-        pipeline=wanted.pipeline,
-        cause=TrainingCause.PERSON,
-        reason=wanted.why,
-        requested_ms=now_ms,
-        requested_by=who.name,
-        data_from_ms=now_ms - int(wanted.days * _DAY_MS),
-        data_to_ms=now_ms,
-        excluded_devices=tuple(wanted.without),
-    )
+@router.post("/models/{model_id:path}/archive")
+async def archive(here: Here, who: Approver, model_id: str, wish: Move, key: IdempotencyKey = "") -> Response:
+    """Take a release out of use."""
+    return await _move(here, who, "archive", model_id, wish, key)
+
+
+async def _move(here: Context, who: Principal, action: str, model_id: str, wish: Move, key: str) -> Response:
+    move = here.lent.move_release
+    if move is None:
+        raise ProblemError(
+            503, "not-installed", "this console cannot move releases", hint="pip install 'driftline[all]'"
+        )
+    await _release(here, model_id)
 
     async def act() -> Response:
-        subject = f"training/{request.request_id}"
-        await here.desk.note(who, subject, "asked to train", why=wanted.why, model=wanted.model)
-        await here.desk.publish("training.requests", request)
-        return JSONResponse({"request_id": request.request_id, "state": "taken"}, status_code=202)
+        return JSONResponse(
+            {"stages": await asyncio.to_thread(move, action, model_id, who.name, wish.why, wish.insist)}
+        )
 
-    return await once(here, who, key, ["train", wanted.model_dump()], act)
-
-
-@router.post("/training/{request_id:path}/approve", response_model=Asked)
-async def approve(here: Here, who: Approver, request_id: str, reason: Why, key: IdempotencyKey = "") -> Response:
-    """Let a training that awaits approval begin."""
-    await _training(here, request_id)
-    return await ask(here, who, f"training/{request_id}", "approve", why=reason.why, key=key)
-
-
-@router.post("/training/{request_id:path}/cancel", response_model=Asked)
-async def cancel(here: Here, who: Operator, request_id: str, reason: Why, key: IdempotencyKey = "") -> Response:
-    """Stop a training."""
-    await _training(here, request_id)
-    return await ask(here, who, f"training/{request_id}", "cancel", why=reason.why, key=key)
+    return await once(here, who, key, [action, model_id, wish.model_dump()], act)
 
 
 async def _release(here: Context, model_id: str) -> dict[str, Any]:
@@ -122,11 +89,6 @@ async def _release(here: Context, model_id: str) -> dict[str, Any]:
     if found is None:
         raise not_found("model", model_id)
     return found
-
-
-async def _training(here: Context, request_id: str) -> None:
-    if await here.views.one_of("trainings", request_id) is None:
-        raise not_found("training", request_id)
 
 
 def _seen(here: Context, model_id: str) -> dict[str, Any]:
@@ -143,7 +105,3 @@ def _id(release: dict[str, Any]) -> str:
 
 def _by_age(release: dict[str, Any]) -> tuple[str, int, str]:
     return (release["model"], -release["created_ms"], release["version"])
-
-
-def _by_request(request: dict[str, Any]) -> tuple[int, str]:
-    return (-request["requested_ms"], request["request_id"])

@@ -37,9 +37,24 @@ class OidcVerifier:
         self._roles = {**ours, **{name: Role(role) for name, role in theirs.items()}}
 
     async def check(self, token: str) -> Principal:
-        """Return who the token speaks for; a 401 or 403 problem says what is wrong with it."""
+        """Return who a bearer token speaks for; a 401 or 403 problem says what is wrong with it."""
+        return await self._check(token, self._config.audience, None)
+
+    async def check_id(self, token: str, nonce: str) -> Principal:
+        """Return who has just signed in, by the issuer's ID token for our client and this one sign-in."""
+        return await self._check(token, self._config.client_id, nonce)
+
+    async def endpoint(self, name: str) -> str:
+        """Return where the issuer does something, such as `authorization_endpoint`."""
         try:
-            claims = await self._verified(token)
+            found = await self._discovered()
+            return str(found[name])
+        except (httpx2.HTTPError, ValueError, KeyError) as error:
+            raise _away(error) from None
+
+    async def _check(self, token: str, audience: str, nonce: str | None) -> Principal:
+        try:
+            claims = await self._verified(token, audience, nonce)
         except (JoseError, ValueError) as error:
             raise ProblemError(
                 401, "bad-token", f"the token is not accepted: {error}", headers={"WWW-Authenticate": "Bearer"}
@@ -52,7 +67,7 @@ class OidcVerifier:
             )  # fmt: skip
         return Principal(str(claims.get(self._config.name_claim) or claims.get("sub")), role, "oidc")
 
-    async def _verified(self, token: str) -> Mapping[str, Any]:
+    async def _verified(self, token: str, audience: str, nonce: str | None) -> Mapping[str, Any]:
         keys = await self._keys_of_issuer(anew=False)
         try:
             decoded = jwt.decode(token, keys, algorithms=_ALGORITHMS)
@@ -66,11 +81,13 @@ class OidcVerifier:
             now=int(time.time()),
             leeway=_LEEWAY_S,
             iss={"essential": True, "value": self._config.issuer},
-            aud={"essential": True, "value": self._config.audience},
+            aud={"essential": True, "value": audience},
             exp={"essential": True},
             sub={"essential": True},
         )
         rules.validate(decoded.claims)
+        if nonce is not None and decoded.claims.get("nonce") != nonce:
+            raise ValueError("it was made for another sign-in")
         return decoded.claims
 
     async def _keys_of_issuer(self, *, anew: bool) -> KeySet:
@@ -85,16 +102,20 @@ class OidcVerifier:
                 if self._keys is not None:
                     return self._keys
                 self._asked_s = -_KEYS_FOR_S
-                raise ProblemError(
-                    503, "issuer-away", f"the token's issuer does not answer: {error}", headers={"Retry-After": "5"}
-                ) from None
+                raise _away(error) from None
             return self._keys
 
     async def _fetch(self) -> KeySet:
-        found = await self._get(f"{self._config.issuer.rstrip('/')}/.well-known/openid-configuration")
+        found = await self._discovered()
+        return KeySet.import_key_set(await self._get(found["jwks_uri"]))
+
+    async def _discovered(self) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = await self._get(
+            f"{self._config.issuer.rstrip('/')}/.well-known/openid-configuration"
+        )
         if found["issuer"] != self._config.issuer:
             raise ValueError(f"it calls itself {found['issuer']!r}")
-        return KeySet.import_key_set(await self._get(found["jwks_uri"]))
+        return found
 
     async def _get(self, url: str) -> Any:
         answer = await self._client.get(url, timeout=5.0)
@@ -108,3 +129,9 @@ class OidcVerifier:
         names = found.split() if isinstance(found, str) else found if isinstance(found, list) else []
         known = [self._roles[name] for name in names if isinstance(name, str) and name in self._roles]
         return max(known, key=list(Role).index, default=None)
+
+
+def _away(error: Exception) -> ProblemError:
+    return ProblemError(
+        503, "issuer-away", f"the token's issuer does not answer: {error}", headers={"Retry-After": "5"}
+    )

@@ -24,6 +24,8 @@ CREATE TABLE IF NOT EXISTS invitations (
     created_by TEXT NOT NULL, expires_ms INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS sessions (
     digest TEXT PRIMARY KEY, key_id TEXT NOT NULL, expires_ms INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS issuer_sessions (
+    digest TEXT PRIMARY KEY, name TEXT NOT NULL, role TEXT NOT NULL, expires_ms INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS answers (
     who TEXT NOT NULL, idempotency_key TEXT NOT NULL, asked TEXT NOT NULL, status INTEGER NOT NULL,
     body TEXT NOT NULL, at_ms INTEGER NOT NULL, PRIMARY KEY (who, idempotency_key));
@@ -118,22 +120,30 @@ class AuthStore:
         key_id, key = self.make_key(name, Role(role), by=by, now_ms=now_ms)
         return Principal(name, Role(role), "key", key_id), key
 
-    def open_session(self, key_id: str, *, now_ms: int, expires_ms: int) -> str:
+    def open_session(self, who: Principal, *, now_ms: int, expires_ms: int) -> str:
+        """Return the token of a session that ends with the key it was opened by; one by an issuer, only with time."""
         token = secrets.token_urlsafe(32)
-        self._run("DELETE FROM sessions WHERE expires_ms <= ?", (now_ms,))
-        self._run("INSERT INTO sessions VALUES (?, ?, ?)", (_digest(token), key_id, expires_ms))
+        for table in ("sessions", "issuer_sessions"):
+            self._run(f"DELETE FROM {table} WHERE expires_ms <= ?", (now_ms,))  # noqa: S608 - our own two names.
+        if who.key_id:
+            self._run("INSERT INTO sessions VALUES (?, ?, ?)", (_digest(token), who.key_id, expires_ms))
+        else:
+            row = (_digest(token), who.name, who.role.value, expires_ms)
+            self._run("INSERT INTO issuer_sessions VALUES (?, ?, ?, ?)", row)
         return token
 
     def session(self, token: str, *, now_ms: int) -> Principal | None:
         rows = self._run(
             "SELECT name, role, key_id FROM sessions JOIN keys USING (key_id)"
-            " WHERE digest = ? AND expires_ms > ? AND revoked_ms IS NULL",
-            (_digest(token), now_ms),
+            " WHERE digest = ? AND expires_ms > ? AND revoked_ms IS NULL"
+            " UNION ALL SELECT name, role, '' FROM issuer_sessions WHERE digest = ? AND expires_ms > ?",
+            (_digest(token), now_ms, _digest(token), now_ms),
         )
         return Principal(rows[0][0], Role(rows[0][1]), "session", rows[0][2]) if rows else None
 
     def close_session(self, token: str) -> None:
-        self._run("DELETE FROM sessions WHERE digest = ?", (_digest(token),))
+        for table in ("sessions", "issuer_sessions"):
+            self._run(f"DELETE FROM {table} WHERE digest = ?", (_digest(token),))  # noqa: S608 - our own two names.
 
     def answer(self, who: str, idempotency_key: str) -> tuple[str, int, str] | None:
         """Return what was asked under this key, and the status and body of the answer."""

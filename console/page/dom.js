@@ -92,6 +92,7 @@ const MOODS = {
   drift: "bad", warning: "warn", stable: "good", critical: "bad", high: "bad", medium: "warn", low: "plain",
   firing: "bad", pending: "warn", acknowledged: "good", online: "good", offline: "warn", revoked: "plain",
   pass: "good", fail: "bad", hold: "warn", inconclusive: "warn", no_data: "warn",
+  running: "plain", waiting: "plain", finished: "good", failed: "bad", cancelled: "plain", superseded: "plain", cancelling: "warn",
   succeeded: "good", paused: "warn", rolling_back: "bad", rolled_back: "bad", aborted: "bad", awaiting_approval: "warn",
   production: "good", staging: "warn",
 };

@@ -1,6 +1,6 @@
 // News of the fleet; whoever looks at something is called when it may have changed.
 
-const KINDS = ["alert", "rollout", "device", "model", "policy", "audit", "scores"];
+const KINDS = ["alert", "rollout", "device", "model", "policy", "training", "audit", "scores"];
 let source = null;
 
 // `changed` is called with the kinds of what changed, at most once a second; `standing` with "live" or "waiting".

@@ -14,11 +14,12 @@ import * as overview from "/page/views/overview.js";
 import * as policies from "/page/views/policies.js";
 import * as rollout from "/page/views/rollout.js";
 import * as rollouts from "/page/views/rollouts.js";
+import * as trainings from "/page/views/trainings.js";
 import { signIn, welcome } from "/page/views/door.js";
 
 // Each has title(args), kinds, load(args) and show(data, context).
-const VIEWS = { "": overview, devices, device, alerts, rollouts, rollout, models, policies, audit, keys };
-const NAV = [["", "Fleet"], ["devices", "Devices"], ["alerts", "Alerts"], ["rollouts", "Rollouts"], ["models", "Models"], ["policies", "Policies"], ["audit", "Audit"]];
+const VIEWS = { "": overview, devices, device, alerts, rollouts, rollout, models, trainings, policies, audit, keys };
+const NAV = [["", "Fleet"], ["devices", "Devices"], ["alerts", "Alerts"], ["rollouts", "Rollouts"], ["models", "Models"], ["trainings", "Trainings"], ["policies", "Policies"], ["audit", "Audit"]];
 const ROLES = ["viewer", "operator", "approver", "admin"];
 const REFRESH_MS = 15000;
 
@@ -44,7 +45,7 @@ async function open({ keepFocus = false } = {}) {
   if (me === null) {
     stop();
     head();
-    return draw(signIn(enter), "Sign in", keepFocus);
+    return draw(await signIn(enter, here.name === "refused" ? here.id : ""), "Sign in", keepFocus);
   }
   const view = VIEWS[here.name];
   if (!view) return draw(h("p", { class: "empty" }, "There is no such page."), "Not found", keepFocus);
@@ -149,7 +150,7 @@ async function leave() {
 function enter(who) {
   if (!who) return;
   me = who;
-  if (place().name === "welcome") history.replaceState(null, "", "#/");
+  if (["welcome", "refused"].includes(place().name)) history.replaceState(null, "", "#/");
   open();
 }
 

@@ -13,6 +13,7 @@ __all__ = [
     "Foreseen",
     "Key",
     "KeyMade",
+    "Moved",
     "Policies",
     "Policy",
     "Release",
@@ -159,6 +160,11 @@ class Comparison(TypedDict):
     fleet: dict[str, Any]
 
 
+class Moved(TypedDict):
+    # By model_id: the stage of each release that this moved.
+    stages: dict[str, str]
+
+
 class Training(TypedDict):
     request_id: str
     model: str
@@ -167,6 +173,12 @@ class Training(TypedDict):
     reason: str
     requested_ms: int
     requested_by: str
+    # "awaiting_approval", "waiting", "running", "cancelling";
+    # at its end "finished", "failed", "cancelled" or "superseded".
+    state: str
+    news: str
+    changed_ms: int
+    attempt: int
 
 
 class Policy(TypedDict):

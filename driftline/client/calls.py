@@ -124,6 +124,10 @@ def silence(matchers: Mapping[str, str], *, minutes: int, why: str = "") -> Call
     return _post("silences", matchers=dict(matchers), minutes=minutes, why=why)
 
 
+def end_silence(silence_id: str, *, why: str = "") -> Call[a.Asked]:
+    return _post("silences", silence_id, "end", why=why)
+
+
 # Rollouts.
 
 
@@ -196,8 +200,20 @@ def compare(left: str, right: str) -> Call[a.Comparison]:
     return _get("models", "compare", a=left, b=right)
 
 
-def trainings(*, limit: int = 100, cursor: str = "") -> Call[Page[a.Training]]:
-    return _get("training", limit=limit, cursor=cursor)
+def promote_model(model_id: str, *, insist: bool = False, why: str = "") -> Call[a.Moved]:
+    return _post("models", model_id, "promote", insist=insist, why=why)
+
+
+def archive_model(model_id: str, *, insist: bool = False, why: str = "") -> Call[a.Moved]:
+    return _post("models", model_id, "archive", insist=insist, why=why)
+
+
+def trainings(*, state: str = "", limit: int = 100, cursor: str = "") -> Call[Page[a.Training]]:
+    return _get("training", state=state, limit=limit, cursor=cursor)
+
+
+def training(request_id: str) -> Call[a.Training]:
+    return _get("training", request_id)
 
 
 def train(model: str, *, pipeline: str, days: float, why: str, without: Sequence[str] = ()) -> Call[a.Asked]:

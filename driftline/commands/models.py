@@ -13,10 +13,10 @@ import click
 from aiohttp import web
 
 from driftline.cluster_options import on_a_cluster
+from driftline.releases import archive_release, promote_release, release_noted
 from driftline.settings import Settings as Present
 from schemas import feeds
 from schemas.cluster import Cluster
-from schemas.operators import AuditEntry
 from schemas.record import as_plain
 from schemas.release import ModelRelease
 from schemas.wire import Contract
@@ -25,7 +25,7 @@ from trainer.data.files import from_file
 from trainer.errors import RegistryError
 from trainer.models.foreign import ForeignAlgorithm
 from trainer.publishing import Publisher
-from trainer.registry import archive, compare, find_garbage, next_version, open_store, promote, release_named
+from trainer.registry import compare, find_garbage, next_version, open_store, release_named
 from trainer.registry.comparison import Comparison
 from trainer.registry.serve import bundle_server
 from trainer.registry.stages import in_production
@@ -108,7 +108,7 @@ def register(
         created_by=who,
     )
     shown = [("models.grids", bundle.grid), ("models.baselines", bundle.baseline), ("models.releases", release)]
-    _publish(settings.cluster(), [*shown, _noted(release, "registered", who, why)])
+    _publish(settings.cluster(), [*shown, ("audit.log", release_noted(release, "registered", who, why))])
     click.echo(f"{bundle.manifest.model_id} is a candidate: {bundle.sha256}")
 
 
@@ -178,10 +178,7 @@ def promote_(
     if champion is not None and data is not None and keyring is not None and store is not None:
         present = f"{champion.model}/{champion.version}"
         comparison = _compared(releases, present, model_id, data, keyring, store)
-    changed = promote(releases, model_id, comparison=comparison, insist=force)
-    notes = [_noted(one, f"moved_to_{one.stage.value}", who, why or str(comparison or "")) for one in changed]
-    _publish(settings.cluster(), [*(("models.releases", one) for one in changed), *notes])
-    for one in changed:
+    for one in promote_release(settings.cluster(), model_id, who=who, why=why, comparison=comparison, insist=force):
         click.echo(f"{one.model}/{one.version} is in {one.stage.value}")
 
 
@@ -193,8 +190,7 @@ def promote_(
 @on_a_cluster
 def archive_(settings: Present, model_id: str, force: bool, who: str, why: str) -> None:
     """Take a release out of use."""
-    archived = archive(_releases(settings.cluster()), model_id, insist=force)
-    _publish(settings.cluster(), [("models.releases", archived), _noted(archived, "archived", who, why)])
+    archive_release(settings.cluster(), model_id, who=who, why=why, insist=force)
     click.echo(f"{model_id} is archived")
 
 
@@ -255,13 +251,6 @@ def _releases(cluster: Cluster) -> dict[str, ModelRelease]:
 def _grid(cluster: Cluster, pipeline: str) -> Any:
     grids = feeds.snapshot(cluster, "models.grids", where=lambda grid: grid.pipeline == pipeline)
     return grids[min(grids)] if grids else None
-
-
-def _noted(release: ModelRelease, action: str, who: str, why: str) -> tuple[str, AuditEntry]:
-    model_id = f"{release.model}/{release.version}"
-    evidence = {"bundle": release.bundle_sha256, "stage": release.stage.value}
-    entry = AuditEntry(subject=f"model/{model_id}", action=action, who=who, why=why, at_ms=_now_ms(), evidence=evidence)
-    return "audit.log", entry
 
 
 def _publish(cluster: Cluster, records: list[tuple[str, Any]]) -> None:

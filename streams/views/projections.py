@@ -8,7 +8,7 @@ drift            hash     device_id -> its latest verdict, and how far each nota
 series:<id>      sorted   the latest scores of a device, by the end of their window: JSON
 alerts           hash     alert_id -> JSON; resolved ones leave, for `resolved`
 resolved         sorted   the latest resolved alerts, by when they changed: JSON
-silences         hash     request_id -> JSON
+silences         hash     name -> JSON; one that was ended leaves
 rollouts         hash     rollout_id -> JSON
 plans            hash     rollout_id -> JSON
 rollout:<id>     hash     device_id -> JSON
@@ -16,12 +16,14 @@ models           hash     model_id -> JSON
 grids, baselines hash     content id -> JSON
 policies         hash     policy_id -> JSON
 trainings        hash     request_id -> JSON
+training-said    hash     request_id -> a person's last approval or cancellation: JSON
+training-news    hash     request_id -> what the trainer said of it last: JSON
+tally:<kind>     hash     alerts, rollouts, models: how many by severity:…, state:…, phase:…, stage:…
 audit            sorted   the latest entries of the audit log, by their time: JSON
 """
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -38,60 +40,15 @@ from schemas.policy import Policy
 from schemas.release import ModelRelease
 from schemas.rollouts import Command, RolloutDevice, RolloutPlan, RolloutStatus
 from schemas.training import TrainingRequest
+from streams.views.writes import Append, Forget, Put, Remember, Sort, Take, Write
 
-__all__ = ["Append", "Forget", "Projector", "Put", "Remember", "Take", "Write"]
+__all__ = ["Projector"]
 
 _SERIES_KEPT = 240
 _RESOLVED_KEPT = 5_000
 _AUDIT_KEPT = 20_000
-
-
-@dataclass(frozen=True, slots=True)
-class Put:
-    """Set a field of a hash; with a time, only if what stands there is not from a later one."""
-
-    hash: str
-    field: str
-    value: str
-    at_ms: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Take:
-    """Remove a field of a hash."""
-
-    hash: str
-    field: str
-
-
-@dataclass(frozen=True, slots=True)
-class Remember:
-    """Add a member to a set."""
-
-    set: str
-    member: str
-
-
-@dataclass(frozen=True, slots=True)
-class Forget:
-    """Remove a member from a set, and all that is about it."""
-
-    set: str
-    member: str
-    about: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Append:
-    """Add a member to a sorted set in the order of time, and keep only the latest."""
-
-    sorted: str
-    at_ms: int
-    member: str
-    kept: int
-
-
-Write = Put | Take | Remember | Forget | Append
+# Who says in the audit log what became of a training request.
+_TRAINER = "trainer"
 
 
 class Projector:
@@ -183,16 +140,29 @@ class Projector:
     def _alert(self, alert: DriftAlert) -> Iterable[Write]:
         text = as_text(as_jsonable(alert))
         if alert.state is AlertState.RESOLVED:
-            return (Take("alerts", alert.alert_id), Append("resolved", alert.changed_ms, text, _RESOLVED_KEPT))
-        return (Put("alerts", alert.alert_id, text),)
+            return (
+                Take("alerts", alert.alert_id),
+                Append("resolved", alert.changed_ms, text, _RESOLVED_KEPT),
+                Sort("alerts", alert.alert_id, ()),
+            )
+        boxes = (f"severity:{alert.severity.value}", f"state:{alert.state.value}")
+        return (Put("alerts", alert.alert_id, text), Sort("alerts", alert.alert_id, boxes))
 
     def _request(self, request: OperatorRequest) -> Iterable[Write]:
-        if request.action == "silence":
-            return (Put("silences", request.request_id, as_text(as_jsonable(request))),)
+        kind, _, name = request.subject.partition("/")
+        match request.action, kind:
+            case "silence", "silence":
+                return (Put("silences", name, as_text(as_jsonable(request))),)
+            case "unsilence", "silence":
+                return (Take("silences", name),)
+            case "approve" | "cancel", "training":
+                return (Put("training-said", name, as_text(as_jsonable(request))),)
         return ()
 
     def _rollout(self, status: RolloutStatus) -> Iterable[Write]:
-        return (Put("rollouts", status.rollout_id, as_text(as_jsonable(status, without=("state", "digested")))),)
+        text = as_text(as_jsonable(status, without=("state", "digested")))
+        boxes = (f"phase:{status.phase.value}",)
+        return (Put("rollouts", status.rollout_id, text), Sort("rollouts", status.rollout_id, boxes))
 
     def _plan(self, plan: RolloutPlan) -> Iterable[Write]:
         return (Put("plans", plan.rollout_id, as_text(as_jsonable(plan))),)
@@ -201,8 +171,9 @@ class Projector:
         return (Put(f"rollout:{device.rollout_id}", device.device_id, as_text(as_jsonable(device))),)
 
     def _release(self, release: ModelRelease) -> Iterable[Write]:
+        model_id = f"{release.model}/{release.version}"
         text = as_text(as_jsonable(release, without=("manifest",)))
-        return (Put("models", f"{release.model}/{release.version}", text),)
+        return (Put("models", model_id, text), Sort("models", model_id, (f"stage:{release.stage.value}",)))
 
     def _grid(self, grid: Grid) -> Iterable[Write]:
         return (Put("grids", grid.grid_id, as_text(as_jsonable(grid))),)
@@ -217,7 +188,12 @@ class Projector:
         return (Put("trainings", request.request_id, as_text(as_jsonable(request))),)
 
     def _audit(self, entry: AuditEntry, place: str) -> Iterable[Write]:
-        return (Append("audit", entry.at_ms, as_text({"id": place, **as_jsonable(entry)}), _AUDIT_KEPT),)
+        plain = as_jsonable(entry)
+        logged = Append("audit", entry.at_ms, as_text({"id": place, **plain}), _AUDIT_KEPT)
+        kind, _, name = entry.subject.partition("/")
+        if (kind, entry.who) == ("training", _TRAINER):
+            return (logged, Put("training-news", name, as_text(plain), entry.at_ms))
+        return (logged,)
 
     _projections: Mapping[str, Callable[["Projector", Any], Iterable[Write]]] = {
         "models.grids": _grid,

@@ -18,8 +18,9 @@ from schemas.catalogue import Cleanup, topic_named
 from schemas.cluster import Cluster
 from schemas.feeds import Bad, Changed, Deleted, Event, Restarted, Skipped
 from schemas.grid import Grid
-from streams.views.projections import Projector, Write
+from streams.views.projections import Projector
 from streams.views.store import ViewStore
+from streams.views.writes import Write
 
 __all__ = ["ViewsWorker"]
 
@@ -81,6 +82,7 @@ class _Readers:
         self._failure: Exception | None = None
 
     def run(self) -> None:
+        self._patiently(self._store.begin)
         threads = [
             threading.Thread(target=self._guarded, args=(topic,), name=f"views {topic}") for topic in Projector.topics()
         ]

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 import redis
 
 from schemas.feeds import Position
-from streams.views.projections import Append, Forget, Put, Remember, Take, Write
+from streams.views.writes import Append, Forget, Put, Remember, Sort, Take, Write
 
 __all__ = ["ViewStore"]
 
 # The number rises with what the views hold: after an update they are read anew.
-_POSITIONS = "positions:2"
+_POSITIONS = "positions:3"
 # Whose change readers that hold the whole fleet want to hear of, device by device; and when they must begin anew.
 _FLEET_WIDE = frozenset({"fleet", "beats", "drift"})
 _CHANGES, _CHANGES_KEPT = "changes", 100_000
@@ -26,6 +26,18 @@ redis.call('HSET', KEYS[2], ARGV[1], ARGV[3])
 return 1
 """
 
+# What a member counted for is kept beside the tally, so that a repeat counts nothing twice.
+_SORT = """
+local before = redis.call('HGET', KEYS[2], ARGV[1])
+if before == ARGV[2] then return 0 end
+for box in string.gmatch(before or '', '[^\\n]+') do
+  if redis.call('HINCRBY', KEYS[1], box, -1) <= 0 then redis.call('HDEL', KEYS[1], box) end
+end
+for box in string.gmatch(ARGV[2], '[^\\n]+') do redis.call('HINCRBY', KEYS[1], box, 1) end
+if ARGV[2] == '' then redis.call('HDEL', KEYS[2], ARGV[1]) else redis.call('HSET', KEYS[2], ARGV[1], ARGV[2]) end
+return 1
+"""
+
 
 class ViewStore:
     """All keys begin with the fleet's prefix, so that fleets can share a Redis."""
@@ -34,6 +46,12 @@ class ViewStore:
         self._client = client
         self._prefix = f"{prefix}driftline:"
         self._put_if_newer = client.register_script(_PUT_IF_NEWER)
+        self._sort = client.register_script(_SORT)
+
+    def begin(self) -> None:
+        """Forget views that another version made: what they hold is not what this one keeps."""
+        if self._client.exists(self._key(_BUILT)) and not self._client.exists(self._key(_POSITIONS)):
+            self.clear()
 
     def position(self, topic: str) -> Position | None:
         """Return how far the views hold a topic; nothing after Redis has lost its data, so that it is read anew."""
@@ -68,6 +86,9 @@ class ViewStore:
                 )
             case Take(name, field):
                 batch.hdel(self._key(name), field)
+            case Sort(tally, member, boxes):
+                keys = [self._key(f"tally:{tally}"), self._key(f"tally:{tally}:of")]
+                self._sort(keys=keys, args=[member, "\n".join(boxes)], client=batch)
             case Append(name, at_ms, member, kept):
                 batch.zadd(self._key(name), {member: at_ms})
                 batch.zremrangebyrank(self._key(name), 0, -kept - 1)

@@ -13,8 +13,8 @@ from driftline.client import AsyncClient, Call, Client, ConsoleError, calls
 # What people and Prometheus look at with other means.
 _NOT_FOR_CLIENTS = {
     ("get", "/health"), ("get", "/ready"), ("get", "/metrics"), ("get", "/events"), ("post", "/session"),
-    ("delete", "/session"), ("post", "/session/welcome"), ("get", "/backtests/{backtest_id}/report"),
-    ("get", "/devices/{device_id}/features"),
+    ("delete", "/session"), ("get", "/session/ways"), ("post", "/session/welcome"),
+    ("get", "/backtests/{backtest_id}/report"), ("get", "/devices/{device_id}/features"),
 }  # fmt: skip
 
 

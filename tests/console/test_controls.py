@@ -8,6 +8,7 @@ from console_servers import eventually
 
 from console import Role
 from schemas import feeds
+from schemas.release import ReleaseStage
 from streams.rollouts.controller import ControllerOptions
 from streams.rollouts.service import RolloutService, ServiceOptions
 from streams.rollouts.simulated import SimulatedFleet, SimulatedGateway
@@ -110,6 +111,62 @@ def test_what_cannot_be_meant_is_refused_by_name(operator, path, body, told):
 
     assert answer.status_code in (409, 422)
     assert told in answer.json()["detail"]
+
+
+def test_a_silence_is_ended_before_its_time(console, operator, viewer, name):
+    operator.post("/silences", json={"matchers": {"subject": name}, "minutes": 60}).raise_for_status()
+
+    def held():
+        return [one for one in viewer.get("/silences").json()["items"] if one["matchers"] == {"subject": name}]
+
+    (silence,) = eventually(held)
+    ended = operator.post(f"/silences/{silence['silence_id']}/end", json={"why": "it is mended"})
+
+    assert ended.status_code == 202
+    eventually(lambda: not held())
+    (_, request) = requests_about(console.cluster, f"silence/{silence['silence_id']}")
+    assert (request.action, request.who, request.why) == ("unsilence", "operator", "it is mended")
+    assert operator.post("/silences/none/end", json={}).status_code == 404
+
+
+def test_a_training_is_told_as_far_as_it_is(console, operator, viewer, name):
+    asked = operator.post("/training", json={"model": name, "pipeline": "machine/1", "days": 7, "why": "new pumps"})
+    request_id = asked.json()["request_id"]
+
+    def state():
+        answer = viewer.get(f"/training/{request_id}")
+        return answer.json()["state"] if answer.status_code == 200 else None
+
+    eventually(lambda: state() == "waiting")
+    for action, why in (("started", "new pumps"), ("progressed", "fitted 3 of 5")):
+        console.publish("audit.log", [made.training_note(request_id, action, why=why)])
+    eventually(lambda: viewer.get(f"/training/{request_id}").json()["news"] == "fitted 3 of 5")
+    assert state() == "running"
+
+    operator.post(f"/training/{request_id}/cancel", json={"why": "wrong data"})
+    console.publish("audit.log", [made.training_note(request_id, "cancelled", why="cancelled by operator")])
+
+    eventually(lambda: state() == "cancelled")
+    listed = viewer.get("/training", params={"state": "cancelled"}).json()["items"]
+    assert [one["attempt"] for one in listed if one["request_id"] == request_id] == [1]
+
+
+def test_a_release_goes_on_by_an_approvers_word_and_takes_the_champions_place(console, operator, viewer, name):
+    releases = [made.release("1", model=name), made.release("2", model=name, stage=ReleaseStage.STAGING)]
+    console.publish("models.releases", releases)
+    eventually(lambda: viewer.get(f"/models/{name}/2").status_code == 200)
+    with console.client(Role.APPROVER) as approver:
+        refused = approver.post(f"/models/{name}/2/promote", json={"why": "better"})
+        moved = approver.post(f"/models/{name}/2/promote", json={"why": "better", "insist": True})
+        archived = approver.post(f"/models/{name}/2/archive", json={})
+
+    assert operator.post(f"/models/{name}/2/promote", json={}).status_code == 403
+    assert (refused.status_code, "was not compared" in refused.json()["detail"]) == (409, True)
+    assert moved.json() == {"stages": {f"{name}/1": "archived", f"{name}/2": "production"}}
+    assert "is in production" in archived.json()["detail"]
+    eventually(lambda: viewer.get(f"/models/{name}/2").json()["stage"] == "production")
+    noted = eventually(lambda: viewer.get("/audit", params={"subject": f"model/{name}/2"}).json()["items"])
+    assert [(one["action"], one["who"], one["why"]) for one in noted] == [("moved_to_production", "approver", "better")]
 
 
 def test_internals_of_the_controller_stay_inside(console, viewer, name):

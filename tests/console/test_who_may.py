@@ -1,18 +1,13 @@
 """Keys, roles, sessions, invitations, throttling, tokens."""
 
-import base64
-import hmac
-import json
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import console_fleet as made
 import httpx2
 import pytest
 from console_servers import Server, eventually
-from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
+from oidc_issuer import Issuer
 
 from console import AuthStore, ConsoleConfig, OidcConfig, Role, first_link, make_console
 
@@ -164,61 +159,6 @@ def test_secrets_are_kept_as_argon2_hashes_only(tmp_path):
     assert b"$argon2id$" in kept
     assert key.split("_", 2)[2].encode() not in kept
     assert (tmp_path / "console.db").stat().st_mode & 0o077 == 0
-
-
-def issuer_claims(url):
-    claims = {"iss": url, "aud": "driftline", "sub": "u1", "email": "mara@plant.example", "roles": ["operator"]}
-    return {**claims, "exp": int(time.time()) + 60}
-
-
-def base64url(content):
-    return base64.urlsafe_b64encode(content).rstrip(b"=")
-
-
-class Issuer:
-    """A small OIDC issuer: discovery and keys over HTTP, tokens on demand."""
-
-    def __init__(self):
-        self.key = RSAKey.generate_key(2048, {"kid": "k1"}, private=True)
-        issuer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                body = issuer.answer(self.path)
-                self.send_response(200 if body is not None else 404)
-                self.end_headers()
-                self.wfile.write(json.dumps(body).encode())
-
-            def log_message(self, *_args):
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def answer(self, path):
-        match path:
-            case "/.well-known/openid-configuration":
-                return {"issuer": self.url, "jwks_uri": f"{self.url}/keys"}
-            case "/keys":
-                return {"keys": [self.key.as_dict(private=False)]}
-        return None
-
-    def token(self, *, key=None, alg="RS256", kid="k1", **claims):
-        told = issuer_claims(self.url) | claims
-        return jwt.encode({"alg": alg, "kid": kid}, told, key or self.key, algorithms=[alg])
-
-    def token_by_secret(self, secret):
-        """Forge a token: with a shared secret, or with no signature at all."""
-        alg = "none" if secret is None else "HS256"
-        claims = issuer_claims(self.url)
-        body = b".".join(base64url(json.dumps(part).encode()) for part in ({"alg": alg, "kid": "k1"}, claims))
-        signature = b"" if secret is None else hmac.digest(secret, body, "sha256")
-        return (body + b"." + base64url(signature)).decode()
-
-    def close(self):
-        self._server.shutdown()
-        self._server.server_close()
 
 
 @pytest.fixture

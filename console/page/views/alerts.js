@@ -23,9 +23,12 @@ export function show({ alerts, silences }, context, { query }) {
       : empty(state === "resolved" ? "Nothing was resolved lately." : "All quiet: no alert is open."),
     alerts.next ? h("p", null, h("a", { href: `#/alerts?${new URLSearchParams({ ...query, cursor: alerts.next })}` }, "Next page")) : null,
     silences.length ? [h("h2", null, "Silences"),
-      table("What nobody is notified of", ["What", "Until", "Who", "Why"], silences.map((one) => [
-        Object.entries(one.matchers).map(([name, pattern]) => `${name} = ${pattern}`).join(", "), time(one.until_ms), one.who, one.why]))] : null);
+      table("What nobody is notified of", ["What", "Until", "Who", "Why", ""], silences.map((one) => [
+        matched(one), time(one.until_ms), one.who, one.why,
+        context.may("operator") ? h("button", { type: "button", "aria-label": `End the silence of ${matched(one)}`, onclick: () => endSilence(one, context) }, "End …") : null]))] : null);
 }
+
+const matched = (silence) => Object.entries(silence.matchers).map(([name, pattern]) => `${name} = ${pattern}`).join(", ");
 
 export function card(alert, context) {
   const scores = Object.entries(alert.evidence.scores);
@@ -60,4 +63,9 @@ async function silence(alert, context) {
   if (!Number.isInteger(minutes) || minutes < 1) return tell(`minutes is ${said.minutes}, wanted a whole number above 0`);
   const matchers = Object.fromEntries(["subject", "feature"].filter((name) => said[name]).map((name) => [name, said[name]]));
   await context.act(() => send("POST", "/silences", { matchers, minutes, why: said.why }), "Silenced");
+}
+
+async function endSilence(one, context) {
+  const said = await ask("End the silence", { confirm: "End it", text: matched(one) });
+  if (said) await context.act(() => send("POST", `${at("silences", one.silence_id)}/end`, { why: said.why }), "Ended");
 }

@@ -1,10 +1,20 @@
-// Coming in: with a key, or by a one-time link.
+// Coming in: with a key, at the issuer, or by a one-time link.
 
-import { send } from "/page/api.js";
+import { get, send } from "/page/api.js";
 import { h } from "/page/dom.js";
 
-export function signIn(enter) {
-  const said = h("p", { role: "alert" });
+// Why the issuer's word did not let somebody in.
+const REFUSALS = {
+  "sign-in-lost": "This sign-in was not begun in this browser, is over, or took too long. Sign in again.",
+  "sign-in-refused": "The issuer did not confirm the sign-in.",
+  "no-role": "You are known, but have no role here. Ask an admin for one.",
+  "bad-token": "The issuer's word cannot be believed: its token is not for this console.",
+  "issuer-away": "The issuer does not answer. Try again later, or use a key.",
+};
+
+export async function signIn(enter, refusal) {
+  const { oidc } = await get("/session/ways");
+  const said = h("p", { role: "alert" }, REFUSALS[refusal] ?? null);
   const key = h("input", { id: "key", type: "password", autocomplete: "current-password", required: true });
   return h("form", {
       class: "narrow card",
@@ -17,9 +27,10 @@ export function signIn(enter) {
         }
       },
     },
-    h("label", { for: "key" }, "Your key", key),
     said,
-    h("button", { class: "main", type: "submit" }, "Sign in"),
+    oidc ? [h("a", { class: "button main", href: "/session/oidc" }, `Sign in at ${new URL(oidc).host}`), h("p", { class: "small quiet" }, "or")] : null,
+    h("label", { for: "key" }, "Your key", key),
+    h("button", { class: oidc ? null : "main", type: "submit" }, "Sign in"),
     h("p", { class: "small quiet" }, "Without a key: ask an admin for a link. The first start of the console prints one."),
   );
 }

@@ -2,12 +2,15 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
+import console_fleet as made
 import numpy as np
 import pytest
 import redis
 
 from schemas.canonical import with_content_id
+from schemas.drift_alert import AlertState, Severity
 from schemas.feature_stats import FeatureStats
 from schemas.fleet import Device, DeviceState
 from schemas.grid import FeatureGrid, FeatureKind, Grid
@@ -106,6 +109,36 @@ def test_a_restart_goes_on_where_it_was(cluster, redis_url, send, view, prefix):
         eventually(lambda: view("device:press-8"))
 
     assert view("device:press-7") == {}
+
+
+def test_alerts_are_counted_once_by_how_grave_they_are_and_how_they_stand(send, view, worker):
+    pending = made.alert("press-7", state=AlertState.PENDING)
+    firing = replace(pending, state=AlertState.FIRING)
+    other = made.alert("press-8", severity=Severity.LOW)
+    for alert in (pending, firing, firing, other):
+        send("drift.alerts", alert)
+    expected = {"severity:high": "1", "severity:low": "1", "state:firing": "2"}
+    eventually(lambda: view("tally:alerts") == expected)
+
+    send("drift.alerts", replace(firing, state=AlertState.RESOLVED))
+    # A replay tells of the end again.
+    send("drift.alerts", replace(firing, state=AlertState.RESOLVED))
+    send("drift.alerts", replace(other, state=AlertState.ACKNOWLEDGED))
+
+    eventually(lambda: view("tally:alerts") == {"severity:low": "1", "state:acknowledged": "1"})
+
+
+def test_views_that_an_older_version_made_are_made_anew(cluster, redis_url, send, view, prefix):
+    client = redis.Redis.from_url(redis_url)
+    client.set(f"{prefix}driftline:built", "long ago")
+    client.hset(f"{prefix}driftline:positions:1", "fleet.devices", "{}")
+    client.hset(f"{prefix}driftline:fleet", "press-of-old", "{}")
+
+    send("fleet.devices", device("press-7"))
+    with running(ViewsWorker(cluster, redis_url)):
+        eventually(lambda: "press-7" in view("fleet"))
+
+    assert "press-of-old" not in view("fleet")
 
 
 def eventually(look: Callable[[], object], within_s: float = 20.0) -> object:

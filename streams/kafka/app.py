@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import faust
+from faust.types import AgentT
 from mode import CrashingSupervisor
 from yarl import URL
 
@@ -63,3 +64,8 @@ def make_app(
 class _App(faust.App):
     def _create_directories(self) -> None:
         """Bulk apps keep no Tables, so they need no folder for them."""
+
+    async def _on_agent_error(self, agent: AgentT[Any], exc: BaseException) -> None:
+        # First of all what it was: the app, ending, may cancel the agent before it has said so itself.
+        await self.crash(exc)
+        await super()._on_agent_error(agent, exc)

@@ -14,6 +14,7 @@ from schemas.grid import Baseline, FeatureBaseline, FeatureGrid, FeatureKind, Gr
 from schemas.operators import AuditEntry
 from schemas.release import ModelRelease, ReleaseStage
 from schemas.rollouts import GateResult, GateVerdict, RolloutPhase, RolloutStatus
+from schemas.training import TrainingCause, TrainingRequest
 
 FEATURES = ("temperature", "pressure", "vibration")
 GRID = with_content_id(
@@ -206,6 +207,21 @@ def release(
 
 def entry(subject: str, action: str, *, who: str = "rollouts") -> AuditEntry:
     return AuditEntry(subject=subject, action=action, who=who, why="because", at_ms=now_ms())
+
+
+def training(request_id: str, *, model: str = "bearings", needs_approval: bool = False) -> TrainingRequest:
+    return TrainingRequest(
+        request_id=request_id,
+        model=model,
+        pipeline="machine/1",
+        cause=TrainingCause.DRIFT,
+        reason="temperature drifts in 3 devices",
+        requested_ms=now_ms(),
+        requested_by="desk",
+        data_from_ms=now_ms() - 86_400_000,
+        data_to_ms=now_ms(),
+        needs_approval=needs_approval,
+    )
 
 
 def training_note(request_id: str, action: str, *, why: str, attempt: int = 1) -> AuditEntry:

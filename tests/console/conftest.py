@@ -2,7 +2,7 @@
 
 import threading
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from console_servers import Server, eventually
+from page_visit import CHROMIUM, FLAGS, Visit
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from console import AuthStore, ConsoleConfig, Role, make_console
 from driftline.lending import lent_by_rooms
@@ -109,3 +111,26 @@ def admin(console: Running) -> Iterator[httpx2.Client]:
 def name() -> str:
     """A name that no other test has."""
     return f"press-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium (apt-get install chromium)")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(chromium: Browser, console: Running) -> Iterator[Callable[..., Page]]:
+    visits: list[Visit] = []
+
+    def visit(role: Role | None = Role.APPROVER, **kind: Any) -> Page:
+        visits.append(Visit(chromium, console.url, **kind))
+        return visits[-1].sign_in(console.keys[role]) if role else visits[-1].page
+
+    yield visit
+    for one in visits:
+        one.close()

@@ -1,39 +1,16 @@
 """The page in a real Chromium: found by clicking, live, without errors, and fit for those who do not see or point."""
 
-import shutil
-from collections.abc import Iterator
-
 import console_fleet as made
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from console_servers import eventually
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from page_visit import Visit
+from playwright.sync_api import expect
 
 from console import Role
 from schemas.drift_alert import AlertState
+from schemas.release import ReleaseStage
 from schemas.rollouts import DeviceInRollout, RolloutDevice
-
-_FLAGS = [
-    f"--{flag}"
-    for flag in (
-        "headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking",
-        "disable-component-update", "disable-sync",
-    )
-]  # fmt: skip
-CHROMIUM = shutil.which("chromium")
-
-# Others may be at work on the machine.
-expect.set_options(timeout=20_000)
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium (apt-get install chromium)")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=_FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -83,48 +60,6 @@ def story(console):
     return name
 
 
-class Visit:
-    """One person's look at the page; whatever the browser complains of fails the test."""
-
-    def __init__(self, browser: Browser, url: str, **kind) -> None:
-        self.context = browser.new_context(locale="de-AT", timezone_id="Europe/Vienna", **kind)
-        self.page: Page = self.context.new_page()
-        self.url, self.complaints = url, []
-        self.page.on("console", lambda said: self.complaints.append(said.text) if said.type == "error" else None)
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", lambda sent: self._must_be_ours(sent.url))
-
-    def sign_in(self, key: str) -> Page:
-        self.page.goto(self.url)
-        # Being asked who one is, is no complaint.
-        self.page.get_by_label("Your key").fill(key)
-        self.page.get_by_role("button", name="Sign in").click()
-        expect(self.page.get_by_role("heading", name="Fleet", level=1)).to_be_visible()
-        self.complaints.clear()
-        return self.page
-
-    def close(self) -> None:
-        self.context.close()
-        assert self.complaints == []
-
-    def _must_be_ours(self, url: str) -> None:
-        if not url.startswith((self.url, "data:", "blob:")):
-            self.complaints.append(f"asked for {url}")
-
-
-@pytest.fixture
-def visit(browser, console):
-    visits = []
-
-    def visit(role: Role | None = Role.APPROVER, **kind) -> Page:
-        visits.append(Visit(browser, console.url, **kind))
-        return visits[-1].sign_in(console.keys[role]) if role else visits[-1].page
-
-    yield visit
-    for one in visits:
-        one.close()
-
-
 def test_from_the_map_of_the_fleet_to_what_a_device_sees(visit, story, tmp_path):
     page = visit()
     page.get_by_label("One line for each").select_option("hall")
@@ -164,9 +99,88 @@ def test_an_alert_is_acknowledged_and_silenced_by_clicking(visit, story, console
     page.get_by_label("Why").fill("refitting")
     page.get_by_role("dialog").get_by_role("button", name="Silence").click()
 
-    expect(page.get_by_role("cell", name=f"feature = temperature, subject = {alert.subject}")).to_be_visible()
+    cell = f"feature = temperature, subject = {alert.subject}"
+    expect(page.get_by_role("cell", name=cell, exact=True)).to_be_visible()
     asked = [one for one in viewer.get("/audit").json()["items"] if one["subject"] == f"alert/{alert.alert_id}"]
     assert [(one["action"], one["who"]) for one in asked] == [("asked to acknowledge", "operator")]
+
+
+def test_a_silence_is_ended_by_clicking(visit, story, console, operator):
+    operator.post("/silences", json={"matchers": {"subject": f"{story}-x"}, "minutes": 30}).raise_for_status()
+    page = visit(Role.OPERATOR)
+    page.goto(f"{console.url}/#/alerts")
+
+    page.get_by_role("button", name=f"End the silence of subject = {story}-x").click()
+    page.get_by_label("Why").fill("it is mended")
+    page.get_by_role("button", name="End it").click()
+
+    expect(page.get_by_role("cell", name=f"subject = {story}-x", exact=True)).to_have_count(0)
+
+
+def test_a_training_that_waits_is_approved_followed_and_cancelled_by_clicking(visit, story, console, viewer):
+    model = made.unique("pumps")
+    console.publish("training.requests", [made.training(f"{model}-1", model=model, needs_approval=True)])
+    page = visit()
+    page.goto(f"{console.url}/#/trainings")
+
+    page.get_by_role("button", name=f"Approve {model}-1").click()
+    page.get_by_role("dialog").get_by_label("Why").fill("seen the data")
+    page.get_by_role("button", name="Approve it").click()
+    row = page.get_by_role("row", name=f"{model}-1")
+    expect(row.get_by_text("waiting", exact=False).first).to_be_visible()
+    console.publish("audit.log", [made.training_note(f"{model}-1", "progressed", why="fitted 3 of 5")])
+    expect(row).to_contain_text("fitted 3 of 5")
+    expect(row).to_contain_text("running")
+    page.get_by_role("button", name=f"Cancel {model}-1").click()
+    page.get_by_role("dialog").get_by_label("Why").fill("wrong data")
+    page.get_by_role("button", name="Cancel it").click()
+
+    said = eventually(
+        lambda: (
+            len(found := viewer.get("/audit", params={"subject": f"training/{model}-1"}).json()["items"]) == 3 and found
+        )
+    )
+    assert [(one["action"], one["who"], one["why"]) for one in said if one["who"] != "trainer"] == [
+        ("asked to cancel", "approver", "wrong data"), ("asked to approve", "approver", "seen the data"),
+    ]  # fmt: skip
+
+
+def test_a_training_is_asked_for_by_clicking(visit, story, console):
+    model = made.unique("pumps")
+    page = visit(Role.OPERATOR)
+    page.goto(f"{console.url}/#/trainings")
+
+    page.get_by_label("Model").fill(model)
+    page.get_by_label("Pipeline").fill("machine/1")
+    page.get_by_label("Why").fill("new pumps")
+    page.get_by_role("button", name="Ask", exact=True).click()
+
+    expect(page.get_by_role("row", name=model)).to_contain_text("new pumps")
+
+
+def test_a_better_model_takes_the_champions_place_by_clicking(visit, story, console, viewer, tmp_path):
+    model = made.unique("pumps")
+    releases = [
+        made.release("1", model=model),
+        made.release("2", model=model, stage=ReleaseStage.STAGING, metrics={"auc": 0.97}),
+    ]
+    console.publish("models.releases", releases)
+    page = visit()
+    page.goto(f"{console.url}/#/models")
+
+    page.get_by_role("button", name=f"Promote {model}/2 to production").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_role("row", name="auc").get_by_role("cell").nth(3)).to_have_text("0.04")
+    page.screenshot(path=tmp_path / "promote.png")
+    dialog.get_by_label("Why").fill("sees the new pumps")
+    dialog.get_by_role("button", name="Promote").click()
+    # Not without having compared them.
+    expect(dialog).to_be_visible()
+    dialog.get_by_label("I have compared them").check()
+    dialog.get_by_role("button", name="Promote").click()
+
+    expect(page.get_by_role("row", name=f"{model}/2")).to_contain_text("production")
+    expect(page.get_by_role("row", name=f"{model}/1")).to_contain_text("archived")
 
 
 def test_a_rollout_shows_its_gates_with_evidence_and_is_paused_by_keyboard_alone(visit, story, console, viewer):
@@ -217,9 +231,9 @@ def test_a_policy_is_checked_before_anybody_judges_by_it(visit, story, console):
     expect(visits.get_by_role("status")).to_contain_text("The policy is valid")
 
 
-def test_the_first_link_leads_to_a_key_and_in(browser, console):
+def test_the_first_link_leads_to_a_key_and_in(chromium, console):
     invitation = console.store.invite("newcomer", Role.VIEWER, by="tests", expires_ms=made.now_ms() + 60_000)
-    one = Visit(browser, console.url)
+    one = Visit(chromium, console.url)
     one.page.goto(f"{console.url}/#/welcome/{invitation}")
 
     one.page.get_by_role("button", name="Come in").click()
@@ -231,7 +245,10 @@ def test_the_first_link_leads_to_a_key_and_in(browser, console):
     one.close()
 
 
-PAGES = ("", "devices", "device/{story}-00", "alerts", "rollouts", "rollout/{story}-r1", "models", "policies", "audit")
+PAGES = (
+    "", "devices", "device/{story}-00", "alerts", "rollouts", "rollout/{story}-r1", "models", "trainings", "policies",
+    "audit",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("light", ["light", "dark"])

@@ -6,6 +6,8 @@ import httpx2
 import pytest
 from console_servers import Server
 from oidc_issuer import CLIENT, Issuer
+from page_visit import Visit
+from playwright.sync_api import expect
 
 from console import AuthStore, ConsoleConfig, OidcConfig, make_console
 
@@ -102,6 +104,22 @@ def test_an_issuer_that_is_away_is_said_to_be(url, issuer):
     issuer.close()
 
     assert httpx2.get(f"{url}/session/oidc").headers["location"] == "/#/refused/issuer-away"
+
+
+def test_signing_in_by_clicking(issuer, url, chromium):
+    one = Visit(chromium, url, also=issuer.url)
+    issuer.roles = ["cook"]
+    one.page.goto(url)
+    one.page.get_by_role("link", name="Sign in at 127.0.0.1").click()
+    expect(one.page.get_by_role("alert")).to_have_text("You are known, but have no role here. Ask an admin for one.")
+    # Being asked who one is, is no complaint.
+    one.complaints.clear()
+
+    issuer.roles = ["viewer"]
+    one.page.get_by_role("link", name="Sign in at 127.0.0.1").click()
+
+    expect(one.page.get_by_text("mara@plant.example (viewer)")).to_be_visible()
+    one.close()
 
 
 def test_without_an_issuer_only_keys_are_offered(console):

@@ -52,7 +52,7 @@ function moves(one, all, context) {
     one.stage !== "archived" ? h("button", { class: "grave", type: "button", "aria-label": `Archive ${id(one)}`, onclick: () => archive(one, context) }, "Archive …") : null);
 }
 
-const insist = (label) => () => h("label", { class: "inline", for: "ask-insist" }, h("input", { id: "ask-insist", type: "checkbox", name: "insist" }), label);
+const insist = (label) => () => h("label", { class: "inline", for: "ask-insist" }, h("input", { id: "ask-insist", type: "checkbox", name: "insist", required: true }), label);
 
 async function promote(one, next, all, context) {
   const champion = next === "production" ? all.find((other) => other.model === one.model && other.stage === "production") : null;

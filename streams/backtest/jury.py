@@ -1,8 +1,6 @@
 """A jury: many policies that judge the same measurements, alert for alert as each would alone.
 
-Policies differ only where evidence comes near what they bound: one look's part, the sum's ceiling, the level that an
-alert takes. A healthy device is far from all of that, so it is weighed once for all of them, without bounds; a row
-that comes near any bound is weighed for each policy apart until all of them agree on it again.
+Overrides are resolved first: what is judged together are devices for which each policy has one set of rules.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,33 +23,47 @@ class Jury:
     def __init__(self, policies: Mapping[str, Rules]) -> None:
         self._policies = dict(policies)
         self._books = {name: AlertBook(policy_id=name) for name in policies}
-        # By grid.
-        self._panels: dict[str, list[Panel]] = {}
-        self._judges: dict[str, dict[str, Judge]] = {}
+        # By grid, and by the rules that hold for some devices: overrides may differ from model to model.
+        self._benches: dict[tuple[str, tuple[int, ...]], _Bench] = {}
+        self._bench_of: dict[tuple[str, str, tuple[tuple[str, str], ...]], _Bench] = {}
 
     def judge(self, grid_id: str, shape: GridShape, measured: Sequence[Measured]) -> dict[str, list[DriftAlert]]:
         """Judge measurements of one engine in their order, and return the alerts that changed, by policy."""
-        if grid_id not in self._panels:
-            self._seat(grid_id, shape)
         told: dict[str, list[DriftAlert]] = {name: [] for name in self._policies}
         for one in measured:
-            for panel in self._panels[grid_id]:
-                panel.judge(one, told)
-        for name, judge in self._judges[grid_id].items():
-            told[name] += follow(self._books[name], judge.judge(measured))
+            model_id, labels = one.group.against.model_id, one.group.labels
+            key = (grid_id, model_id, tuple(sorted(labels.items())))
+            if key not in self._bench_of:
+                self._bench_of[key] = self._bench(grid_id, shape, model_id, labels)
+            self._bench_of[key].judge(one, told)
         return told
 
-    def _seat(self, grid_id: str, shape: GridShape) -> None:
+    def _bench(self, grid_id: str, shape: GridShape, model_id: str, labels: Mapping[str, str]) -> "_Bench":
+        rules = {name: one.for_device(model_id, labels) for name, one in self._policies.items()}
+        key = (grid_id, tuple(map(id, rules.values())))
+        if key not in self._benches:
+            self._benches[key] = _Bench(rules, self._books, shape)
+        return self._benches[key]
+
+
+class _Bench:
+    """Those who judge some devices: panels of calibrated policies, and by itself each that has fixed limits."""
+
+    def __init__(self, policies: Mapping[str, Rules], books: Mapping[str, AlertBook], shape: GridShape) -> None:
         alike: dict[tuple[float, ...], dict[str, Rules]] = {}
-        alone: dict[str, Judge] = {}
-        for name, rules in self._policies.items():
-            if rules.mode == Mode.THRESHOLDS or rules.overrides:
-                alone[name] = Judge(rules, shape=shape)
+        self._alone: dict[str, Judge] = {}
+        self._books = books
+        for name, rules in policies.items():
+            if rules.mode == Mode.THRESHOLDS:
+                self._alone[name] = Judge(rules, shape=shape)
                 continue
             floors = rules.floors
             key = (need_of(rules, shape.bins), floors.missing_rate, floors.out_of_range, floors.unseen_category)
             alike.setdefault(key, {})[name] = rules
-        self._judges[grid_id] = alone
-        self._panels[grid_id] = [
-            Panel(policies, {name: self._books[name] for name in policies}, shape) for policies in alike.values()
-        ]
+        self._panels = [Panel(some, books, shape) for some in alike.values()]
+
+    def judge(self, measured: Measured, told: dict[str, list[DriftAlert]]) -> None:
+        for panel in self._panels:
+            panel.judge(measured, told)
+        for name, judge in self._alone.items():
+            told[name] += follow(self._books[name], judge.judge([measured]))

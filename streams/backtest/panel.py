@@ -1,48 +1,43 @@
-"""A panel: calibrated policies whose looks are the same, weighing evidence together as long as they agree."""
+"""A panel: calibrated policies whose looks are the same, weighing evidence together as long as they agree.
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+Policies differ only where evidence comes near what they bound: one look's part, the sum's ceiling, the level that an
+alert takes. A healthy device is far from all of that, so it is weighed once for all of them, without bounds. A row
+that comes near any bound gets a slot, where each strand (policies of one budget) weighs it, and each set of floors
+judges it, until all of them agree on it again and have nothing to tell. An alert that goes on as it was is not told
+again window by window: it would change nothing.
+"""
+
+from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from schemas.columns import GridShape
 from schemas.drift_alert import DriftAlert, Evidence
+from streams.backtest.steady import same_until_ms
+from streams.backtest.weighing import NOBODY, Held, Looks, News, Slots, Trial, give_back, take_slot, weigh_for_all
 from streams.drift.alerts import AlertBook, Breach, Observation, Shown
-from streams.drift.calibration import look_budget, needed
-from streams.drift.evidence import COMPONENTS, Gathered, Kind, Look, SumsAndRuns, floors_of, gather, mind_floors
+from streams.drift.calibration import look_budget
+from streams.drift.evidence import COMPONENTS, Kind, bars_of, parts_of
 from streams.drift.growing import GrowingArray
-from streams.drift.judge import need_of
-from streams.drift.kinds import family_of, kind_name
-from streams.drift.measured import Looked, Measured
+from streams.drift.judge import lengths_of, need_of
+from streams.drift.kinds import family_of, kind_name, usual_name
+from streams.drift.measured import Measured
 from streams.drift.policy import Rules
-from streams.drift.scores import Pair
-from streams.drift.verdicts import SEVERITIES, Found, Grade, by_floors
+from streams.drift.scores import SCORES
+from streams.drift.verdicts import SEVERITIES, Grade
 
 __all__ = ["Panel"]
 
 Rows = npt.NDArray[np.intp]
-Floats = npt.NDArray[np.float32]
-Booleans = npt.NDArray[np.bool_]
 
-_LEAST_LOOK_MS, _LONGEST_LOOK_MS = 1000, 7 * 24 * 3_600_000
-_PARTS = ("sums", "run", "run_effect")
-# Sums stop rising this far above what an alert takes; well before, a row is weighed for each policy apart.
-_NEAR = 2.9
-# Rounding must not hide that a bound was reached.
-_SLACK = 1e-3
+_FEWEST_SLOTS = 8
 _NO_EVIDENCE = Evidence(scores={}, samples=0, reference="", horizon_ms=0)
-
-
-@dataclass(frozen=True)
-class _Drifting:
-    """One policy's last verdict on a row that drifts: by feature."""
-
-    grade: npt.NDArray[np.uint8]
-    kind: npt.NDArray[np.uint8]
-    severity: npt.NDArray[np.uint8]
+# Plain numbers: they are compared with whole rows.
+_NO_DATA, _DRIFT = int(Grade.NOT_ENOUGH_DATA), int(Grade.DRIFT)
+# By kind.
+_FAMILIES = [family_of(usual_name(kind)) for kind in Kind]
 
 
 class Panel:
@@ -52,218 +47,153 @@ class Panel:
         self._names, self._rules = list(policies), list(policies.values())
         self._books = [books[name] for name in self._names]
         self._features, self._need = shape.features, need_of(self._rules[0], shape.bins)
-        self._floor = np.stack([floors_of(rules.floors) for rules in self._rules])[:, :, np.newaxis]
-        self._rate = np.array([rules.budget.false_alarms_per_device_day for rules in self._rules])
-        self._window_share = np.array([rules.budget.window_share for rules in self._rules])
-        self._common = {name: GrowingArray((len(COMPONENTS), shape.features), np.float32) for name in _PARTS}
-        self._rows = {
+        strands = list(dict.fromkeys(map(_strand, self._rules)))
+        verdicts = list(dict.fromkeys((_strand(rules), rules.floors) for rules in self._rules))
+        self._rate, self._share = (np.array(one)[:, np.newaxis] for one in zip(*strands, strict=True))
+        self._trial = Trial(
+            parts=parts_of(self._rules[0].floors),
+            floors=np.stack([parts_of(floors).floor for _, floors in verdicts]),
+            strand_of=np.array([strands.index(strand) for strand, _ in verdicts]),
+            verdict_of=np.array([verdicts.index((_strand(rules), rules.floors)) for rules in self._rules]),
+            family_of=np.array([_FAMILIES.index(family) for family in _FAMILIES]),
+        )
+        self._common = {
+            **{
+                name: GrowingArray((len(COMPONENTS), shape.features), np.float32)
+                for name in ("sums", "run", "run_effect")
+            },
+            "slot": GrowingArray((), np.int64),
+            # The life that the evidence is of.
             "life": GrowingArray((), np.int64),
-            "apart": GrowingArray((), np.bool_),
-            # Features with enough data, as of the last look.
-            "known": GrowingArray((shape.features,), np.bool_),
-            # By policy: a verdict of drift holds, an alert is open.
-            "drifts": GrowingArray((len(policies),), np.bool_),
-            "open": GrowingArray((len(policies),), np.bool_),
         }
-        # By row weighed apart: policies × components × features.
-        self._apart: dict[int, dict[str, Floats]] = {}
-        self._drifting: dict[tuple[int, int], _Drifting] = {}
+        self._slots = self._emptied(_FEWEST_SLOTS)
 
     def judge(self, measured: Measured, told: dict[str, list[DriftAlert]]) -> None:
         """Judge windows of one horizon, and add the alerts that changed to each policy's."""
-        self._reserve(int(measured.rows.max(initial=-1)) + 1)
+        for array in self._common.values():
+            array.reserve(int(measured.rows.max(initial=-1)) + 1)
         self._begin_anew(measured)
+        looks, held = self._looks(measured), self._held()
+        most = len(measured) * len(self._names)
+        news = News(np.empty(most, np.int64), np.empty(most, np.int64))
+        place, many = 0, 0
+        while place < len(measured):
+            place, many = weigh_for_all(
+                place, measured.rows, measured.end_ms, looks, self._trial, held, self._slots, news
+            )  # fmt: skip
+            self._tell(measured, zip(news.entry[:many].tolist(), news.policy[:many].tolist(), strict=True), told)
+            if place < len(measured):
+                self._grow()
+
+    def _looks(self, measured: Measured) -> Looks:
         assert measured.looks is not None  # noqa: S101  (only the first horizon comes here)
         looked = measured.looks[self._need]
-        if len(looked.at):
-            self._weigh(measured.rows[looked.at], looked)
-        self._tell(measured, told)
+        bars = bars_of(look_budget(self._rate, lengths_of(looked)), self._features, share=self._share)
+        look_of = np.full(len(measured), -1)
+        look_of[looked.at] = np.arange(len(looked.at))
+        return Looks(look_of, looked.look.score, looked.look.effect, looked.few, bars.cap, bars.drift, bars.warning)
 
-    def _weigh(self, rows: Rows, looked: Looked) -> None:
-        spans = np.clip(looked.span_ms, _LEAST_LOOK_MS, _LONGEST_LOOK_MS).astype(float)
-        # Policies × rows.
-        budget = np.stack([look_budget(float(rate), spans) for rate in self._rate])
-        bar = needed(budget, self._features).astype(np.float32)
-        look = mind_floors(looked.look, self._rules[0].floors)
-        self._rows["known"].rows[rows] = ~looked.few
-        apart = self._rows["apart"].rows[rows]
-        together = np.flatnonzero(~apart)
-        if len(together):
-            parted = self._weigh_together(rows, together, look, looked.few, budget, bar)
-            apart[parted] = True
-        mine = np.flatnonzero(apart)
-        if len(mine):
-            self._weigh_apart(rows, mine, look, looked.few, budget, bar)
-
-    def _weigh_together(
-        self, rows: Rows, at: Rows, look: Look, few: Booleans, budget: npt.NDArray[np.float64], bar: Floats
-    ) -> Rows:
-        """Weigh rows on which all agree, once; returns the entries that came near a bound, not weighed yet."""
-        mine = rows[at]
-        before = SumsAndRuns(*(self._common[name].rows[mine] for name in _PARTS))
-        unbounded = np.full(len(at), np.inf, np.float32)
-        gathered = gather(before, _some(look, at), cap=unbounded, ceiling=unbounded)
-        rise = (gathered.state.sums - before.sums).max(axis=(1, 2))
-        level = gathered.level.max(axis=(1, 2))
-        least_cap = (self._window_share[:, np.newaxis] * bar[:, at]).min(axis=0)
-        near = (rise > least_cap - _SLACK) | (level > bar[:, at].min(axis=0) + _NEAR)
-        for place in np.flatnonzero(near).tolist():
-            self._part(int(mine[place]), before, place)
-        agreed = np.flatnonzero(~near)
-        for name in _PARTS:
-            self._common[name].rows[mine[agreed]] = getattr(gathered.state, name)[agreed]
-        self._settle(mine[agreed])
-        # By Benjamini and Hochberg's rule nothing below this can be found, in however many features.
-        lowest = -np.log(budget[:, at])
-        for policy, place in np.argwhere((level >= lowest) & ~near).tolist():
-            one = np.array([place])
-            found = by_floors(_gathered(gathered, one), self._floor[policy : policy + 1], budget[policy, at[one]])
-            self._note(policy, int(mine[place]), found, 0, few[at[place]])
-        parted: Rows = at[near]
-        return parted
-
-    def _weigh_apart(
-        self, rows: Rows, at: Rows, look: Look, few: Booleans, budget: npt.NDArray[np.float64], bar: Floats
-    ) -> None:
-        """Weigh rows for each policy: what was a row is now as many as there are policies."""
-        policies, count = len(self._names), len(at)
-        held = [self._apart[row] for row in rows[at].tolist()]
-        # Policies × rows, flat.
-        before = SumsAndRuns(*(np.stack([one[name] for one in held], axis=1).reshape(-1, *held[0][name].shape[1:])
-                               for name in _PARTS))  # fmt: skip
-        repeated = np.tile(at, policies)
-        bars = bar[:, at].reshape(-1)
-        share = np.repeat(self._window_share, count)
-        gathered = gather(before, _some(look, repeated), cap=(share * bars).astype(np.float32), ceiling=bars)
-        found = by_floors(gathered, np.repeat(self._floor, count, axis=0), budget[:, at].reshape(-1))
-        drifts = (found.grade == Grade.DRIFT).any(axis=1).reshape(policies, count)
-        after = {
-            name: getattr(gathered.state, name).reshape(policies, count, *held[0][name].shape[1:]) for name in _PARTS
-        }
-        self._settle(rows[at])
-        for place, row in enumerate(rows[at].tolist()):
-            for policy in np.flatnonzero(drifts[:, place]).tolist():
-                self._note(policy, row, found, policy * count + place, few[at[place]])
-            self._keep(row, {name: values[:, place] for name, values in after.items()})
-
-    def _keep(self, row: int, state: dict[str, Floats]) -> None:
-        """Remember a row's evidence by policy, or once for all if they agree again."""
-        if all((values == values[:1]).all() for values in state.values()):
-            for name, values in state.items():
-                self._common[name].rows[row] = values[0]
-            self._apart.pop(row, None)
-            self._rows["apart"].rows[row] = False
-        else:
-            self._apart[row] = {name: values.copy() for name, values in state.items()}
-
-    def _part(self, row: int, before: SumsAndRuns, place: int) -> None:
-        many = len(self._names)
-        self._apart[row] = {name: np.repeat(getattr(before, name)[place][np.newaxis], many, axis=0) for name in _PARTS}
-        self._rows["apart"].rows[row] = True
-
-    def _settle(self, rows: Rows) -> None:
-        """Take back verdicts of drift: a look replaces them."""
-        drifts = self._rows["drifts"].rows
-        for row in rows[drifts[rows].any(axis=1)].tolist():
-            for policy in np.flatnonzero(drifts[row]).tolist():
-                del self._drifting[row, policy]
-            drifts[row] = False
-
-    def _note(self, policy: int, row: int, found: Found, place: int, few: Booleans) -> None:
-        grade = found.grade[place].copy()
-        if not (grade == Grade.DRIFT).any():
-            return
-        grade[few & (grade == Grade.STABLE)] = Grade.NOT_ENOUGH_DATA
-        self._drifting[row, policy] = _Drifting(grade, found.kind[place].copy(), found.severity[place].copy())
-        self._rows["drifts"].rows[row, policy] = True
-
-    def _tell(self, measured: Measured, told: dict[str, list[DriftAlert]]) -> None:
+    def _tell(self, measured: Measured, news: Iterable[tuple[int, int]], told: dict[str, list[DriftAlert]]) -> None:
         """Tell the books what matters to them: drift, and quiet where an alert is open."""
-        rows = measured.rows
-        drifts, opened = self._rows["drifts"].rows, self._rows["open"].rows
-        matters = np.argwhere(drifts[rows] | opened[rows])
-        if not len(matters):
-            return
-        close = _Close(measured, np.unique(matters[drifts[rows][matters[:, 0], matters[:, 1]], 0]))
-        for place, policy in matters.tolist():
-            row = int(rows[place])
-            verdict = self._drifting.get((row, policy))
-            shown = close.observation(place, verdict, self._rows["known"].rows[row])
-            told[self._names[policy]] += self._books[policy].observe(shown, self._rules[policy].life)
-            opened[row, policy] = shown.subject in self._books[policy]
+        slots, slot_of = self._slots, self._common["slot"].rows
+        close = _Close(measured, self._trial, slots)
+        for entry, policy in news:
+            slot, book, life = int(slot_of[measured.rows[entry]]), self._books[policy], self._rules[policy].life
+            seen = close.observation(entry, slot, int(self._trial.verdict_of[policy]))
+            told[self._names[policy]] += book.observe(seen, life)
+            slots.open[slot, policy] = seen.subject in book
+            slots.same_until_ms[slot, policy] = same_until_ms(book, seen, life)
 
     def _begin_anew(self, measured: Measured) -> None:
-        lives = self._rows["life"].rows
-        changed = measured.rows[lives[measured.rows] != measured.life]
+        lives, rows = self._common["life"].rows, measured.rows
+        changed = np.flatnonzero(lives[rows] != measured.life)
         if not len(changed):
             return
-        self._settle(changed)
-        for name in _PARTS:
-            self._common[name].rows[changed] = 0
-        for row in changed.tolist():
-            self._apart.pop(row, None)
-        self._rows["apart"].rows[changed] = False
-        self._rows["known"].rows[changed] = False
-        lives[measured.rows] = measured.life
-        # The row may be another device's now; its alerts, if it had any, are found by its name.
-        anew = set(changed.tolist())
-        for row, device in zip(measured.rows.tolist(), measured.device_id, strict=True):
-            if row in anew:
-                self._rows["open"].rows[row] = [device in book for book in self._books]
+        lives[rows] = measured.life
+        held, slots = self._held(), self._slots
+        for name in ("sums", "run", "run_effect"):
+            self._common[name].rows[rows[changed]] = 0
+        for entry in changed.tolist():
+            if held.slot[rows[entry]] != NOBODY:
+                give_back(held, rows[entry], slots)
+            # The row may be another device's now; its alerts, if it had any, are found by its name.
+            opened = [measured.device_id[entry] in book for book in self._books]
+            if any(opened):
+                if not slots.height[0]:
+                    self._grow()
+                    slots = self._slots
+                take_slot(held, rows[entry], slots)
+                slots.open[held.slot[rows[entry]]] = opened
 
-    def _reserve(self, rows: int) -> None:
-        for array in (*self._common.values(), *self._rows.values()):
-            array.reserve(rows)
+    def _held(self) -> Held:
+        return Held(*(self._common[name].rows for name in Held._fields))
+
+    def _grow(self) -> None:
+        """Have twice as many slots."""
+        before = self._slots
+        many = len(before.drifts)
+        self._slots = self._emptied(2 * many)
+        for name in Slots._fields[:-2]:
+            getattr(self._slots, name)[:many] = getattr(before, name)
+        free = int(before.height[0])
+        self._slots.free[many : many + free] = before.free[:free]
+        self._slots.height[0] = many + free
+
+    def _emptied(self, many: int) -> Slots:
+        """Return so many slots; the upper half of them is free, or all but the one that is nobody's."""
+        gathered = (many, len(self._rate), len(COMPONENTS), self._features)
+        verdicts, policies = len(self._trial.strand_of), len(self._names)
+        first = 1 if many == _FEWEST_SLOTS else many // 2
+        free = np.zeros(many, np.int64)
+        free[: many - first] = np.arange(many - 1, first - 1, -1)
+        sums, run, run_effect = (np.empty(gathered, np.float32) for _ in range(3))
+        grade, kind, severity = (np.empty((many, verdicts, self._features), np.uint8) for _ in range(3))
+        return Slots(
+            sums=sums, run=run, run_effect=run_effect, grade=grade, kind=kind, severity=severity,
+            drifts=np.empty((many, verdicts), np.bool_), open=np.empty((many, policies), np.bool_),
+            same_until_ms=np.empty((many, policies), np.int64), free=free, height=np.array([many - first]),
+        )  # fmt: skip
 
 
 class _Close:
     """What windows that drift look like, worked out once for all policies."""
 
-    def __init__(self, measured: Measured, places: Rows) -> None:
-        self._measured = measured
-        self._names = measured.group.against.features
-        self._at = {place: i for i, place in enumerate(places.tolist())}
-        self._pair: Pair | None = measured.pair.only(places) if len(places) else None
-        self._breaches: dict[tuple[Any, ...], Breach] = {}
+    def __init__(self, measured: Measured, trial: Trial, slots: Slots) -> None:
+        self._measured, self._slots = measured, slots
+        self._observations: dict[tuple[int, int], Observation] = {}
 
-    def observation(self, place: int, verdict: _Drifting | None, known: Booleans) -> Observation:
-        measured = self._measured
-        if verdict is None:
-            unknown, drifted = np.flatnonzero(~known), []
-        else:
-            unknown = np.flatnonzero(verdict.grade == Grade.NOT_ENOUGH_DATA)
-            drifted = np.flatnonzero(verdict.grade == Grade.DRIFT).tolist()
+    def observation(self, entry: int, slot: int, verdict: int) -> Observation:
+        seen = self._observations.get((entry, verdict))
+        if seen is None:
+            seen = self._observations[entry, verdict] = self._observed(entry, slot, verdict)
+        return seen
+
+    def _observed(self, entry: int, slot: int, verdict: int) -> Observation:
+        measured, against = self._measured, self._measured.group.against
+        grade, kind, severity = (
+            getattr(self._slots, name)[slot, verdict] for name in ("grade", "kind", "severity")
+        )  # fmt: skip
         return Observation(
-            subject=measured.device_id[place],
-            model_id=measured.group.against.model_id,
-            at_ms=int(measured.end_ms[place]),
+            subject=measured.device_id[entry],
+            model_id=against.model_id,
+            at_ms=int(measured.end_ms[entry]),
             breaches=tuple(
-                self._breach(place, feature, int(verdict.kind[feature]), int(verdict.severity[feature]))
-                for feature in drifted
-                if verdict is not None
+                Breach(
+                    feature=against.features[feature], family=_FAMILIES[kind[feature]],
+                    severity=SEVERITIES[severity[feature]],
+                    closer=partial(self._shown, entry, feature, Kind(int(kind[feature]))),
+                )
+                for feature in np.flatnonzero(grade == _DRIFT).tolist()
             ),
-            unknown=frozenset(self._names[feature] for feature in unknown.tolist()),
+            unknown=frozenset(against.features[feature] for feature in np.flatnonzero(grade == _NO_DATA).tolist()),
             labels=measured.group.labels,
-        )
+        )  # fmt: skip
 
-    def _breach(self, place: int, feature: int, kind: int, severity: int) -> Breach:
-        key = (place, feature, kind, severity)
-        breach = self._breaches.get(key)
-        if breach is None:
-            assert self._pair is not None  # noqa: S101  (a breach is of a place that drifts)
-            ratio = float(self._measured.score("variance_ratio")[place, feature])
-            name = kind_name(Kind(kind), ratio, self._pair, self._at[place], feature)
-            breach = self._breaches[key] = Breach(
-                feature=self._names[feature], family=family_of(name), severity=SEVERITIES[severity],
-                closer=partial(Shown, kind=name, evidence=_NO_EVIDENCE),
-            )  # fmt: skip
-        return breach
+    def _shown(self, entry: int, feature: int, kind: Kind) -> Shown:
+        pair = self._measured.pair_of(np.array([entry]))
+        ratio = float(SCORES["variance_ratio"](pair)[0, feature])
+        return Shown(kind=kind_name(kind, ratio, pair, 0, feature), evidence=_NO_EVIDENCE)
 
 
-def _some(look: Look, at: Rows) -> Look:
-    return Look(score=look.score[at], effect=look.effect[at])
-
-
-def _gathered(gathered: Gathered, at: Rows) -> Gathered:
-    """Return the evidence of some rows, without what is remembered."""
-    return Gathered(state=gathered.state, level=gathered.level[at], effect=gathered.effect[at])
+def _strand(rules: Rules) -> tuple[float, float]:
+    return rules.budget.false_alarms_per_device_day, rules.budget.window_share

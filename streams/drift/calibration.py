@@ -31,7 +31,9 @@ def credit(step: float) -> float:
     return -math.log(step * step * overshoot * overshoot / 2)
 
 
-def look_budget(false_alarms_per_device_day: float, look_ms: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def look_budget(
+    false_alarms_per_device_day: float | npt.NDArray[np.float64], look_ms: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
     """False alarms that one look at one device may raise.
 
     >>> round(float(1 / look_budget(0.001, np.array(60_000.0))))

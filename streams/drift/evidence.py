@@ -8,7 +8,7 @@ the information takes. Each row and feature is weighed by itself: what a device 
 The arithmetic is that of `streams.drift.kernels.weigh`; `gather` does it for rows that somebody else keeps.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
 
@@ -29,7 +29,6 @@ __all__ = [
     "bars_of",
     "floors_of",
     "gather",
-    "mind_floors",
     "nothing_gathered",
     "parts_of",
 ]
@@ -122,27 +121,12 @@ def gather(state: SumsAndRuns, look: Look, *, cap: Singles, ceiling: Singles) ->
     return Gathered(state=after, level=level, effect=effect)
 
 
-def mind_floors(look: Look, floors: Floors) -> Look:
-    """Let rates that are up by less than half their floor speak for health: they are nobody's concern."""
-    score = look.score
-    for kind, floor in (
-        (Kind.MISSING, floors.missing_rate),
-        (Kind.OUT_OF_RANGE, floors.out_of_range),
-        (Kind.UNSEEN, floors.unseen_category),
-    ):
-        small = (look.effect[:, kind] < np.float32(floor) / 2) & (score[:, kind] > 0)
-        if small.any():
-            score = score.copy() if score is look.score else score
-            score[:, kind][small] = 0
-    return replace(look, score=score)
-
-
 def floors_of(floors: Floors) -> Singles:
     """The smallest effect that matters, by component."""
     return parts_of(floors).floor
 
 
-def bars_of(budget: npt.NDArray[np.float64], features: int, *, share: float = 1.0) -> Bars:
+def bars_of(budget: npt.NDArray[np.float64], features: int, *, share: float | npt.NDArray[np.float64] = 1.0) -> Bars:
     """Return what verdicts take of looks with these budgets; one look counts for at most `share` of it."""
     drift = needed(budget, features)
     return Bars(

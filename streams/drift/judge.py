@@ -18,7 +18,7 @@ from streams.drift.measured import Looked, Measured
 from streams.drift.policy import Mode, Rules
 from streams.drift.verdicts import Found, Grade, by_limits
 
-__all__ = ["Judge", "Judged", "need_of", "needs_of"]
+__all__ = ["Judge", "Judged", "lengths_of", "need_of", "needs_of"]
 
 _LEAST_LOOK_MS, _LONGEST_LOOK_MS = 1000, 7 * 24 * 3_600_000
 
@@ -79,8 +79,7 @@ class Judge:
         looked = _NOTHING
         if rules.mode == Mode.CALIBRATED and measured.looks is not None:
             looked = measured.looks[need_of(rules, self.bins)]
-        spans = np.clip(looked.span_ms, _LEAST_LOOK_MS, _LONGEST_LOOK_MS).astype(float)
-        budget = look_budget(rules.budget.false_alarms_per_device_day, spans)
+        budget = look_budget(rules.budget.false_alarms_per_device_day, lengths_of(looked))
         bars = bars_of(budget, looked.look.score.shape[-1], share=rules.budget.window_share)
         look_of = np.full(len(measured), -1)
         look_of[looked.at] = np.arange(len(looked.at))
@@ -90,6 +89,11 @@ class Judge:
             state, measured.rows, measured.life, look_of, look.score, look.effect, looked.few, bars,
             parts_of(rules.floors), rules.reporting.complete_every, verdicts,
         )  # fmt: skip
+
+
+def lengths_of(looked: Looked) -> npt.NDArray[np.float64]:
+    """How long looks took, milliseconds, as far as a budget is concerned."""
+    return np.clip(looked.span_ms, _LEAST_LOOK_MS, _LONGEST_LOOK_MS).astype(float)
 
 
 def need_of(rules: Rules, bins: int) -> int:

@@ -18,7 +18,7 @@ from streams.drift.scores import SCORES, Floats, Pair
 from streams.drift.verdicts import SEVERITIES, Grade
 from streams.drift.windows import Rows
 
-__all__ = ["drifting", "family_of", "kind_name", "observations"]
+__all__ = ["drifting", "family_of", "kind_name", "observations", "usual_name"]
 
 _NAMES: dict[int, str] = {
     Kind.MEAN_UP: DriftKind.MEAN_SHIFT.value,
@@ -77,6 +77,11 @@ def kind_name(kind: Kind, variance_ratio: float, pair: Pair, place: int, feature
         if live[fullest] > _STUCK_SHARE and reference[fullest] < _STUCK_SHARE / 2:
             return DriftKind.STUCK_BIN.value
     return name
+
+
+def usual_name(kind: Kind) -> str:
+    """Return what drift is called before a closer look; its family stays the same."""
+    return _NAMES[kind]
 
 
 def family_of(kind: str) -> str:
@@ -154,9 +159,11 @@ class _Close:
         return moved
 
     def _usual_name(self, one: int) -> str:
-        """What drift is called before a closer look; the family is the same."""
         rules = self._judged.rules
-        return list(rules.limits)[self._kind[one]] if rules.mode == Mode.THRESHOLDS else _NAMES[self._kind[one]]
+        if rules.mode == Mode.THRESHOLDS:
+            name: str = list(rules.limits)[self._kind[one]]
+            return name
+        return usual_name(Kind(self._kind[one]))
 
     def _name(self, one: int) -> str:
         if self._judged.rules.mode == Mode.THRESHOLDS:

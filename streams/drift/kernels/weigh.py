@@ -9,7 +9,10 @@ import numpy.typing as npt
 from streams.drift.kernels.compiled import compiled, inlined
 from streams.drift.windows import Ints, Rows, Singles
 
-__all__ = ["Bars", "Parts", "Remembered", "Verdicts", "gather_rows", "judge_rows", "weigh", "weigh_alone"]
+__all__ = [
+    "Bars", "Parts", "Remembered", "Verdicts", "add_look", "correct_effects", "gather_rows", "judge_levels",
+    "judge_rows", "weigh", "weigh_alone",
+]  # fmt: skip
 
 Grades = npt.NDArray[np.uint8]
 Flags = npt.NDArray[np.bool_]
@@ -87,7 +90,7 @@ def weigh(
         look = look_of[i]
         if look >= 0:
             z, size = score[look], effect[look]
-            highest = _gather(
+            highest = add_look(
                 state.sums[row], state.run[row], state.run_effect[row], z, size, bars.cap[look],
                 np.float32(bars.drift[look]), parts, level,
             )  # fmt: skip
@@ -97,8 +100,8 @@ def weigh(
                 kind[:] = 0
                 severity[:] = 0
             else:
-                _correct(state.run[row], state.run_effect[row], z, size, parts, mean_effect)
-                _judge(
+                correct_effects(state.run[row], state.run_effect[row], z, size, parts, mean_effect)
+                judge_levels(
                     level, mean_effect, parts.kind, parts.floor, bars.drift[look], bars.warning[look], grade, kind,
                     severity,
                 )  # fmt: skip
@@ -132,8 +135,8 @@ def weigh_alone(score: Singles, effect: Singles, bars: Bars, parts: Parts, found
         kind[:] = 0
         severity[:] = 0
         if highest >= bars.warning[i]:
-            _correct(once, sizes, score[i], effect[i], parts, sizes)
-            _judge(level, sizes, parts.kind, parts.floor, bars.drift[i], bars.warning[i], grade, kind, severity)
+            correct_effects(once, sizes, score[i], effect[i], parts, sizes)
+            judge_levels(level, sizes, parts.kind, parts.floor, bars.drift[i], bars.warning[i], grade, kind, severity)
 
 
 @compiled
@@ -143,8 +146,8 @@ def gather_rows(
 ) -> None:  # fmt: skip
     """Add a look to each row's evidence, in place, and write what it then comes to."""
     for i in range(sums.shape[0]):
-        _gather(sums[i], run[i], run_effect[i], score[i], effect[i], cap[i], ceiling[i], parts, level[i])
-        _correct(run[i], run_effect[i], score[i], effect[i], parts, mean_effect[i])
+        add_look(sums[i], run[i], run_effect[i], score[i], effect[i], cap[i], ceiling[i], parts, level[i])
+        correct_effects(run[i], run_effect[i], score[i], effect[i], parts, mean_effect[i])
 
 
 @compiled
@@ -154,7 +157,9 @@ def judge_rows(
 ) -> None:  # fmt: skip
     """Judge each row's evidence by floors of its own."""
     for i in range(level.shape[0]):
-        _judge(level[i], effect[i], kinds, floors[i], bars.drift[i], bars.warning[i], grade[i], kind[i], severity[i])
+        judge_levels(
+            level[i], effect[i], kinds, floors[i], bars.drift[i], bars.warning[i], grade[i], kind[i], severity[i]
+        )
 
 
 @compiled
@@ -170,7 +175,7 @@ def _begin_anew(state: Remembered, row: int, life: int) -> None:
 
 
 @compiled
-def _gather(
+def add_look(
     all_sums: Singles, all_runs: Singles, all_effects: Singles, score: Singles, effect: Singles, cap: Any, bar: Any,
     parts: Parts, level: Singles,
 ) -> Any:  # fmt: skip
@@ -221,7 +226,7 @@ def _rate_minded(score: Any, effect: Any, parts: Any, c: Any, f: Any) -> Any:
 
 
 @compiled
-def _correct(
+def correct_effects(
     run: Singles, run_effect: Singles, score: Singles, effect: Singles, parts: Parts, mean_effect: Singles
 ) -> None:
     """Mean effect of the run, without what noise alone adds to its square; shape and rates have no such bias left."""
@@ -240,7 +245,7 @@ def _correct(
 
 
 @compiled
-def _judge(
+def judge_levels(
     level: Singles, effect: Singles, kinds: Ints, floor: Singles, drift: float, warning: float, grade: Grades,
     kind: Grades, severity: Grades,
 ) -> None:  # fmt: skip

@@ -23,8 +23,14 @@ POLICIES = {
     "patient": "[alerts]\nbreaches = 3\nof_windows = 5\nresolve_after_windows = 2",
     "rates": "[floors]\nmissing_rate = 0.2",
     "small-looks": "[minimum]\nsamples = 20\nper_bin = 2",
+    # Strands of evidence that only floors or lives tell apart.
+    "nervous-floors": "[budget]\nfalse_alarms_per_device_day = 20\n[floors]\nmean_shift = 0.8\npsi = 0.5",
+    "nervous-patient": "[budget]\nfalse_alarms_per_device_day = 20\n[alerts]\nbreaches = 2\nflap_minutes = 2",
+    "impatient": "[alerts]\nescalate_after_minutes = 5\nresolve_after_windows = 1\nflap_minutes = 0",
     "thresholds": 'mode = "thresholds"',
     "overridden": '[[override]]\nmodel = "pump/*"\n[override.rules.floors]\nmean_shift = 0.5',
+    "by-cohort": '[[override]]\ncohort = "site=b*"\n[override.rules.budget]\nfalse_alarms_per_device_day = 20',
+    "other-mode": '[[override]]\ncohort = "site=b*"\n[override.rules]\nmode = "thresholds"',
 }
 RULES = {name: read_policy(document) for name, document in POLICIES.items()}
 
@@ -59,7 +65,8 @@ def changes(alerts):
 @pytest.mark.parametrize("batch", [7, 500])
 def test_policies_in_a_jury_say_what_each_says_alone(seed, batch):
     fleet = Fleet(seed=seed)
-    group = Group(lay_out(fleet.grid, fleet.baseline))
+    against = lay_out(fleet.grid, fleet.baseline)
+    groups = [Group(against, {"site": site}) for site in ("a", "b-1")]
     windows = columns_of(log(fleet, seed), fleet.shape)
     horizons = RULES["default"].horizons_ms
     needs = needs_of(list(RULES.values()), fleet.shape.bins)
@@ -70,7 +77,7 @@ def test_policies_in_a_jury_say_what_each_says_alone(seed, batch):
 
     for first in range(0, len(windows), batch):
         some = windows.take(np.arange(first, min(first + batch, len(windows))))
-        admitted = engine.admit(some, [group], np.zeros(len(some), np.int64))
+        admitted = engine.admit(some, groups, np.array([int(device[-1]) % 2 for device in some.device_id]))
         fast = [one for one in admitted.measured if one.looks is not None]
         for name, told in jury.judge(fleet.grid.grid_id, fleet.shape, fast).items():
             found[name] += sorted(changes(told))

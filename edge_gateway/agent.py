@@ -46,6 +46,7 @@ from edge_gateway.watch import Promise, promise_of
 from edge_gateway.wishes import collect
 from schemas.errors import DriftlineError
 from schemas.rollouts import AckPhase, Command
+from schemas.tracing import Context, mark
 from sensing.pipelines.state import join, part
 from sensing.sources.base import Readings
 from trust import Keyring, TrustError, UntrustedError
@@ -57,6 +58,7 @@ _log = logging.getLogger(__name__)
 # Vectors in a row on which the model fails, after which nobody waits for its windows.
 _HOPELESS = 50
 _WISHES_EVERY_MS = 500
+_SAVE_EVERY_MS = 1_000
 _EXPIRE_EVERY_MS = 60_000
 _CLEAN_EVERY_MS = 3_600_000
 
@@ -94,12 +96,14 @@ class Gateway:
         )
         # A command by a key that nobody knows yet, until the keyring's successors are here.
         self._undecided: Received | None = None
+        # What becomes of the order goes on in the trace of its command.
+        self._order_trace: Context = ()
         self._warden = Warden(config.watch, machine_memory_bytes())
         self._engine: Engine | None = None
         self._scorers: list[Scorer] = []
         self._cast = Cast("", "", "")
         self._cast_of: object = None
-        self._due = {"wishes": 0, "heartbeat": 0, "checkpoint": 0, "expire": 0, "clean": 0}
+        self._due = {"save": 0, "wishes": 0, "heartbeat": 0, "checkpoint": 0, "expire": 0, "clean": 0}
         self._dirty = False
         self._start(now_ms)
 
@@ -137,7 +141,15 @@ class Gateway:
 
     def tick(self, now_ms: int) -> None:
         """Do what is due: commands, updates, acks, heartbeats, checkpoints."""
-        while not self.inbox.empty():
+        if self.slots.saved or (self._is_due("save", _SAVE_EVERY_MS, now_ms) and self.slots.save()):
+            self._go_on(now_ms)
+        self._arrange(now_ms)
+        self._speak(now_ms)
+        self._routine(now_ms)
+
+    def _go_on(self, now_ms: int) -> None:
+        """Take commands and wishes on, and carry out what is under way."""
+        while self.slots.saved and not self.inbox.empty():
             self._obey(self.inbox.get(), now_ms)
         self._follow_keyrings(now_ms)
         if self._is_due("wishes", _WISHES_EVERY_MS, now_ms):
@@ -150,9 +162,6 @@ class Gateway:
             self._happen(Switched())
         if now_ms - self._started_ms >= self.config.updates.lasts_s * 1000:
             self._happen(RanWell())
-        self._arrange(now_ms)
-        self._speak(now_ms)
-        self._routine(now_ms)
 
     def happen(self, event: Event, now_ms: int) -> None:
         """Let something happen that came from outside, such as an operator's wish."""
@@ -211,9 +220,10 @@ class Gateway:
             self._refuse(command, error, now_ms)
         else:
             _log.info("command received: revision=%d model=%s", order.revision, order.model_id)
+            self._order_trace = received.trace
             self._happen(Accepted(order))
             self._speak(now_ms)
-        if received.position:
+        if received.position and self.slots.saved:
             self._write(lambda write: write.keep("commands", received.position.encode()), now_ms)
 
     def _follow_keyrings(self, now_ms: int) -> None:
@@ -241,6 +251,7 @@ class Gateway:
         for wish in collect(self.config.data):
             _log.info("wish: %s", wish.what)
             order = self.slots.installation.order
+            self._order_trace = ()
             self._happen(wish.event(order.revision if order else 0))
             self._audit(wish.what, f"asked for at the device by {wish.who}", now_ms)
 
@@ -338,7 +349,7 @@ class Gateway:
     def _speak(self, now_ms: int) -> None:
         """Put what is to be acked into the spool; the number beside it keeps a power cut from saying it twice."""
         to_say = self.slots.installation.to_say
-        if not to_say:
+        if not to_say or not self.slots.saved:
             return
         said_before = int(self.spool.kept("said") or 0)
 
@@ -358,6 +369,9 @@ class Gateway:
                     said.reason or "-",
                 )
                 self.metrics.acked(said.phase.value)
+                about: dict[str, str | int] = {"device": self.config.device_id, "revision": said.revision}
+                about["phase"] = said.phase.value
+                mark("carry out a command", about, after=self._order_trace)
             self._happen(Spoken(to_say[-1].number))
 
     def _audit(self, action: str, why: str, now_ms: int) -> None:

@@ -1,12 +1,14 @@
 """The gateway's one database file: opened so that it survives power cuts, and set aside when it did not survive."""
 
+import contextlib
 import logging
+import os
 import sqlite3
 from pathlib import Path
 
 from edge_gateway.errors import SpoolError
 
-__all__ = ["is_damage", "is_no_room", "open_database", "set_aside"]
+__all__ = ["Spare", "is_damage", "is_no_room", "open_database", "set_aside"]
 
 _log = logging.getLogger(__name__)
 
@@ -36,12 +38,53 @@ CREATE TABLE kept (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 _KEPT_ASIDE = 2
 
 
-def open_database(path: Path, *, durable: bool = True) -> sqlite3.Connection:
+# What SQLite needs beside the file to open it, many times over.
+_SPARE_BYTES = 256 * 1024
+
+
+class Spare:
+    """Room that is laid by while there is some, so that a gateway starts on a disk that somebody else has filled."""
+
+    def __init__(self, database: Path) -> None:
+        self._path = database.with_name(f"{database.name}-spare")
+
+    def lay_by(self) -> None:
+        """Take the room, unless it is there; where there is none now, perhaps later."""
+        if self._path.exists():
+            return
+        try:
+            with self._path.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, _SPARE_BYTES)
+        except OSError:
+            self.spend()
+
+    def spend(self) -> bool:
+        """Give the room to whoever needs it now; False: there is none laid by."""
+        with contextlib.suppress(OSError):
+            self._path.unlink()
+            return True
+        return False
+
+
+def open_database(path: Path, *, durable: bool = True, spare: Spare | None = None) -> sqlite3.Connection:
     """Open the file, made anew where there is none; raises `sqlite3.DatabaseError` for a damaged one.
 
-    `SpoolError`: there is no room to begin with, or another version wrote it.
+    `SpoolError`: there is no room to begin with, the spare one included, or another version wrote it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        connection = _opened(path, durable=durable)
+    except SpoolError:
+        if spare is None or not spare.spend():
+            raise
+        _log.warning("the disk is full: spool opened on the room that was laid by: file=%s", path)
+        return _opened(path, durable=durable)
+    if spare is not None:
+        spare.lay_by()
+    return connection
+
+
+def _opened(path: Path, *, durable: bool) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10.0)
     try:
         _prepare(connection, path, durable=durable)

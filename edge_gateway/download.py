@@ -1,6 +1,7 @@
 """Fetching bundles: over HTTP with resumption, or from a folder; measured, limited, and checked while it streams."""
 
 import contextlib
+import errno
 import hashlib
 import http.client
 import os
@@ -49,7 +50,7 @@ def fetch(order: Order, store: Path, config: UpdateConfig, *, cancel: threading.
     try:
         _stream(order, part, config, cancel, clock)
     except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
-        raise _told(order, error) from error
+        raise _told(order, part, error) from error
     found = _digest_of(part)
     if found != order.sha256:
         part.unlink()
@@ -145,7 +146,9 @@ def _continues(response: http.client.HTTPResponse, have: int) -> bool:
     return response.status == http.HTTPStatus.PARTIAL_CONTENT and span.startswith(f"bytes {have}-")
 
 
-def _told(order: Order, error: Exception) -> DownloadError:
+def _told(order: Order, part: Path, error: Exception) -> DownloadError:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return DownloadError(f"{part}: {error.strerror}", hint="make room on the device")
     if isinstance(error, urllib.error.HTTPError):
         meant = 400 <= error.code < 500 and error.code not in _PASSING
         return DownloadError(f"{order.url} answers {error.code} {error.reason}", for_good=meant)

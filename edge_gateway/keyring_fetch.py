@@ -83,6 +83,9 @@ class KeyringFetch:
         except TrustError as error:
             _log.error("keyring refused: %s", error)
             return False
+        except OSError as error:
+            _log.error("keyring not kept: file=%s error=%s; asked for again later", error.filename, error.strerror)
+            return False
         if new:
             _log.info("keyring taken: version=%d", self._trusted.keyring.version)
             self.taken.append(self._trusted.keyring.version)

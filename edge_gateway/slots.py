@@ -30,7 +30,11 @@ WriteWhole = Callable[[Path, bytes], None]
 
 
 class Slots:
-    """The installation of one gateway; `apply` is the only way to change it, and on return it is on disk."""
+    """The installation of one gateway; `apply` is the only way to change it, and on return it is on disk.
+
+    A disk that takes nothing stops no gateway: what happened then counts at once and `saved` is false. Until `save`
+    has put it on disk, nothing may be built on it that outlives the process: no ack, no download, no slot.
+    """
 
     def __init__(self, folder: Path, *, write: WriteWhole = write_whole) -> None:
         self.folder = folder
@@ -40,6 +44,7 @@ class Slots:
         self.damaged = ""
         # Nothing was installed here before, or nothing is known of it.
         self.fresh = False
+        self.saved = True
         self.installation = self._read()
 
     def apply(self, event: Event) -> Installation:
@@ -50,9 +55,30 @@ class Slots:
                 _log.info(
                     "slot activated: slot=%s model=%s after=%s", after.active or "-", after.model_id or "-", event
                 )
-            self._write(self._state_file, _encoded(after))
             self.installation = after
+            self._save()
         return after
+
+    def save(self) -> bool:
+        """Put on disk what is not there yet; False: the disk still takes nothing."""
+        if not self.saved and self._save():
+            _log.info("slots saved: file=%s; the disk takes files again", self._state_file)
+        return self.saved
+
+    def _save(self) -> bool:
+        try:
+            self._write(self._state_file, _encoded(self.installation))
+        except OSError as error:
+            if self.saved:
+                _log.error(
+                    "slots not saved: file=%s error=%s; the model goes on, acks and updates wait; make room",
+                    self._state_file,
+                    error.strerror or error,
+                )
+            self.saved = False
+        else:
+            self.saved = True
+        return self.saved
 
     def path(self, slot: str) -> Path:
         return self.folder / "slots" / f"{slot}.bundle"

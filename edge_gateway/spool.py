@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from edge_gateway.config import SpoolConfig
-from edge_gateway.database import is_damage, is_no_room, open_database, set_aside
+from edge_gateway.database import Spare, is_damage, is_no_room, open_database, set_aside
 from edge_gateway.errors import SpoolError
 from schemas.canonical import canonical_json
 from schemas.catalogue import topic_named
@@ -114,6 +114,8 @@ class Spool:
         self._lock = threading.RLock()
         self._held: deque[Callable[[Write], None]] = deque()
         self._lost = 0
+        self._without_room = False
+        self._spare = Spare(path)
         self._now_ms = now_ms
         self._connection = self._opened()
 
@@ -213,9 +215,10 @@ class Spool:
             self._drop([record.id for record in gone])
 
     def expire(self, now_ms: int) -> int:
-        """Drop what is older than the declared age; return how many that were."""
+        """Drop what is older than the declared age; return how many that were. To be called now and then."""
         with self._lock:
             self._now_ms = now_ms
+            self._spare.lay_by()
             oldest_ms = now_ms - int(self.config.max_age_s * 1000)
             rows = self._connection.execute("SELECT id FROM records WHERE made_ms < ?", (oldest_ms,)).fetchall()
             if rows:
@@ -236,7 +239,7 @@ class Spool:
     def _opened(self) -> sqlite3.Connection:
         durable = self.config.survive_power_cut
         try:
-            connection = open_database(self.path, durable=durable)
+            connection = open_database(self.path, durable=durable, spare=self._spare)
         except sqlite3.DatabaseError as error:
             if not is_damage(error):
                 raise
@@ -260,6 +263,9 @@ class Spool:
                 if not self._survive(error):
                     return False
             else:
+                if self._without_room:
+                    _log.info("room for the spool again: file=%s", self.path)
+                    self._without_room = False
                 self._keep_bounds()
                 return True
         return False
@@ -286,7 +292,9 @@ class Spool:
             return True
         if not is_no_room(error):
             raise error
-        _log.warning("no room for the spool: %s", error)
+        if not self._without_room:
+            _log.warning("no room for the spool: file=%s error=%s; make room on the disk", self.path, error)
+            self._without_room = True
         try:
             if self._shrunk():
                 return True
@@ -346,7 +354,7 @@ class Spool:
         # It may be the window of one that had written nothing yet; a transaction counts as one record.
         self._held.popleft()
         self._lost += 1
-        _log.error("no room on disk nor in memory: dropped=1 total=%d", self._lost)
+        _log.error("no room on disk nor in memory: file=%s dropped=1 total=%d", self.path, self._lost)
 
     def _counter(self, name: str) -> int:
         row = self._connection.execute("SELECT value FROM counters WHERE name = ?", (name,)).fetchone()

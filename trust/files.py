@@ -9,9 +9,16 @@ __all__ = ["write_whole"]
 
 
 def write_whole(path: Path, content: bytes, *, mode: int = 0o644) -> None:
-    """Put `content` at `path` by one atomic rename; on an error nothing is left and an older file stays."""
+    """Put `content` at `path` by one atomic rename; on an error nothing is left and an older file stays.
+
+    Every `OSError` names the file: a disk that is full does not by itself say which one found no room.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    except OSError as error:
+        error.filename = str(path)
+        raise
     try:
         with os.fdopen(handle, "wb") as file:
             os.fchmod(file.fileno(), mode)
@@ -19,9 +26,11 @@ def write_whole(path: Path, content: bytes, *, mode: int = 0o644) -> None:
             file.flush()
             os.fsync(file.fileno())
         Path(name).replace(path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             Path(name).unlink()
+        if isinstance(error, OSError):
+            error.filename, error.filename2 = str(path), None
         raise
     # The rename itself must survive a power cut.
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)

@@ -154,5 +154,6 @@ def test_a_disk_that_fills_up_in_mid_download_is_waited_out(serving, foundry, mo
     monkeypatch.setattr(download, "_copy", real)
     gateway.run(60)
 
-    assert "No space left on device" in caplog.text
+    assert f"{gateway.folder}/data/bundles/" in caplog.text
+    assert ".part: No space left on device" in caplog.text
     assert gateway.acks()[-1] == (2, "succeeded")

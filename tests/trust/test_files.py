@@ -30,8 +30,9 @@ def no_room():
 def test_no_room_leaves_the_old_content_and_nothing_else(tmp_path, no_room):
     write_whole(tmp_path / "f", b"old")
 
-    with pytest.raises(OSError, match="File too large"):
+    with pytest.raises(OSError, match="File too large") as found:
         write_whole(tmp_path / "f", bytes(1024**2))
 
+    assert found.value.filename == str(tmp_path / "f")
     assert (tmp_path / "f").read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["f"]

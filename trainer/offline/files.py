@@ -151,5 +151,8 @@ def _write(path: Path, table: pa.Table) -> Path:
     try:
         write_whole(path, buffer.getvalue().to_pybytes())
     except OSError as error:
-        raise DatasetError(f"{path} was not written, and nothing of it is left: {error.strerror}") from error
+        raise DatasetError(
+            f"{path} was not written, and nothing of it is left: {error.strerror}",
+            hint="make room on the disk, and start the sink again: it goes on where its files end",
+        ) from error
     return path

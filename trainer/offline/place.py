@@ -52,7 +52,14 @@ def place_of(folder: Path, kind: Kind) -> Place:
 def write_place(folder: Path, kind: Kind, place: Place) -> None:
     position = None if place.position is None else json.loads(place.position.to_json())
     content = json.dumps({"life": place.life, "position": position, "counts": dict(place.counts)}, indent=1)
-    write_whole(_path(folder, kind), content.encode())
+    path = _path(folder, kind)
+    try:
+        write_whole(path, content.encode())
+    except OSError as error:
+        raise DatasetError(
+            f"{path} was not written: {error.strerror}; the files since then do not count, and are written again",
+            hint="make room on the disk, and start the sink again",
+        ) from error
 
 
 def _path(folder: Path, kind: Kind) -> Path:

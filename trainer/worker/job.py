@@ -120,6 +120,9 @@ def main() -> None:
         outcome = Outcome(refused=str(error))
     except DriftlineError as error:
         outcome = Outcome(failed=str(error))
+    except OSError as error:
+        # A full disk, most likely; when there is room again, another attempt may do it.
+        outcome = Outcome(failed=str(error))
     write_whole(order.folder / OUTCOME, outcome.to_json().encode())
 
 

@@ -18,6 +18,7 @@ from schemas.cluster import Cluster
 from schemas.grid import Grid
 from schemas.operators import AuditEntry
 from schemas.release import ModelRelease
+from schemas.tracing import Context, context_in, span
 from schemas.training import TrainingRequest
 from schemas.wire import Contract
 from sensing import UnknownPipelineError, pipeline_named
@@ -33,7 +34,7 @@ from trainer.worker.job import BUNDLE, JobOrder, Outcome
 from trainer.worker.ledger import Idle, Ledger, Settle, Train, fold, next_step
 from trainer.worker.process import Job, Spare
 from trainer.worker.watching import DeskWatch
-from trust import Keyring
+from trust import Keyring, write_whole
 
 __all__ = ["Term", "Workplace"]
 
@@ -67,6 +68,8 @@ class Term:
         self._job: Job | None = None
         self._spare: Spare | None = None
         self._desk: DeskWatch | None = None
+        # By request_id: a release goes on in the trace of what asked for it.
+        self._traces: dict[str, Context] = {}
         self._resources = ExitStack()
         self._publisher = Publisher(workplace.cluster, workplace.contract, name=SERVICE)
 
@@ -106,7 +109,10 @@ class Term:
             return
         if self._desk is not None:
             for request in self._desk.due(dict(self._releases), now_ms=now_ms):
-                self._publish([("training.requests", request)])
+                behind = self._desk.traces_of(request)
+                about = {"model": request.model, "request": request.request_id}
+                with span("file a training request", about, after=next(iter(behind), ()), links=behind[1:]) as trace:
+                    self._publish([("training.requests", request)], trace)
         if self._job is not None:
             self._watch(self._job, now_ms)
             return
@@ -122,6 +128,8 @@ class Term:
     def _take_in(self, event: feeds.Event[Any], *, live: bool, now_ms: int) -> None:
         match event:
             case feeds.Changed(value=value):
+                if isinstance(value, TrainingRequest) and (trace := context_in(event.headers)):
+                    self._traces[value.request_id] = trace
                 fact = fact_in(value)
                 if fact is not None:
                     self._ledger = fold(self._ledger, fact)
@@ -134,12 +142,25 @@ class Term:
         except UnknownPipelineError as error:
             self._note(entry_of(request, "failed", why=str(error), at_ms=now_ms, attempt=attempt))
             return
+        try:
+            order = self._order(request, attempt, pipeline)
+        except OSError as error:
+            # A full disk: there may be room for the next attempt.
+            self._note(entry_of(request, "attempt_failed", why=str(error), at_ms=now_ms, attempt=attempt))
+            return
+        # Noted first: an attempt that takes the worker down with it counts.
+        self._note(
+            entry_of(request, "started", why=request.reason, at_ms=now_ms, attempt=attempt, version=order.version)
+        )
+        self._job = Job(order, self._process(), started_ms=now_ms, attempt=attempt)
+
+    def _order(self, request: TrainingRequest, attempt: int, pipeline: str) -> JobOrder:
         folder = self._place.folder / f"{request.request_id}-{attempt}".replace("/", "_")
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         releases = dict(self._releases)
         champion = in_production(releases, request.model)
-        order = JobOrder(
+        return JobOrder(
             request=request,
             version=next_version(releases, request.model),
             algorithm=self._config.algorithm_of(request.model),
@@ -154,11 +175,6 @@ class Term:
             licence=self._config.licence,
             mlflow=self._config.mlflow,
         )
-        # Noted first: an attempt that takes the worker down with it counts.
-        self._note(
-            entry_of(request, "started", why=request.reason, at_ms=now_ms, attempt=attempt, version=order.version)
-        )
-        self._job = Job(order, self._process(), started_ms=now_ms, attempt=attempt)
 
     def _process(self) -> Spare:
         """Return a process to train in: the one that waits, if it still does."""
@@ -213,7 +229,10 @@ class Term:
         )
         # The bundle first: a release that can be seen can be fetched.
         self._place.store.put(bundle_name(finished.release.bundle_sha256), content)
-        self._publish(finished.records)
+        request = job.order.request
+        about = {"model": request.model, "request": request.request_id}
+        with span("publish a release", about, after=self._traces.get(request.request_id, ())) as trace:
+            self._publish(finished.records, trace)
         log.info("release published: model=%s request=%s", finished.release.model, job.order.request.request_id)
 
     def _grid_of(self, pipeline: str) -> Grid | None:
@@ -228,14 +247,14 @@ class Term:
             log.warning("nothing to compare with: %s", error)
             return None
         path = folder / "champion.bundle"
-        path.write_bytes(content)
+        write_whole(path, content)
         return path
 
     def _note(self, entry: AuditEntry) -> None:
         self._publish([("audit.log", entry)])
 
-    def _publish(self, records: list[tuple[str, Any]]) -> None:
-        self._publisher.publish(records)
+    def _publish(self, records: list[tuple[str, Any]], trace: Context = ()) -> None:
+        self._publisher.publish(records, trace=trace)
         # What was written is known at once; the feed tells it again, which changes nothing.
         for topic, record in records:
             if topic == "audit.log" and (fact := fact_in(record)) is not None:

@@ -120,3 +120,12 @@ def test_the_last_words_of_a_crash_are_told(order):
     outcome = outcome_of(Job(order, spare, started_ms=0, attempt=1))
 
     assert outcome.failed.startswith("the training process ended with code 1: Python runtime state")
+
+
+def test_a_full_disk_in_mid_training_is_a_failed_attempt_that_names_the_file(order, no_room):
+    outcome = outcome_of(Job(order, Spare(os.environ), started_ms=0, attempt=1))
+
+    assert "File too large" in outcome.failed
+    assert str(order.folder / BUNDLE) in outcome.failed
+    assert not outcome.refused
+    assert [path.name for path in order.folder.iterdir()] == ["outcome.json"]

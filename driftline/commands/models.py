@@ -23,6 +23,7 @@ from schemas.wire import Contract
 from sensing import PIPELINES
 from trainer.data.files import from_file
 from trainer.errors import RegistryError
+from trainer.export.signature import check_bundle
 from trainer.models.foreign import ForeignAlgorithm
 from trainer.publishing import Publisher
 from trainer.registry import compare, find_garbage, next_version, open_store, release_named
@@ -97,6 +98,7 @@ def register(
     else:
         content = file.read_bytes()
     bundle = open_bundle(content, keyring_of([signer]))
+    check_bundle(bundle)
     if bundle.manifest.model_id in releases:
         raise RegistryError(f"{bundle.manifest.model_id} is registered already", hint="train it with another --version")
     open_store(store).put(bundle_name(bundle.sha256), content)

@@ -6,10 +6,12 @@ from typing import Any
 import onnx
 
 from schemas.manifest import Manifest, Port
-from trainer.errors import ParityError
+from trainer.errors import ParityError, TrainerError
 from trainer.export.parity import OnnxModel
+from trainer.golden import golden_disagreement
+from trust import Bundle
 
-__all__ = ["check_signature", "opset_of", "ports_of"]
+__all__ = ["check_bundle", "check_signature", "opset_of", "ports_of"]
 
 
 def opset_of(graph: bytes) -> Mapping[str, int]:
@@ -27,6 +29,22 @@ def ports_of(arguments: Sequence[Any]) -> tuple[Port, ...]:
         )
         for argument in arguments
     )
+
+
+def check_bundle(bundle: Bundle) -> None:
+    """Refuse a bundle whose graph is another one than its manifest describes: every gateway would refuse it, too."""
+    try:
+        check_signature(bundle.manifest, bundle.model)
+        differs = golden_disagreement(bundle.manifest.golden, OnnxModel(bundle.model))
+    except TrainerError:
+        raise
+    # ONNX and its runtime raise classes of their own for the many ways in which bytes are no model.
+    except Exception as error:
+        raise ParityError(
+            f"the graph of {bundle.manifest.model_id} does not run here: {str(error).splitlines()[0]}"
+        ) from error
+    if differs:
+        raise ParityError(f"the graph of {bundle.manifest.model_id} is not what its manifest says: {differs}")
 
 
 def check_signature(manifest: Manifest, graph: bytes) -> None:

@@ -4,15 +4,18 @@ A command is imported when it is run: `--help` is quick, and an installation wit
 still runs everything else.
 """
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from itertools import islice, takewhile
 from types import MappingProxyType
 from typing import Any, NamedTuple, NoReturn
 
 import click
 
 from schemas.errors import DriftlineError
+from schemas.tracing import start_tracing
 
 __all__ = ["COMMANDS", "Entry", "main"]
 
@@ -111,6 +114,7 @@ class _Commands(click.Group):
         if not standalone_mode:
             return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         try:
+            start_tracing(_service(sys.argv[1:] if args is None else args), os.environ)
             code = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
             sys.exit(code if isinstance(code, int) else 0)
         except DriftlineError as error:
@@ -135,6 +139,12 @@ class _Commands(click.Group):
 @click.version_option(package_name="driftline")
 def main() -> None:
     """Keep fleets of edge models honest: notice when they go stale, and update them safely."""
+
+
+def _service(args: Sequence[str]) -> str:
+    """Name this process for those who read traces, such as driftline-worker-drift."""
+    words = takewhile(lambda word: not word.startswith("-"), args)
+    return "-".join(["driftline", *islice(words, 2)])
 
 
 def _missing(error: ModuleNotFoundError, command: str) -> DriftlineError | ModuleNotFoundError:

@@ -15,6 +15,7 @@ DISTRIBUTIONS = {
     "confluent_kafka": "confluent-kafka",
     "faust": "faust-streaming",
     "mode": "faust-streaming",
+    "opentelemetry": "opentelemetry-sdk",
     "paho": "paho-mqtt",
     "pkcs11": "securesystemslib",
     "requests": "jgo",

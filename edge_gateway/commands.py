@@ -14,6 +14,7 @@ from schemas.cluster import Cluster
 from schemas.errors import BadRecordError, DriftlineError, SchemaError
 from schemas.record import from_plain
 from schemas.rollouts import Command
+from schemas.tracing import Context, context_in
 
 __all__ = ["COMMANDS", "Follower", "Received", "command_of"]
 
@@ -29,6 +30,8 @@ class Received(NamedTuple):
 
     command: Command
     position: str
+    # The headers by which its carrying out belongs to a trace.
+    trace: Context = ()
 
 
 def command_of(content: bytes) -> Command:
@@ -98,7 +101,7 @@ class Follower:
                 while (event := feed.next_event()) is not None:
                     self._resume = feed.position().to_json()
                     if isinstance(event, feeds.Changed):
-                        self._deliver(Received(event.value, self._resume))
+                        self._deliver(Received(event.value, self._resume, context_in(event.headers)))
                     elif isinstance(event, feeds.Bad):
                         _log.error("command unreadable: offset=%s reason=%s", event.offset, event.reason)
 

@@ -186,4 +186,4 @@ class PlayedFleet:
     def _deliver(self, received: Received) -> None:
         gateway = self.gateways.get(received.command.device_id)
         if gateway is not None:
-            gateway.inbox.put(Received(received.command, ""))
+            gateway.inbox.put(Received(received.command, "", received.trace))

@@ -1,6 +1,7 @@
 """The way to Kafka itself."""
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -14,10 +15,12 @@ from schemas.cluster import Cluster
 from schemas.codec import codec_of
 from schemas.parcel import GATEWAY_TOPICS
 from schemas.registry import Registry
+from schemas.tracing import span
 from schemas.wire import body_header
 
 __all__ = ["KafkaLink"]
 
+_WINDOWS = "telemetry.feature-stats"
 _NEVER = {
     KafkaError.MSG_SIZE_TOO_LARGE,
     KafkaError.INVALID_MSG,
@@ -57,12 +60,15 @@ class KafkaLink:
 
     def send(self, record: Spooled, definition: str, origin: Origin, settled: Settled) -> None:
         value = body_header(self._ids.get(self._subject(record.topic), definition)) + record.body
+        told = span("send a window", {"device": record.key}) if record.topic == _WINDOWS else nullcontext(())
         try:
+            with told as trace:
+                headers: list[tuple[str, str | bytes | None]] = [*_cloud_event(record, origin).items(), *trace]
             self._producer.produce(
                 self.cluster.named(record.topic),
                 key=record.key.encode(),
                 value=value,
-                headers=list(_cloud_event(record, origin).items()),
+                headers=headers,
                 on_delivery=lambda error, _message: settled(_failure(error)),
             )
         except BufferError:

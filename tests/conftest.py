@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from confluent_kafka.admin import AdminClient
 from hypothesis import HealthCheck, settings
+from otlp_receiver import Receiver
 
 from driftline.stack import Stack, bring_down, cache_folder
 from driftline.stack.compose import Compose, compose_file, engine_problem, missing_images, pull_problem
@@ -27,6 +28,7 @@ from driftline.stack.state import State, save
 from driftline.stack.watchdog import guard
 from schemas.cluster import Cluster
 from schemas.topics import create_missing
+from schemas.tracing import start_tracing, stop_tracing
 
 # How fast a busy machine makes an example says nothing about what is tried with it.
 settings.register_profile("driftline", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -191,3 +193,15 @@ def _choose(wish: str) -> Way:
     if problem:
         return Way(docker=False, why=f"Docker can't be used: {problem}")
     return Way(docker=True, why="an engine and the images are there")
+
+
+@pytest.fixture
+def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
+    """Takes the spans of this process, and of those that it starts."""
+    receiver = Receiver()
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "200")
+    start_tracing("tests", os.environ)
+    yield receiver
+    stop_tracing()
+    receiver.close()

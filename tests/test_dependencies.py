@@ -16,6 +16,7 @@ OURS = {"schemas", "sensing", "trust", "streams", "edge_gateway", "trainer", "co
 
 # What may be installed where a folder's code runs. What is not named here runs on the base alone.
 EXTRAS = {
+    "schemas/tracing.py": {"tracing"},
     "sensing/sources/mqtt.py": {"gateway"},
     "sensing/sources/replay.py": {"parquet"},
     "trust": {"gateway"},

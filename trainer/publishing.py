@@ -7,6 +7,7 @@ from confluent_kafka import KafkaException, Producer
 
 from schemas.catalogue import topic_named
 from schemas.cluster import Cluster
+from schemas.tracing import Context
 from schemas.wire import Contract
 from trainer.errors import TrainerError
 
@@ -52,14 +53,16 @@ class Publisher:
             raise PublishingError(f"{self._name} cannot begin to write: {error}") from error
         return self
 
-    def publish(self, records: Sequence[tuple[str, Any]]) -> None:
-        """Write (topic, record) pairs as one; return when Kafka has them all."""
+    def publish(self, records: Sequence[tuple[str, Any]], *, trace: Context = ()) -> None:
+        """Write (topic, record) pairs as one, each with the headers of `trace`; return when Kafka has them all."""
         # Encoding first: a record that does not fit opens no transaction.
         encoded = [(topic, *self._contract.encode(topic, record)) for topic, record in records]
         try:
             self._producer.begin_transaction()
             for topic, key, value in encoded:
-                self._producer.produce(self._cluster.named(topic_named(topic).name), key=key, value=value)
+                self._producer.produce(
+                    self._cluster.named(topic_named(topic).name), key=key, value=value, headers=list(trace)
+                )
             self._producer.commit_transaction(_PATIENCE_S)
         except KafkaException as error:
             raise self._trouble(error) from error

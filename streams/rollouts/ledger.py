@@ -12,6 +12,7 @@ from schemas.drift_alert import DriftAlert
 from schemas.errors import DriftlineError
 from schemas.partition import partition_of
 from schemas.rollouts import Command
+from schemas.tracing import Context
 from schemas.wire import Contract
 from streams.rollouts.outbox import Write
 
@@ -49,6 +50,8 @@ class Ledger:
     cluster: Cluster
     contract: Contract
     sign: Sign
+    # By which headers a record belongs to a trace.
+    trace: Callable[[Write], Context] = lambda _write: ()
     timeout_s: float = 30.0
     _producer: Producer | None = None
 
@@ -116,6 +119,7 @@ class Ledger:
     def _encoded(self, write: Write) -> dict[str, Any]:
         topic = topic_named(write.topic)
         record: dict[str, Any] = {"topic": self.cluster.named(write.topic), "key": write.key.encode()}
+        record["headers"] = list(self.trace(write))
         if write.record is not None:
             record["key"], record["value"] = self.contract.encode(write.topic, write.record)
         if topic.placement is Placement.SOURCE and isinstance(write.record, DriftAlert):

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 from confluent_kafka import KafkaException, Message
 from securesystemslib.signer import Signer
@@ -22,6 +23,7 @@ from schemas.cluster import Cluster
 from schemas.dead_letter import dead_letter
 from schemas.errors import BadRecordError, RegistryAwayError
 from schemas.rollouts import Command, RolloutLeader
+from schemas.tracing import Headers
 from schemas.wire import Contract
 from streams.rollouts.controller import Controller, ControllerOptions
 from streams.rollouts.inputs import LOGS, Inputs
@@ -30,6 +32,7 @@ from streams.rollouts.ledger import OUTPUTS, FencedError, Ledger, LedgerError
 from streams.rollouts.outbox import Write
 from streams.rollouts.restore import restore, watched_since_ms
 from streams.rollouts.standby import Standby, StandbyError
+from streams.rollouts.traces import CommandTraces
 from trust import sign_records
 
 __all__ = ["RolloutService", "ServiceOptions"]
@@ -146,7 +149,8 @@ class _Term:
         self._options = options
         self._now_ms = now_ms
         self._contract = contract
-        self._ledger = Ledger(cluster, self._contract, sign)
+        self._traces = CommandTraces()
+        self._ledger = Ledger(cluster, self._contract, sign, trace=self._traces.of)
         self._inputs = Inputs(cluster)
         self._controller = Controller(options.controller)
         self._digested: dict[tuple[str, int], int] = {}
@@ -193,6 +197,7 @@ class _Term:
         except BadRecordError as bad:
             self._letters.append(self._letter(name, message, bad.reason))
             return
+        self._traces.note(record, cast(Headers | None, message.headers()))
         self._controller.digest(record, message.timestamp()[1])
 
     def _write(self, fresh: dict[tuple[str, int], int]) -> None:

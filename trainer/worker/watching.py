@@ -8,9 +8,10 @@ from typing import Any
 
 from schemas import feeds
 from schemas.cluster import Cluster
-from schemas.drift_alert import DriftAlert
+from schemas.drift_alert import AlertState, DriftAlert
 from schemas.release import ModelRelease, ReleaseStage
 from schemas.sample import Label, Sample
+from schemas.tracing import Context, context_in
 from schemas.training import TrainingRequest
 from trainer.desk import Desk, DeskPolicy, file_requests, note_alert, note_label, note_request
 
@@ -39,6 +40,7 @@ class DeskWatch:
             ]
             self._resources = opening.pop_all()
         self.labels_without_sample = 0
+        self._alert_traces: dict[str, Context] = {}
 
     def close(self) -> None:
         self._resources.close()
@@ -49,6 +51,7 @@ class DeskWatch:
             for event in feed.poll(0):
                 if isinstance(event, feeds.Changed):
                     self._take_in(event.value, releases)
+                    self._keep_trace(event)
             if not self._feeds[0].current:
                 # Requests first: one that is read after the labels that followed it would count them as old.
                 return ()
@@ -60,6 +63,17 @@ class DeskWatch:
         }
         self._desk, requests = file_requests(self._desk, self._policy, pipelines, now_ms=now_ms)
         return requests
+
+    def traces_of(self, request: TrainingRequest) -> list[Context]:
+        """Return the traces of the alerts behind a request."""
+        return [self._alert_traces[one] for one in request.alerts if one in self._alert_traces]
+
+    def _keep_trace(self, event: feeds.Changed[Any]) -> None:
+        match event.value:
+            case DriftAlert(alert_id=alert_id, state=AlertState.RESOLVED):
+                self._alert_traces.pop(alert_id, None)
+            case DriftAlert(alert_id=alert_id) if trace := context_in(event.headers):
+                self._alert_traces[alert_id] = trace
 
     def _take_in(self, record: Any, releases: Mapping[str, ModelRelease]) -> None:
         match record:

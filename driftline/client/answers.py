@@ -150,6 +150,8 @@ class Release(TypedDict):
     baseline_id: str
     created_ms: int
     created_by: str
+    # The training request that it answers; empty when a person trained it.
+    request_id: str
     metrics: dict[str, float | None]
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import httpx2
 
@@ -77,6 +77,19 @@ class Client:
                 return
             call = replace(call, params={**call.params, "cursor": page["next"]})
 
+    def watch(self, call: Call[T], *, every_s: float = 1.0, patience_s: float = 10.0) -> Iterator[T]:
+        """Give the answer, and again each time that it is another; what is not there yet is waited for a while."""
+        watched: _Watched[T] = _Watched(patience_s)
+        while True:
+            try:
+                answer = self.do(call)
+            except ConsoleError as missing:
+                watched.require_patience(missing)
+            else:
+                if watched.is_news(answer):
+                    yield answer
+            time.sleep(every_s)
+
     def follow(self, kinds: Sequence[str] = (), *, device: str = "") -> Iterator[News]:
         """Give live updates until the caller stops; a broken connection is opened again where it broke."""
         last = ""
@@ -139,6 +152,19 @@ class AsyncClient:
                 return
             call = replace(call, params={**call.params, "cursor": page["next"]})
 
+    async def watch(self, call: Call[T], *, every_s: float = 1.0, patience_s: float = 10.0) -> AsyncIterator[T]:
+        """Give the answer, and again each time that it is another; what is not there yet is waited for a while."""
+        watched: _Watched[T] = _Watched(patience_s)
+        while True:
+            try:
+                answer = await self.do(call)
+            except ConsoleError as missing:
+                watched.require_patience(missing)
+            else:
+                if watched.is_news(answer):
+                    yield answer
+            await asyncio.sleep(every_s)
+
     async def follow(self, kinds: Sequence[str] = (), *, device: str = "") -> AsyncIterator[News]:
         """Give live updates until the caller stops; a broken connection is opened again where it broke."""
         last = ""
@@ -166,6 +192,22 @@ class AsyncClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+class _Watched(Generic[T]):
+    """What was seen last; what was asked for a moment ago may not be shown yet."""
+
+    def __init__(self, patience_s: float) -> None:
+        self._until_s = time.monotonic() + patience_s
+        self._last: T | None = None
+
+    def is_news(self, answer: T) -> bool:
+        known, self._last = self._last, answer
+        return answer != known
+
+    def require_patience(self, missing: ConsoleError) -> None:
+        if missing.status != 404 or self._last is not None or time.monotonic() > self._until_s:
+            raise missing
 
 
 class _Reader:

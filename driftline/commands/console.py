@@ -2,6 +2,7 @@
 
 import logging
 import signal
+import socket
 import time
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ import click
 
 from driftline.cluster_options import on_a_cluster
 from driftline.settings import Settings
+from schemas.errors import DriftlineError
 
 __all__ = ["console"]
 
@@ -28,21 +30,22 @@ def console(settings: Settings, host: str | None, port: int | None, policy_key: 
     config = settings.section("console", ConsoleConfig)
     config = replace(config, host=host or config.host, port=config.port if port is None else port)
     folder = config.data or settings.data / "console"
+    # Before anything is opened or printed: with port 0 the system chooses one.
+    listening = _listen(config.host, config.port)
+    port = listening.getsockname()[1]
     cluster = settings.cluster()
     lent = lent_by_rooms(cluster, folder / "backtests", policy_key=policy_key, cache_dir=settings.cache)
     store = AuthStore(folder / "console.db")
     app = make_console(cluster, settings.redis, store, config, lent=lent, cache_dir=settings.cache)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx2").setLevel(logging.WARNING)
-    url = config.url.rstrip("/") or f"http://{config.host}:{config.port}"
+    url = config.url.rstrip("/") or f"http://{_in_url(config.host)}:{port}"
     click.echo(f"console: {url}")
     if link := first_link(store, url, now_ms=time.time_ns() // 1_000_000):
         click.echo(f"no admin yet; this link makes one, once, within a day: {link}")
     server = uvicorn.Server(
         uvicorn.Config(
             app,
-            host=config.host,
-            port=config.port,
             log_level="warning",
             access_log=False,
             server_header=False,
@@ -54,5 +57,18 @@ def console(settings: Settings, host: str | None, port: int | None, policy_key: 
     # Once it has shut down, the server raises the signal again that ended it; by then all is done.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
-    server.run()
+    server.run(sockets=[listening])
     store.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise DriftlineError(
+            f"the console cannot listen on {host}:{port}: {error.strerror or error}", hint="choose another --port"
+        ) from None
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

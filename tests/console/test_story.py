@@ -49,7 +49,7 @@ def test_the_whole_story_is_told_by_clicking(stack, prefix, tmp_path, chromium):
     fleet = Fleet([MACHINE], cluster=cluster, folder=folder / "gateways", keyring=keys.keyring, now_ms=now_ms)
     with ThreadPoolExecutor(1) as beside, start_workers(folder, cluster, stack.endpoints.redis_url, keys) as crew:
         first = beside.submit(train, MACHINE, "1", now_ms=now_ms, signer=keys.signers["trainer"])
-        link = eventually(lambda: next((line.split()[-1] for line in crew.words_of("console") if "#" in line), ""), 90)
+        link = eventually(lambda: next((line.split()[-1] for line in crew.words_of("console") if "#" in line), ""), 240)
         with fleet:
             visit = Visit(chromium, link.partition("/#")[0])
             story = _Clicks(visit, link, tmp_path)

@@ -35,3 +35,4 @@ class TrainingRequest:
     alerts: Annotated[tuple[str, ...], "The alerts behind it, by alert_id."] = ()
     excluded_devices: Annotated[tuple[str, ...], "Devices whose sensors are at fault, left out."] = ()
     needs_approval: Annotated[bool, "Wait until a person approves."] = False
+    changed_ms: Annotated[Millis, "Event time since when the world is another; 0: it is not known to be."] = 0

@@ -14,6 +14,7 @@ It keeps these rules:
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from statistics import median_low
 
 from schemas.drift_alert import AlertState, DriftAlert
 from schemas.drift_kind import Concern, concern_of
@@ -138,6 +139,8 @@ class _Cause:
     # What the request's id follows from.
     trigger: str
     alerts: tuple[str, ...] = ()
+    # Since when the world is another, as far as that is known.
+    changed_ms: int = 0
 
 
 def _drifted(desk: Desk, policy: DeskPolicy, model: str, now_ms: int) -> _Cause | None:
@@ -160,6 +163,8 @@ def _drifted(desk: Desk, policy: DeskPolicy, model: str, now_ms: int) -> _Cause 
         f"{who} drifted for {policy.sustained_ms // 60_000} min or longer in {', '.join(features)}",
         lasting[0].alert_id,
         tuple(alert.alert_id for alert in lasting),
+        # Neither the first one to see it, which may be an old story, nor the last.
+        median_low(alert.opened_ms for alert in lasting),
     )
 
 
@@ -197,6 +202,7 @@ def _request(desk: Desk, policy: DeskPolicy, model: str, pipeline: str, cause: _
         alerts=cause.alerts,
         excluded_devices=_faulty(desk, model),
         needs_approval=policy.needs_approval,
+        changed_ms=cause.changed_ms,
     )
 
 

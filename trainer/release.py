@@ -6,7 +6,7 @@ times, stands beside the bundle, never in it.
 
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 
 from schemas.grid import Baseline, Grid
@@ -17,7 +17,8 @@ from sensing import make_grid, pipeline_named
 from trainer.baseline import make_baseline
 from trainer.data.checks import Check, check_data, refuse_failed, silent_devices
 from trainer.data.checks import Limits as DataLimits
-from trainer.data.dataset import Dataset, Split, split_by_time
+from trainer.data.dataset import Dataset
+from trainer.data.splitting import Split, in_equal_parts, split_by_time
 from trainer.errors import DataRefusedError, TrainerError
 from trainer.export.graph import export
 from trainer.export.parity import OnnxModel, Parity, check_parity
@@ -54,6 +55,8 @@ class Order:
     device_limits: DeviceLimits | None = None
     licence: str = ""
     git_revision: str = ""
+    # Since when the world is another; 0 where it is not known to be.
+    changed_ms: int = 0
 
     def __post_init__(self) -> None:
         for what, name in (("model", self.model), ("version", self.version)):
@@ -105,8 +108,12 @@ def train_release(
     left_out = silent_devices(dataset)
     if len(left_out) == len(dataset.devices):
         raise DataRefusedError((f"no vectors to learn from: {_without(left_out)}",))
-    split = split_by_time(dataset.without(left_out), holdout=order.holdout)
-    if algorithm.kind is ModelKind.FORECAST:
+    told, forecasts = dataset.without(left_out), algorithm.kind is ModelKind.FORECAST
+    if order.changed_ms and not forecasts:
+        # A forecast learns from what follows what, and nothing may be missing in between.
+        told = in_equal_parts(told, order.changed_ms)
+    split = split_by_time(told, holdout=order.holdout, changed_ms=order.changed_ms)
+    if forecasts:
         split = _with_truth(split, order.settings)
     checks = check_data(split, order.data_limits)
     refuse_failed(checks)
@@ -228,7 +235,8 @@ def _pack(
 
 def _with_truth(split: Split, settings: Settings) -> Split:
     """Label both sides by what came true within each: no truth crosses the gap."""
-    return Split(
+    return replace(
+        split,
         training=with_truth(split.training, settings.target, settings.ahead),
         holdout=with_truth(split.holdout, settings.target, settings.ahead),
     )

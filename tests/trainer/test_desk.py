@@ -55,6 +55,14 @@ def test_several_devices_that_drift_are_a_new_world():
     assert (request.pipeline, request.data_to_ms) == ("machine/1", 5_000)
 
 
+def test_the_world_changed_when_most_had_seen_it():
+    seen = [alert(f"d{number}", opened_ms=opened_ms) for number, opened_ms in enumerate((3, 2_000, 2_010))]
+
+    (request,) = asked(desk(*seen))
+
+    assert request.changed_ms == 2_000
+
+
 def test_one_devices_drift_is_its_own():
     assert asked(desk(alert("d1"), alert("d1", "variance_change"))) == ()
 

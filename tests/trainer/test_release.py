@@ -9,7 +9,9 @@ import pytest
 
 from schemas.manifest import ModelKind
 from schemas.release import ReleaseStage
-from sensing import Sketch, make_grid, merge, pipeline_named
+from sensing import Sketch, make_grid, merge, pipeline_named, run_batch
+from sensing.simulator import Simulated
+from trainer.data import Dataset, Part
 from trainer.errors import DataRefusedError, TrainerError, UnknownModelKindError
 from trainer.export.parity import OnnxModel
 from trainer.export.signature import check_signature
@@ -30,6 +32,41 @@ def test_same_data_same_order_same_bytes(trained, machines, keys):
     again = train_release(machines, Order(model="bearing", version="1"), [keys.signer])
 
     assert again.content == trained.content
+
+
+def test_a_world_that_changed_of_late_is_learned(keys):
+    """Of a day and a half, the last two hours are warm: so little would only ever be held out, or go under."""
+    readings, warm = 5_400, 480
+    parts = []
+    for number in range(3):
+        sensor = Simulated("machine", device=number, stream=number, seed=3)
+        seen = sensor.take(readings)
+        seen.values[-warm:, 0] += 8 * seen.values[:-warm, 0].std()
+        seen_as = run_batch(sensor.pipeline, seen.at_ms, seen.values)
+        parts.append(Part(f"m-{number}", seen_as.at_ms, seen_as.matrix))
+    dataset = Dataset.of("machine/1", parts)
+    changed_ms = int(seen.at_ms[-warm])
+    order = Order(model="bearing", version="1")
+
+    unaware = train_release(dataset, order, [keys.signer])
+    aware = train_release(dataset, replace(order, changed_ms=changed_ms), [keys.signer])
+
+    assert called_odd(unaware, dataset, since_ms=changed_ms) > 0.9
+    assert called_odd(aware, dataset, since_ms=changed_ms) < 0.3
+    assert aware.quality["anomaly_share"] < 0.3
+
+
+def called_odd(trained, dataset, *, since_ms):
+    judged = trained.model.predict(dataset.matrix[dataset.at_ms >= since_ms + 120_000])
+    return judged.decision.mean()
+
+
+def test_a_new_world_that_was_hardly_seen_is_not_learned_from(machines, keys):
+    last_ms = int(machines.at_ms.max())
+    order = Order(model="bearing", version="1", changed_ms=last_ms - 70_000)
+
+    with pytest.raises(DataRefusedError, match=r"the new world: \d+ vectors to learn the new world from; wanted 100"):
+        train_release(machines, order, [keys.signer])
 
 
 SCRIPT = """

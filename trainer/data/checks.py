@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from sensing import pipeline_named
-from trainer.data.dataset import Bools, Dataset, Floats, Split, Vectors
+from trainer.data.dataset import Bools, Dataset, Floats, Vectors
+from trainer.data.splitting import Split
 from trainer.errors import DataRefusedError
 
 __all__ = ["Check", "Limits", "check_data", "refuse_failed", "silent_devices"]
@@ -81,6 +82,13 @@ def _held_out(split: Split, limits: Limits) -> Check:
     return Check("held-out data", rows >= wanted, f"{rows} vectors to judge by; wanted {wanted}")
 
 
+def _changed(split: Split, limits: Limits) -> Check:
+    if not split.changed_ms:
+        return Check("the new world", True, "the world is not known to have changed")
+    rows, wanted = int((split.training.at_ms >= split.changed_ms).sum()), limits.min_rows // 5
+    return Check("the new world", rows >= wanted, f"{rows} vectors to learn the new world from; wanted {wanted}")
+
+
 def _missing(split: Split, limits: Limits) -> Check:
     missing = (~np.isfinite(split.training.matrix)).mean(axis=0)
     worst = _named(split, missing > limits.max_missing, missing)
@@ -130,4 +138,12 @@ def _names(split: Split) -> tuple[str, ...]:
     return pipeline_named(split.training.pipeline).feature_names
 
 
-_CHECKS: tuple[Callable[[Split, Limits], Check], ...] = (_enough, _held_out, _missing, _constant, _range, _leakage)
+_CHECKS: tuple[Callable[[Split, Limits], Check], ...] = (
+    _enough,
+    _held_out,
+    _changed,
+    _missing,
+    _constant,
+    _range,
+    _leakage,
+)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sensing import pipeline_named
 from trainer.errors import DatasetError
 
-__all__ = ["Bools", "Dataset", "Floats", "Ints", "Part", "Split", "Vectors", "split_by_time"]
+__all__ = ["Bools", "Dataset", "Floats", "Ints", "Part", "Vectors"]
 
 Vectors = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -138,33 +138,6 @@ class Dataset:
         for array, kind in (*columns, (self.representative, "u1"), (self.troubled, "u1")):
             digest.update(np.ascontiguousarray(array.astype(kind)).tobytes())
         return digest.hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class Split:
-    """What is learned from, and what it is judged by."""
-
-    training: Dataset
-    holdout: Dataset
-
-
-def split_by_time(dataset: Dataset, *, holdout: float = 0.25, gap_ms: int | None = None) -> Split:
-    """Keep the last share of the time for judging; nothing within the gap before it is learned from.
-
-    The gap defaults to the pipeline's look-back, so that no reading is in vectors of both sides.
-    """
-    if not 0 < holdout < 1:
-        raise DatasetError(f"holdout is {holdout}; wanted: between 0 and 1")
-    if not len(dataset):
-        raise DatasetError("there is nothing to split: no vectors")
-    pipeline = pipeline_named(dataset.pipeline)
-    gap_ms = pipeline.span * pipeline.every_ms if gap_ms is None else gap_ms
-    first, last = int(dataset.at_ms.min()), int(dataset.at_ms.max())
-    cut = last - round((last - first) * holdout)
-    return Split(
-        training=dataset.rows(dataset.at_ms < cut - gap_ms),
-        holdout=dataset.rows(dataset.at_ms >= cut),
-    )
 
 
 def _in_time(dataset: Dataset) -> Bools:

@@ -29,7 +29,9 @@ class IsolationForestAlgorithm:
         forest = IsolationForest(
             n_estimators=settings.trees, contamination=settings.contamination, random_state=settings.seed
         )
-        core = ForestCore(WhitenedForest(whitening, forest.fit(whitening.columns(prepared))))
+        # Vectors that were kept for their oddness would make oddness look common.
+        fair = training.representative if training.representative.any() else np.ones(len(training), dtype=bool)
+        core = ForestCore(WhitenedForest(whitening, forest.fit(whitening.columns(prepared[fair]))))
         raw = core.raw(prepared)
         return Model(
             algorithm=self.name,

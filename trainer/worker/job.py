@@ -137,6 +137,7 @@ def _train(order: JobOrder) -> Outcome:
             model=order.request.model,
             version=order.version,
             algorithm=order.algorithm,
+            changed_ms=order.request.changed_ms,
             settings=_settings(champion),
             data_limits=Limits(min_rows=order.min_rows),
             # Its successor is allowed what the model in production was.

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from trainer.data import Dataset, Part, simulated, split_by_time
+from trainer.data import Dataset, Part, simulated
 from trainer.errors import DatasetError
 from trainer.models.forecaster import with_truth
 
@@ -93,28 +93,6 @@ def test_one_device_does_not_settle_another():
     )
 
     assert not dataset.settling.any()
-
-
-def test_held_out_data_come_later_with_a_gap():
-    dataset = Dataset.of("machine/1", [Part("a", seconds(1000), vectors(1000), None)])
-
-    split = split_by_time(dataset, holdout=0.2)
-
-    assert split.holdout.at_ms.min() - split.training.at_ms.max() > 60_000
-    assert len(split.holdout) == pytest.approx(200, abs=2)
-
-
-@pytest.mark.parametrize("holdout", [0.0, 1.0, -1.0, 2.0])
-def test_a_senseless_share_is_refused(holdout):
-    dataset = Dataset.of("machine/1", [Part("a", seconds(10), vectors(10), None)])
-
-    with pytest.raises(DatasetError, match="between 0 and 1"):
-        split_by_time(dataset, holdout=holdout)
-
-
-def test_nothing_cannot_be_split():
-    with pytest.raises(DatasetError, match="no vectors"):
-        split_by_time(Dataset.of("machine/1", []))
 
 
 def test_vectors_of_another_pipeline_are_refused():

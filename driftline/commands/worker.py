@@ -122,8 +122,11 @@ def health(
 @_FOLLOW
 @_KEYRING
 @_INSTANCE
+@watched
 @on_a_cluster
-def cohorts(settings: Settings, policy: Path | None, follow: str, keyring: Path | None, instance_id: str) -> None:
+def cohorts(
+    settings: Settings, policy: Path | None, follow: str, keyring: Path | None, instance_id: str, watch: Watch
+) -> None:
     """Make one alert of many that have one cause: the same feature, in many devices of a cohort."""
     from streams.drift.cohort_service import CohortSettings, make_cohort_app
     from streams.kafka import run_worker
@@ -135,7 +138,9 @@ def cohorts(settings: Settings, policy: Path | None, follow: str, keyring: Path 
         instance_id=instance_id,
         cache_dir=settings.cache,
     )
-    run_worker(make_cohort_app(settings.cluster(), chosen))
+    app = make_cohort_app(settings.cluster(), chosen)
+    watch(watch_app(app))
+    run_worker(app)
 
 
 @worker.command(epilog="Example: driftline worker views")
@@ -236,6 +241,7 @@ def trainer(settings: Settings, key: str | None, store: str | None, url: str | N
     from dataclasses import replace
 
     from driftline.typed_values import Given
+    from trainer.readiness import Readiness
     from trainer.worker import TrainerConfig, run_trainer
 
     said = {name: value for name, value in (("key", key), ("store", store), ("public_url", url)) if value}
@@ -244,7 +250,8 @@ def trainer(settings: Settings, key: str | None, store: str | None, url: str | N
     config = replace(settings, rooms=rooms).section("trainer", TrainerConfig)
     stop = threading.Event()
     stop_on_signals(stop.set)
-    watch(Watched())
+    readiness = Readiness()
+    watch(Watched(waiting=readiness.waiting))
     run_trainer(
         settings.cluster(),
         config,
@@ -252,6 +259,7 @@ def trainer(settings: Settings, key: str | None, store: str | None, url: str | N
         environ=os.environ,
         folder=settings.data / "trainer",
         clock_ms=lambda: time.time_ns() // 1_000_000,
+        readiness=readiness,
     )
 
 
@@ -276,11 +284,13 @@ def sink(settings: Settings, folder: Path, flush_s: float, watch: Watch) -> None
     import time
 
     from trainer.offline import Flushing, run_sink
+    from trainer.readiness import Readiness
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     stop = threading.Event()
     stop_on_signals(stop.set)
-    watch(Watched())
+    readiness = Readiness()
+    watch(Watched(waiting=readiness.waiting))
     run_sink(
         settings.cluster(),
         folder,
@@ -288,6 +298,7 @@ def sink(settings: Settings, folder: Path, flush_s: float, watch: Watch) -> None
         flushing=Flushing(every_s=flush_s),
         clock_ms=lambda: time.time_ns() // 1_000_000,
         cache_dir=settings.cache,
+        readiness=readiness,
     )
 
 
@@ -312,7 +323,7 @@ def webhooks(settings: Settings, config: Path, check: bool, watch: Watch) -> Non
         return
     running = Webhooks(settings.cluster(), subscriptions, rng=SystemRandom(), cache_dir=settings.cache)
     stop_on_signals(running.stop)
-    watch(Watched())
+    watch(Watched(waiting=running.waiting))
     running.run()
 
 

@@ -79,6 +79,7 @@ class Delivery:
             age_s = (self._now_ms() - message.timestamp()[1]) / 1_000
             match judge(answer, self._subscription, attempt=attempt, age_s=age_s, chance=self._rng.random()):
                 case Delivered():
+                    figures.seconds.labels(name).observe(max(age_s, 0.0))
                     figures.attempts.labels(name, "delivered").inc()
                     return
                 case GiveUp(why):

@@ -11,6 +11,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from schemas.cluster import Cluster
 from schemas.feeds import TopicMissingError
+from streams.webhooks import figures
 from streams.webhooks.subscription import Subscription
 
 __all__ = ["Reading"]
@@ -42,10 +43,13 @@ class Reading:
     def __init__(self, cluster: Cluster, subscription: Subscription, work: Work) -> None:
         self._work, self._bootstrap = work, cluster.bootstrap
         self._topics = [cluster.named(topic) for topic in subscription.topics]
+        self._backlog = figures.waiting.labels(subscription.name)
         self._lanes: dict[Place, _Lane] = {}
         # The next offset of each partition whose records before it need nothing more, not yet committed.
         self._done: dict[Place, int] = {}
         self._lost: list[Place] = []
+        # Its group has said which partitions it reads, be it none.
+        self.settled = False
         self._consumer = Consumer(
             {
                 **cluster.client_settings(),
@@ -74,6 +78,7 @@ class Reading:
                     for message in messages:
                         self._queue(message, tasks)
                     self._hold_back()
+                    self._backlog.set(sum(len(lane.waiting) for lane in self._lanes.values()))
                     await asyncio.to_thread(self._commit)
                 for lane in self._lanes.values():
                     if lane.worker is not None:
@@ -137,6 +142,7 @@ class Reading:
                 # A worker that dies before its first delivery should not make its successor begin later than it did.
                 self._done[at.topic, at.partition] = at.offset
         consumer.incremental_assign(begun)
+        self.settled = True
 
     def _revoked(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._commit()

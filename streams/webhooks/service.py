@@ -48,6 +48,7 @@ class Webhooks:
         self._rng, self._cache_dir, self._now_ms = rng, cache_dir, now_ms
         self._stopping = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._readings: dict[str, Reading] = {}
 
     def run(self) -> None:
         """Deliver until `stop` is called; what cannot be expected ends the worker, loudly."""
@@ -65,6 +66,15 @@ class Webhooks:
             # The loop may have ended by itself meanwhile.
             self._loop.call_soon_threadsafe(self._stopping.set)
 
+    def waiting(self) -> list[str]:
+        """Which subscriptions are not read yet, in words; from any thread."""
+        readings = dict(self._readings)
+        return [
+            f"webhook {one.name}: its group has not said yet which partitions it reads"
+            for one in self._subscriptions
+            if one.name not in readings or not readings[one.name].settled
+        ]
+
     async def _run(self) -> None:
         self._loop = asyncio.get_running_loop()
         # Each subscription keeps one thread waiting for its broker, and decodes in another.
@@ -78,7 +88,9 @@ class Webhooks:
                 delivery = Delivery(
                     self._cluster, contract, session, letters, subscription, rng=self._rng, now_ms=self._now_ms
                 )
-                tasks.create_task(Reading(self._cluster, subscription, delivery.deliver).run(self._stopping))
+                reading = Reading(self._cluster, subscription, delivery.deliver)
+                self._readings[subscription.name] = reading
+                tasks.create_task(reading.run(self._stopping))
                 log.info("delivers: webhook=%s topics=%s", subscription.name, ",".join(subscription.topics))
 
     async def _contract(self) -> Contract:

@@ -1,5 +1,6 @@
 """What a worker answers to those who watch it."""
 
+import base64
 import contextlib
 import json
 import os
@@ -150,12 +151,29 @@ def test_a_drift_worker_becomes_ready_and_tells_its_lag(worker, tmp_path):
     assert "drift_detected 0.0" in metrics
 
 
-@pytest.mark.parametrize("name", ["health", "views", "rollouts"])
-def test_other_workers_become_ready(worker, tmp_path, name):
+_HOOKS = """
+[[webhook]]
+name = "line-7"
+url = "http://127.0.0.1:9/"
+topics = ["rollouts.status"]
+secrets = ["env:HOOK_SECRET"]
+"""
+
+
+@pytest.mark.parametrize("name", ["health", "cohorts", "views", "rollouts", "trainer", "sink", "webhooks"])
+def test_other_workers_become_ready(worker, tmp_path, name, monkeypatch):
     key = tmp_path / "controller.pem"
     make_key(key)
+    (tmp_path / "webhooks.toml").write_text(_HOOKS)
+    monkeypatch.setenv("HOOK_SECRET", "whsec_" + base64.b64encode(b"s" * 32).decode())
+    said = {
+        "rollouts": ["--key", f"file:{key}"],
+        "trainer": ["--key", f"file:{key}", "--store", str(tmp_path / "store"), "--url", "http://127.0.0.1:9/"],
+        "sink": ["--folder", str(tmp_path / "offline")],
+        "webhooks": ["--config", str(tmp_path / "webhooks.toml")],
+    }
 
-    port = worker(name, *(["--key", f"file:{key}"] if name == "rollouts" else []))
+    port = worker(name, *said.get(name, []))
     before = until_ready(port, tmp_path / "said")
 
     assert before

@@ -17,6 +17,7 @@ from trainer.errors import TrainerError
 from trainer.offline.kinds import KINDS
 from trainer.offline.sink import Flushing, TopicSink
 from trainer.publishing import Publisher
+from trainer.readiness import Readiness
 
 __all__ = ["run_sink"]
 
@@ -34,8 +35,10 @@ def run_sink(
     flushing: Flushing,
     clock_ms: Callable[[], int],
     cache_dir: Path | None = None,
+    readiness: Readiness | None = None,
 ) -> None:
     """Fill `folder` from the topics until `stop` is set; what was read by then is written before it returns."""
+    readiness = readiness or Readiness()
     with ExitStack() as resources:
         resources.enter_context(_alone_in(folder))
         # Two folders may be filled from one fleet; each has its own writer of dead letters.
@@ -55,6 +58,7 @@ def run_sink(
         log.info("sink active: folder=%s topics=%s", folder, ", ".join(kind.topic for kind in KINDS))
         while not stop.is_set():
             busy = [sink.step(now_s=time.monotonic()) for sink in sinks]
+            readiness.lacks(f"{one.kind.topic} is not read up to its end yet" for one in sinks if not one.current)
             if not any(busy):
                 stop.wait(_IDLE_S)
         for sink in sinks:

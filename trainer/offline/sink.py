@@ -69,6 +69,11 @@ class TopicSink:
         return dict(self._place.counts)
 
     @property
+    def current(self) -> bool:
+        """All that was there has been read."""
+        return self._feed.current
+
+    @property
     def waiting(self) -> int:
         """How much was read and is not written yet."""
         return len(self._buffer) + len(self._bad) + bool(self._skipped)

@@ -19,6 +19,8 @@ class Election:
 
     def __init__(self, cluster: Cluster) -> None:
         self.elected = False
+        # The group has said who trains: this worker, or another.
+        self.settled = False
         self._consumer = Consumer(
             {
                 **cluster.client_settings(),
@@ -46,6 +48,7 @@ class Election:
         self._consumer.close()
 
     def _assigned(self, _consumer: Any, partitions: Sequence[Any]) -> None:
+        self.settled = True
         # A sticky assignment tells what is new: after a newcomer, nothing.
         self.elected = self.elected or bool(partitions)
 

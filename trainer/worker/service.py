@@ -8,6 +8,7 @@ from pathlib import Path
 from schemas.cluster import Cluster
 from schemas.wire import Contract
 from trainer.publishing import FencedError
+from trainer.readiness import Readiness
 from trainer.registry.store import open_store
 from trainer.release import keyring_of
 from trainer.worker.config import TrainerConfig
@@ -30,6 +31,7 @@ def run_trainer(
     environ: Mapping[str, str],
     folder: Path,
     clock_ms: Callable[[], int],
+    readiness: Readiness | None = None,
 ) -> None:
     """Train what is asked for until `stop` is set; where another worker is active, wait to succeed it."""
     workplace = Workplace(
@@ -43,20 +45,24 @@ def run_trainer(
         folder=folder,
         clock_ms=clock_ms,
     )
+    readiness = readiness or Readiness()
     election = Election(cluster)
     try:
         while not stop.is_set():
             if election.poll(_WAIT_S):
-                _lead(workplace, election, stop, clock_ms)
+                _lead(workplace, election, stop, readiness)
+            readiness.lacks([] if election.settled else ["it neither trains nor stands by yet"])
     finally:
         election.close()
 
 
-def _lead(workplace: Workplace, election: Election, stop: threading.Event, clock_ms: Callable[[], int]) -> None:
+def _lead(workplace: Workplace, election: Election, stop: threading.Event, readiness: Readiness) -> None:
     log.info("trainer active: prefix=%s store=%s", workplace.cluster.prefix, workplace.config.store)
+    readiness.lacks(["it takes over, and has not read what was asked for and done yet"])
     try:
         with Term(workplace) as term:
             while not stop.is_set() and election.poll(0):
-                term.step(now_ms=clock_ms())
+                term.step(now_ms=workplace.clock_ms())
+                readiness.lacks(term.waiting())
     except FencedError as error:
         log.warning("trainer stands by: %s", error)

@@ -79,11 +79,13 @@ class Term:
         cluster = self._place.cluster
         with ExitStack() as opening:
             opened = opening.enter_context
-            self._feeds = [
-                opened(feeds.follow(cluster, "training.requests", from_ms=0)),
-                opened(feeds.follow(cluster, "operators.requests", from_ms=0, where=concerns_training)),
-                opened(feeds.follow(cluster, "audit.log", from_ms=0, where=concerns_training)),
-            ]
+            self._feeds = {
+                "training.requests": opened(feeds.follow(cluster, "training.requests", from_ms=0)),
+                **{
+                    topic: opened(feeds.follow(cluster, topic, from_ms=0, where=concerns_training))
+                    for topic in ("operators.requests", "audit.log")
+                },
+            }
             self._grids = opened(feeds.table(cluster, "models.grids")).wait_until_current()
             self._releases = opened(feeds.table(cluster, "models.releases")).wait_until_current()
             if self._config.desk:
@@ -100,12 +102,16 @@ class Term:
         self._resources.close()
         self._publisher.close()
 
+    def waiting(self) -> list[str]:
+        """Which topics are not read up to their end, in words."""
+        return [f"{name} is not read up to its end yet" for name, feed in self._feeds.items() if not feed.current]
+
     def step(self, *, now_ms: int) -> None:
         """Take in what is new, and do the next thing."""
-        for feed in self._feeds:
+        for feed in self._feeds.values():
             for event in feed.poll(_POLL_S):
                 self._take_in(event, live=feed.current, now_ms=now_ms)
-        if not all(feed.current for feed in self._feeds):
+        if self.waiting():
             return
         if self._desk is not None:
             for request in self._desk.due(dict(self._releases), now_ms=now_ms):

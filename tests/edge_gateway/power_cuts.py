@@ -34,6 +34,8 @@ def main(folder: Path, scenario: str) -> None:
             foundry.command(foundry.bundle("4", threshold=7.0), 3),
         ],
         "back": [foundry.command(foundry.bundle("0", threshold=8.0), 2)],
+        "later": [later(foundry)],
+        "switch": [foundry.command(foundry.bundle("2", threshold=6.5), 3)],
     }[scenario]
     base = folder / "base"
     in_child(lambda: prepare(fixtures, foundry, base, scenario))
@@ -62,6 +64,10 @@ def gateway_in(fixtures, foundry, folder, after_s=0):
     )
 
 
+def later(foundry):
+    return foundry.command(foundry.bundle("2", threshold=6.5), 2, settings={"activate": "later"})
+
+
 def prepare(fixtures, foundry, base, scenario):
     played = gateway_in(fixtures, foundry, base)
     if scenario == "back":
@@ -70,6 +76,10 @@ def prepare(fixtures, foundry, base, scenario):
     played.tell(foundry.command(foundry.bundle("1"), 1))
     settle(played)
     assert played.acks()[-1] == (1, "succeeded"), played.acks()
+    if scenario == "switch":
+        played.tell(later(foundry))
+        settle(played)
+        assert played.acks()[-1] == (2, "installed"), played.acks()
     played.gateway.stop(played.now_ms)
 
 

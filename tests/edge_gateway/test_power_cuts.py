@@ -77,3 +77,28 @@ def test_the_instant_way_back_survives_every_cut(folder):
         assert each["serving_at_once"] in {"demo/0", "demo/1"}, each
         assert each["serving"] == "demo/0", each
         check_acks(each, 2, "succeeded")
+
+
+def test_an_installation_for_later_survives_every_cut(folder):
+    found = cuts(folder, "later")
+
+    assert len(found) > 15
+    for each in found:
+        assert each["serving_at_once"] == each["serving"] == "demo/1", each
+        assert sorted(each["states"].values()) == ["installed", "stable"], each
+        phases = [phase for of, phase in each["acks"] if of == 2]
+        assert phases[-1] == "installed", each
+        assert not {"trial", *FINAL} & set(phases), each
+        assert each["seqs"] == sorted(set(each["seqs"])), each
+
+
+def test_the_switch_to_what_was_installed_survives_every_cut(folder):
+    found = cuts(folder, "switch")
+
+    for each in found:
+        assert each["serving_at_once"] in {"demo/1", "demo/2"}, each
+        assert each["serving"] == "demo/2", each
+        assert sorted(each["states"].values()) == ["stable", "stable"], each
+        check_acks(each, 3, "succeeded")
+        # Nothing is fetched again: it lies there.
+        assert "downloading" not in [phase for of, phase in each["acks"] if of == 3], each

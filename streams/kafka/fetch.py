@@ -8,6 +8,7 @@ or are one without records.
 
 import asyncio
 import logging
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -72,7 +73,7 @@ Taken = list[tuple[int, Stretch | OutOfRange]]
 class TopicReader:
     """Reads partitions of one topic.
 
-    librdkafka is called by one thread only, so nothing that was fetched for an earlier position is taken after a later
+    librdkafka is read by one thread only, so nothing that was fetched for an earlier position is taken after a later
     one was asked for.
     """
 
@@ -101,6 +102,9 @@ class TopicReader:
         )
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"fetch {topic}")
         self._positions: dict[int, int] = {}
+        # Metrics are scraped by a thread of their own.
+        self._asking = threading.Lock()
+        self._closed = False
         self._max_run_records = max_run_records
 
     @property
@@ -125,11 +129,17 @@ class TopicReader:
         return await self._in_thread(self._take)
 
     def end(self, partition: int) -> int:
-        """Return where the log ended when it was last fetched from; below 0 before that."""
-        _, end = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), cached=True)
-        return end
+        """Return where the log ended when it was last fetched from; below 0 before that, and once this is closed."""
+        with self._asking:
+            if self._closed:
+                return -1
+            _, end = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), cached=True)
+            return end
 
     async def close(self) -> None:
+        # The consumer is gone before its own `close` returns: whoever asked it then would bring down the process.
+        with self._asking:
+            self._closed = True
         await self._in_thread(self._consumer.close)
         self._thread.shutdown(wait=False)
 

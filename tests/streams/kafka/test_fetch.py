@@ -1,6 +1,8 @@
 """What a reader takes, wherever it is told to read."""
 
 import random
+import threading
+from functools import partial
 
 import pytest
 from confluent_kafka import TopicPartition
@@ -97,3 +99,20 @@ async def test_a_position_outside_of_the_log_is_said_to_be(broker, reader_of, po
     assert pieces == [(0, OutOfRange(position))]
     assert isinstance(after, Stretch)
     assert after.offsets[0] == 100
+
+
+async def test_whoever_asks_for_the_end_while_it_closes_is_told_that_it_is_not_known(broker, reader_of):
+    topic = broker.topic(partitions=1)
+    broker.produce(topic, [b"x"] * 10)
+    for _ in range(10):
+        reader = reader_of(topic)
+        await reader.read({0: 0})
+        await taken(reader)
+        told = []
+        asking = threading.Thread(target=told.extend, args=(iter(partial(reader.end, 0), -1),))
+        asking.start()
+        await reader.close()
+        asking.join(10)
+
+        assert not asking.is_alive()
+        assert set(told) <= {10}

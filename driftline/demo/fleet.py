@@ -54,7 +54,7 @@ class Kind:
 # Machines live two minutes in a second, weather stations six hours; shafts are sampled too often to be hurried.
 KINDS = (
     Kind(name="machine", devices=12, behind=7_200, window_s=60.0, readings_per_s=120.0),
-    Kind(name="vibration", devices=12, behind=30_000, window_s=5.0, readings_per_s=2_000.0),
+    Kind(name="vibration", devices=12, behind=300_000, window_s=5.0, readings_per_s=2_000.0),
     Kind(name="weather", devices=6, behind=8_760, window_s=86_400.0, readings_per_s=6.0),
 )
 

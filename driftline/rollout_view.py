@@ -35,6 +35,8 @@ def shown_status(status: RolloutStatus, plan: Plan | None = None, *, per_minute:
         colour = _COLOURS.get(gate.verdict.value, "default")
         gates.add_row(gate.gate, Text(gate.verdict.value, style=colour), gate.reason)
     parts: list[RenderableType] = [head, _bars(status, plan), counts, Text(status.reason)]
+    if apart := json.loads(status.state or "{}").get("quarantined"):
+        parts.append(Text(f"set apart: {', '.join(apart)}; `driftline rollout lift` lets them back in", style="red"))
     if ending := _ending(status, plan, per_minute):
         parts.append(Text(ending))
     return Group(*parts, *([gates] if status.gates else []))

@@ -49,6 +49,12 @@ class Abortion(Why):
     rollback: bool = True
 
 
+class Lifting(Why):
+    """`trait`: what the devices share that were set apart, such as `hw=rev2`."""
+
+    trait: str = Field(min_length=1, max_length=400)
+
+
 @router.get("/rollouts")
 async def rollouts(
     here: Here,
@@ -61,7 +67,7 @@ async def rollouts(
     """List rollouts, the latest change first."""
     found = [
         one
-        for one in (await here.views.all_of("rollouts")).values()
+        for one in (await here.views.lately("rollouts")).values()
         if (not phase or one["phase"] == phase) and (not model or one["model_id"] == model)
     ]
     found.sort(key=_by_change)
@@ -150,6 +156,12 @@ async def retry(here: Here, who: Operator, rollout_id: str, reason: Why, key: Id
     return await _control(here, who, rollout_id, "retry", reason, key)
 
 
+@router.post("/rollouts/{rollout_id:path}/lift", response_model=Asked)
+async def lift(here: Here, who: Approver, rollout_id: str, reason: Lifting, key: IdempotencyKey = "") -> Response:
+    """Let a class of devices back in that was set apart for its failures."""
+    return await _control(here, who, rollout_id, "lift", reason, key, trait=reason.trait)
+
+
 @router.get("/rollouts/{rollout_id:path}")
 async def rollout(here: Here, _who: Viewer, rollout_id: str) -> dict[str, Any]:
     """Read a rollout: its plan, its stage, its gates with their evidence."""
@@ -160,11 +172,11 @@ async def rollout(here: Here, _who: Viewer, rollout_id: str) -> dict[str, Any]:
 
 
 async def _control(
-    here: Context, who: Principal, rollout_id: str, action: str, reason: Why, key: str, **choices: bool
+    here: Context, who: Principal, rollout_id: str, action: str, reason: Why, key: str, **choices: bool | str
 ) -> Response:
     if await here.views.one_of("rollouts", rollout_id) is None:
         raise not_found("rollout", rollout_id)
-    arguments = {name: "true" if chosen else "false" for name, chosen in choices.items()}
+    arguments = {name: chosen if isinstance(chosen, str) else str(chosen).lower() for name, chosen in choices.items()}
     return await ask(here, who, f"rollout/{rollout_id}", action, why=reason.why, key=key, arguments=arguments)
 
 

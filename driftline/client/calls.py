@@ -185,6 +185,10 @@ def retry(rollout_id: str, *, why: str = "") -> Call[a.Asked]:
     return _post("rollouts", rollout_id, "retry", why=why)
 
 
+def lift(rollout_id: str, *, trait: str, why: str = "") -> Call[a.Asked]:
+    return _post("rollouts", rollout_id, "lift", trait=trait, why=why)
+
+
 # Models.
 
 

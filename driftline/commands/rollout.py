@@ -1,6 +1,7 @@
 """`driftline rollout`: plan, start, steer and watch rollouts."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,20 @@ from driftline.tables import plain_table
 from driftline.tables import show as show_table
 from driftline.text_files import read_text_file
 from schemas import feeds
+from schemas.cluster import Cluster
 from schemas.errors import DriftlineError
+from schemas.model_health import ModelHealth
 from schemas.rollouts import RolloutStatus
 from streams.rollouts.documents import load_document
 from streams.rollouts.plan import Plan, parse_plan
-from streams.rollouts.rehearsal import foresee, power_of, rehearse
+from streams.rollouts.rehearsal import (
+    USUAL_PER_DEVICE_HOUR,
+    Foreseen,
+    decisions_per_device_hour,
+    foresee,
+    power_of,
+    rehearse,
+)
 
 __all__ = ["rollout"]
 
@@ -27,6 +37,9 @@ _FILE = click.argument("file", type=click.Path(exists=True, dir_okay=False, path
 _ID = click.argument("rollout_id", metavar="ID")
 _WHY = click.option("--why", default="", help="The reason, for the audit log.")
 _JSON = click.option("--json", "as_json", is_flag=True, help="For scripts.")
+# Long enough for devices that report once an hour; few enough windows to be read at once.
+_RECENT_MS = 3 * 3_600_000
+_ENOUGH_WINDOWS = 20_000
 
 
 @click.group(epilog="Example: driftline rollout start bearings-14.toml && driftline rollout watch bearings-14")
@@ -132,6 +145,16 @@ def abort(settings: Settings, rollout_id: str, leave: bool, why: str) -> None:
     _ask(settings, rollout_id, "abort", why, {"rollback": str(not leave).lower()})
 
 
+@rollout.command(epilog="Example: driftline rollout lift bearings-14 --trait hw=rev2 --why 'its firmware was mended'")
+@_ID
+@click.option("--trait", required=True, help="What the devices share, as `rollout show` names it.")
+@_WHY
+@on_a_cluster
+def lift(settings: Settings, rollout_id: str, trait: str, why: str) -> None:
+    """Let a class of devices back in that was set apart for its failures; it is not set apart again."""
+    _ask(settings, rollout_id, "lift", why, {"trait": trait})
+
+
 def _control(action: str, about: str) -> None:
     @rollout.command(name=action, help=about, epilog=f"Example: driftline rollout {action} bearings-14 --why reason")
     @_ID
@@ -176,15 +199,39 @@ def _foresee(checked: Plan, settings: Settings, named: bool) -> None:
             f"+{shown_duration(stage.ends_s)}",
         )
     show_table(table)
+    if checked.gates:
+        _tell_power(checked, cluster, stages)
+
+
+def _tell_power(checked: Plan, cluster: Cluster, stages: list[Foreseen]) -> None:
+    """Say what the gates can see, at the rate at which these devices decide."""
+    taken = {device_id for stage in stages for device_id in stage.devices}
+    measured = decisions_per_device_hour(_recent_health(cluster, taken))
+    per_hour = USUAL_PER_DEVICE_HOUR if measured is None else measured
     later = sum(len(stage.devices) for stage in stages[1:])
-    for name, gate in checked.gates.items():
-        if told := power_of(name, gate, control_devices=later, per_device_hour=3_600.0):
-            click.echo(told)
+    told = [
+        said
+        for name, gate in checked.gates.items()
+        if (said := power_of(name, gate, control_devices=later, per_device_hour=per_hour))
+    ]
+    if told:
+        source = "as they reported of late" if measured is not None else "assumed: none of them has reported of late"
+        click.echo("\n".join([f"at {per_hour:,.0f} decisions a device-hour, {source}:", *told]))
+
+
+def _recent_health(cluster: Cluster, device_ids: set[str]) -> list[ModelHealth]:
+    from_ms = time.time_ns() // 1_000_000 - _RECENT_MS
+    found: list[ModelHealth] = []
+    with feeds.follow(cluster, "telemetry.model-health", from_ms=from_ms, until_current=True) as log:
+        for event in log:
+            if isinstance(event, feeds.Changed) and event.value.device_id in device_ids:
+                found.append(event.value)
+            if len(found) == _ENOUGH_WINDOWS:
+                break
+    return found
 
 
 def _rehearse(checked: Plan, settings: Settings, history_h: float) -> None:
-    import time
-
     cluster = settings.cluster()
     begin_ms = time.time_ns() // 1_000_000 - int(history_h * 3_600_000)
     devices = list(feeds.snapshot(cluster, "fleet.devices").values())

@@ -5,7 +5,7 @@ records in the same order give the same writes, so a controller can be replayed,
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -100,10 +100,12 @@ class Controller:
         writes = self._journal.take(self.rollouts, self.fleet, digested)
         # Only now: what moved last is written first.
         keep_ms = self.options.keep_settled_ms
-        for rollout_id in retired(self.rollouts, self.releases, now_ms=self._now_ms, keep_ms=keep_ms):
+        leaving = retired(self.rollouts, self.releases, now_ms=self._now_ms, keep_ms=keep_ms)
+        for rollout_id in leaving:
+            self._journal.put_away(self.rollouts[rollout_id], digested)
             self.rollouts.put_away(rollout_id)
             self._watching.forget(rollout_id)
-        return writes
+        return [*writes, *self._journal.take(self.rollouts, self.fleet, digested)] if leaving else writes
 
     def submit(self, document: Mapping[str, Any], *, who: str, why: str, now_ms: int) -> str:
         """Accept a plan and return its rollout's id; a standing plan waits for releases."""
@@ -125,6 +127,10 @@ class Controller:
             self._journal.restore_alert(alert)
         else:
             self._watching.alert(alert)
+
+    def forget_rows(self, rollout_id: str, device_ids: Iterable[str]) -> None:
+        """Forget what devices did in a rollout that a predecessor has put away."""
+        self._journal.forget_rows(rollout_id, device_ids)
 
     def restore_rollout(self, rollout: Rollout) -> None:
         self.rollouts.restore(rollout)

@@ -1,11 +1,10 @@
 """What becomes of one device in a rollout: rows move here, and nowhere else."""
 
-from dataclasses import replace
-
 import numpy as np
 
 from schemas.rollouts import AckPhase
-from streams.rollouts.effects import CommandDevice, Effect, NoteDevice, RaiseAlert, WriteAudit
+from streams.rollouts import quarantine
+from streams.rollouts.effects import CommandDevice, Effect, NoteDevice
 from streams.rollouts.events import (
     Acked,
     CohortJoined,
@@ -35,14 +34,10 @@ __all__ = [
     "taken",
 ]
 
-MACHINE = "rollouts"
-
 UNDER_WAY = {AckPhase.RECEIVED, AckPhase.POSTPONED, AckPhase.DOWNLOADING, AckPhase.INSTALLED, AckPhase.TRIAL}
 _BAD_END = {AckPhase.FAILED, AckPhase.FELL_BACK, AckPhase.REFUSED}
 # Where a device may be when a report on its newest command still says something new.
 _AWAITED = {State.COMMANDED, State.IN_PROGRESS, State.ABSENT, State.TIMED_OUT}
-_IN_VAIN = (State.FAILED, State.TIMED_OUT)
-_NOT_PROVED = (State.WAITING, State.OFFLINE, State.HELD, *IN_FLIGHT, State.ABSENT, State.BACKING_OFF, *_IN_VAIN)
 # A device that said "later", for its maintenance window or its battery, will come to it within a day.
 POSTPONED_MS = 86_400_000
 _GOING_BACK = {State.RETURNING, State.STRANDED}
@@ -109,7 +104,7 @@ def joined(rollout: Rollout, event: DeviceJoined, effects: list[Effect]) -> Roll
     # Who runs the model already needs no command, and has nothing to be taken back.
     at_once = event.previous == rollout.plan.model
     known = members.member(row) if row is not None else None
-    apart = "" if at_once else next((trait for trait in event.kin.split("|") if trait in rollout.quarantined), "")
+    apart = "" if at_once else quarantine.apart(rollout, event.kin)
     settled = State.SUCCEEDED if at_once else State.QUARANTINED
     members.add(
         Member(
@@ -206,7 +201,7 @@ def expire(rollout: Rollout, now_ms: int, effects: list[Effect]) -> Rollout:
             _back_off(rollout, row, now_ms, effects, "timed out")
         else:
             _move(rollout, row, State.TIMED_OUT, effects, "timed out")
-            rollout = _quarantine(rollout, row, now_ms, effects)
+            rollout = quarantine.judged(rollout, row, effects)
     for row in members.due_again(now_ms):
         members.wait(row)
     return rollout
@@ -235,7 +230,7 @@ def _failed(rollout: Rollout, row: int, event: Acked, effects: list[Effect]) -> 
         _back_off(rollout, row, event.now_ms, effects, reason)
         return rollout
     _move(rollout, row, State.FAILED, effects, reason)
-    return _quarantine(rollout, row, event.now_ms, effects)
+    return quarantine.judged(rollout, row, effects)
 
 
 def _under_way(rollout: Rollout, row: int, event: Acked, effects: list[Effect]) -> None:
@@ -256,35 +251,6 @@ def _back_off(rollout: Rollout, row: int, now_ms: int, effects: list[Effect], re
     wait_s = rollout.plan.stages[members.stage(row)].backoff_s * 2.0 ** (members.attempts(row) - 1)
     members.back_off(row, now_ms + int(wait_s * 1_000), reason)
     effects.append(NoteDevice(members.ids[row]))
-
-
-def _quarantine(rollout: Rollout, row: int, now_ms: int, effects: list[Effect]) -> Rollout:
-    """Set a class of devices apart when failures gather in it, so that the rest can go on."""
-    policy, members = rollout.plan.quarantine, rollout.members
-    if policy is None:
-        return rollout
-    for trait in filter(None, members.kin(row).split("|")):
-        failed = len(members.kin_rows(trait, _IN_VAIN))
-        settled = failed + len(members.kin_rows(trait, (State.SUCCEEDED,)))
-        everywhere = sum(members.total_in(state) for state in _IN_VAIN)
-        spared = members.total_in(State.SUCCEEDED) - (settled - failed)
-        # A class that holds everybody who was tried is no class: then it is the release.
-        if failed < policy.min_failures or failed < policy.share * settled or failed < everywhere or not spared:
-            continue
-        _set_apart(rollout, trait, now_ms, effects)
-        why = f"{failed} of {settled} devices with {trait} failed, and no others"
-        effects.append(WriteAudit("quarantined", MACHINE, why, {"trait": trait}))
-        effects.append(RaiseAlert("rollout_quarantine", why))
-        return replace(rollout, quarantined=rollout.quarantined | {trait})
-    return rollout
-
-
-def _set_apart(rollout: Rollout, trait: str, now_ms: int, effects: list[Effect]) -> None:
-    members = rollout.members
-    for row in members.kin_rows(trait, _NOT_PROVED):
-        if members.touched(row):
-            effects.append(CommandDevice(members.ids[row], members.previous(row)))
-        _move(rollout, row, State.QUARANTINED, effects, f"{trait} fails as a class")
 
 
 def _installs(rollout: Rollout, row: int) -> bool:

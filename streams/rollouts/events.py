@@ -27,6 +27,7 @@ __all__ = [
     "GatesJudged",
     "Paused",
     "Promoted",
+    "QuarantineLifted",
     "Resumed",
     "Retried",
     "Superseded",
@@ -191,6 +192,16 @@ class Retried:
 
 
 @dataclass(frozen=True, slots=True)
+class QuarantineLifted:
+    """Somebody lets a class of devices back in that was set apart, such as "hw=rev2"."""
+
+    trait: str
+    who: str
+    why: str
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Superseded:
     by: str
     now_ms: int
@@ -215,5 +226,6 @@ Event = (
     | Aborted
     | Cancelled
     | Retried
+    | QuarantineLifted
     | Superseded
 )

@@ -1,6 +1,7 @@
 """The journal: what is to be written, collected while a controller digests: records, alerts and the audit log."""
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from schemas.drift_alert import AlertState, DriftAlert
@@ -14,6 +15,8 @@ from streams.rollouts.rollout import Rollout
 __all__ = ["WHO", "Journal"]
 
 WHO = "rollouts"
+# Rows that are forgotten with one digestion: no transaction grows with the fleet.
+MOST_FORGOTTEN = 10_000
 
 
 class Journal:
@@ -26,12 +29,22 @@ class Journal:
         self._outbox = Outbox()
         self._rows: dict[tuple[str, str], None] = {}
         self._statuses: dict[str, None] = {}
+        # Keys of rows that are over, to be forgotten a part at a time.
+        self._bygone: deque[str] = deque()
 
     def write(self, topic: str, record: Any) -> None:
         self._outbox.write(topic, record)
 
     def forget(self, topic: str, key: str) -> None:
         self._outbox.forget(topic, key)
+
+    def put_away(self, rollout: Rollout, digested: Mapping[str, int]) -> None:
+        """Say for good that a rollout is over, and forget what each device did in it; its status keeps the counts."""
+        self._outbox.write("rollouts.status", status_of(rollout, digested, put_away=True))
+        self.forget_rows(rollout.plan.rollout_id, rollout.members.published_ids())
+
+    def forget_rows(self, rollout_id: str, device_ids: Iterable[str]) -> None:
+        self._bygone.extend(f"{rollout_id}/{device_id}" for device_id in device_ids)
 
     def row_moved(self, rollout_id: str, device_id: str) -> None:
         self._rows[rollout_id, device_id] = None
@@ -76,12 +89,15 @@ class Journal:
         self._rows.clear()
         self._statuses.clear()
         self._write_devices(fleet)
+        for _ in range(min(len(self._bygone), MOST_FORGOTTEN)):
+            self._outbox.forget("rollouts.devices", self._bygone.popleft())
         return self._outbox.take()
 
     def _write_row(self, rollout: Rollout, device_id: str, fleet: Fleet) -> None:
         row, device = rollout.members.row(device_id), fleet.get(device_id)
         if row is not None:
             revision = device.revision if device is not None else 0
+            rollout.members.note_published(row)
             self._outbox.write("rollouts.devices", device_of(rollout, row, revision=revision, now_ms=self.now_ms))
 
     def _write_devices(self, fleet: Fleet) -> None:

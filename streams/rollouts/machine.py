@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import Any
 
 from schemas.rollouts import AckPhase, RolloutPhase
-from streams.rollouts import control, devices, progress
+from streams.rollouts import control, devices, progress, quarantine
 from streams.rollouts.effects import Effect
 from streams.rollouts.events import (
     Aborted,
@@ -37,6 +37,7 @@ from streams.rollouts.events import (
     GatesJudged,
     Paused,
     Promoted,
+    QuarantineLifted,
     Resumed,
     Retried,
     Superseded,
@@ -95,5 +96,6 @@ _TAKE: dict[type, Callable[[Rollout, Any, list[Effect]], Rollout]] = {
     Aborted: control.aborted,
     Cancelled: control.cancelled,
     Retried: control.retried,
+    QuarantineLifted: quarantine.lifted,
     Superseded: control.superseded,
 }

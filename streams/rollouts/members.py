@@ -56,6 +56,7 @@ _AWAITED = (*IN_FLIGHT, State.RETURNING)
 _STATES = len(State)
 _ONLINE = 1
 _TOUCHED = 2
+_PUBLISHED = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,8 @@ class Member:
     online: bool = True
     # A command of this rollout reached it at some time, so that there may be something to take back.
     touched: bool = False
+    # It stands on a topic, from which it has to be taken one day.
+    published: bool = False
     # When it was last commanded; while it backs off, when it may be tried again.
     at_ms: int = 0
     reason: str = ""
@@ -115,6 +118,7 @@ class Members:
             kin=self._kin[row],
             online=bool(self._flags[row] & _ONLINE),
             touched=bool(self._flags[row] & _TOUCHED),
+            published=bool(self._flags[row] & _PUBLISHED),
             at_ms=self._at_ms[row],
             reason=self._reasons.get(row, ""),
         )
@@ -135,7 +139,8 @@ class Members:
         else:
             self._counted(row, -1)
         self._state[row], self._stage[row], self._attempts[row] = member.state, member.stage, member.attempts
-        self._flags[row] = _ONLINE * member.online | _TOUCHED * member.touched
+        published = self._flags[row] & _PUBLISHED | _PUBLISHED * member.published
+        self._flags[row] = _ONLINE * member.online | _TOUCHED * member.touched | published
         self._position[row], self._at_ms[row] = member.position, member.at_ms
         self._previous[row], self._kin[row] = member.previous, member.kin
         self._note(row, member.reason)
@@ -262,6 +267,14 @@ class Members:
 
     def set_online(self, row: int, online: bool) -> None:
         self._flags[row] = self._flags[row] | _ONLINE if online else self._flags[row] & ~_ONLINE
+
+    def note_published(self, row: int) -> None:
+        self._flags[row] |= _PUBLISHED
+
+    def published_ids(self) -> list[str]:
+        """Return the devices whose rows stand on a topic."""
+        rows: list[int] = np.flatnonzero(np.frombuffer(self._flags, np.uint8) & _PUBLISHED).tolist()
+        return [self.ids[row] for row in rows]
 
     def set_previous(self, row: int, model: str) -> None:
         self._previous[row] = model

@@ -10,10 +10,11 @@ from streams.rollouts.members import Member, State
 from streams.rollouts.plan import Plan
 from streams.rollouts.rollout import Pace, Rollout
 
-__all__ = ["device_of", "restored_head", "restored_member", "status_of"]
+__all__ = ["device_of", "is_put_away", "restored_head", "restored_member", "status_of"]
 
 
-def status_of(rollout: Rollout, digested: Mapping[str, int]) -> RolloutStatus:
+def status_of(rollout: Rollout, digested: Mapping[str, int], *, put_away: bool = False) -> RolloutStatus:
+    """Return the status to be published; of a rollout that is put away no successor restores anything."""
     return RolloutStatus(
         rollout_id=rollout.plan.rollout_id,
         model_id=rollout.plan.model,
@@ -25,13 +26,17 @@ def status_of(rollout: Rollout, digested: Mapping[str, int]) -> RolloutStatus:
         devices=rollout.members.totals(),
         gates=rollout.gates,
         digested=dict(digested),
-        state=json.dumps(_head(rollout), sort_keys=True),
+        state=json.dumps({**_head(rollout), **({"put_away": True} if put_away else {})}, sort_keys=True),
         stage_devices={
             f"{stage}/{state}": count
             for stage in range(len(rollout.plan.stages))
             for state, count in rollout.members.totals_of(stage).items()
         },
     )
+
+
+def is_put_away(status: RolloutStatus) -> bool:
+    return bool(json.loads(status.state).get("put_away"))
 
 
 def restored_head(plan: Plan, status: RolloutStatus) -> Rollout:
@@ -54,6 +59,8 @@ def restored_head(plan: Plan, status: RolloutStatus) -> Rollout:
         ending=RolloutPhase(head["ending"]),
         full=head["full"],
         quarantined=frozenset(head["quarantined"]),
+        # Newer than the first statuses.
+        lifted=frozenset(head.get("lifted", ())),
         pace=Pace(**head["pace"]),
     )
 
@@ -86,6 +93,7 @@ def restored_member(device: RolloutDevice, known: Member) -> Member:
         attempts=device.attempts,
         previous=device.previous_model_id,
         touched=device.revision > 0,
+        published=True,
         at_ms=device.awaited_ms,
         reason=device.reason,
     )
@@ -104,6 +112,7 @@ def _head(rollout: Rollout) -> dict[str, Any]:
         "ending": rollout.ending.value,
         "full": rollout.full,
         "quarantined": sorted(rollout.quarantined),
+        "lifted": sorted(rollout.lifted),
         "pace": {
             "batch_left": pace.batch_left,
             "batches": pace.batches,

@@ -21,8 +21,10 @@ from streams.rollouts.rings import NO_STAGE
 from streams.rollouts.rollout import SETTLED, Rollout
 from streams.rollouts.watching import Watch
 
-__all__ = ["Foreseen", "Step", "foresee", "power_of", "rehearse"]
+__all__ = ["USUAL_PER_DEVICE_HOUR", "Foreseen", "Step", "decisions_per_device_hour", "foresee", "power_of", "rehearse"]
 
+# Where nothing was measured: a reading a second, each of them decided about.
+USUAL_PER_DEVICE_HOUR = 3_600.0
 LOOK_EVERY_MS = 60_000
 
 
@@ -66,6 +68,15 @@ def foresee(plan: Plan, devices: Iterable[Device], release: ModelRelease | None)
         stages.append(Foreseen(stage.name, tuple(event.device_id for event in taken), offline, at_s, ends_s))
         at_s = ends_s
     return stages
+
+
+def decisions_per_device_hour(windows: Iterable[ModelHealth]) -> float | None:
+    """Return how often a device decides while it reports, on average; None where nothing was reported."""
+    decisions, hours = 0, 0.0
+    for window in windows:
+        decisions += window.inferences
+        hours += (window.window_end_ms - window.window_start_ms) / 3_600_000
+    return decisions / hours if decisions else None
 
 
 def power_of(name: str, gate: object, *, control_devices: int, per_device_hour: float, rate: float = 0.02) -> str:

@@ -14,6 +14,7 @@ from streams.rollouts.events import (
     Event,
     Paused,
     Promoted,
+    QuarantineLifted,
     Resumed,
     Retried,
 )
@@ -33,6 +34,13 @@ def _yes(request: OperatorRequest, name: str, default: str) -> bool:
     return said == "true"
 
 
+def _named(request: OperatorRequest, name: str) -> str:
+    said = request.arguments.get(name, "")
+    if not said:
+        raise RequestError(f"{request.action} wants a {name}, such as hw=rev2")
+    return said
+
+
 _Make = Callable[[OperatorRequest, int], Event]
 _EVENTS: Mapping[str, _Make] = {
     "pause": lambda said, now_ms: Paused(said.who, said.why, now_ms),
@@ -43,6 +51,7 @@ _EVENTS: Mapping[str, _Make] = {
     "abort": lambda said, now_ms: Aborted(said.who, said.why, now_ms, rollback=_yes(said, "rollback", "true")),
     "cancel": lambda said, now_ms: Cancelled(said.who, said.why, now_ms),
     "retry": lambda said, now_ms: Retried(said.who, said.why, now_ms),
+    "lift": lambda said, now_ms: QuarantineLifted(_named(said, "trait"), said.who, said.why, now_ms),
 }
 # `start` brings the plan's document along and makes the rollout.
 ROLLOUT_ACTIONS = ("start", *_EVENTS)

@@ -13,7 +13,7 @@ from streams.rollouts import membership
 from streams.rollouts.controller import Controller
 from streams.rollouts.members import Member, State
 from streams.rollouts.plan import parse_plan
-from streams.rollouts.records import restored_head, restored_member
+from streams.rollouts.records import is_put_away, restored_head, restored_member
 from streams.rollouts.retirement import has_no_more_to_do
 from streams.rollouts.rollout import LIVE, Rollout
 
@@ -45,12 +45,15 @@ def restore(controller: Controller, found: Published, *, now_ms: int) -> None:
     kept = {
         rollout_id: status
         for rollout_id, status in found.statuses.items()
-        if not has_no_more_to_do(status.phase, status.devices, status.changed_ms, now_ms=now_ms, keep_ms=keep_ms)
+        if not is_put_away(status)
+        and not has_no_more_to_do(status.phase, status.devices, status.changed_ms, now_ms=now_ms, keep_ms=keep_ms)
     }
     rows: dict[str, list[RolloutDevice]] = defaultdict(list)
     for row in found.rows:
-        if row.rollout_id in kept:
+        if row.rollout_id in found.statuses:
             rows[row.rollout_id].append(row)
+    for rollout_id in rows.keys() - kept.keys():
+        controller.forget_rows(rollout_id, [row.device_id for row in rows[rollout_id]])
     plans = sorted(found.plans, key=lambda plan: (plan.created_ms, plan.rollout_id))
     rollouts: list[Rollout] = []
     # Devices that a newer rollout has served: no older one that succeeded takes them up any more.

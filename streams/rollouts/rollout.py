@@ -71,6 +71,8 @@ class Rollout:
     full: bool = False
     # Traits such as "hw=rev2" that are set apart.
     quarantined: frozenset[str] = frozenset()
+    # Traits that somebody let back in; they are not set apart again.
+    lifted: frozenset[str] = frozenset()
     pace: Pace = Pace()
 
     @property

@@ -223,6 +223,7 @@ def test_a_real_controller_starts_pauses_resumes_and_promotes_by_the_api(console
             paused = admin.post(f"/rollouts/{rollout}/pause", json={"why": "look"})
             twice = admin.post(f"/rollouts/{rollout}/pause", json={"why": "look"})
             resumed = admin.post(f"/rollouts/{rollout}/resume", json={"why": "fine"})
+            lifted = admin.post(f"/rollouts/{rollout}/lift", json={"trait": "hw=rev2", "why": "mended"})
             skipped = admin.post(f"/rollouts/{rollout}/skip-bake", json={"why": "in a hurry"})
             eventually(lambda: admin.get(f"/rollouts/{rollout}").json()["phase"] == "succeeded", 30)
             devices = admin.get(f"/rollouts/{rollout}/devices").json()
@@ -234,6 +235,7 @@ def test_a_real_controller_starts_pauses_resumes_and_promotes_by_the_api(console
     assert [answer.status_code for answer in (started, paused, resumed, skipped)] == [200] * 4, started.text
     assert (paused.json()["action"], paused.json()["who"]) == ("paused", "admin")
     assert (twice.status_code, twice.json()["type"]) == (409, "urn:driftline:problem:refused")
+    assert (lifted.status_code, "set apart: none" in lifted.text) == (409, True)
     assert {one["state"] for one in devices["items"]} == {"succeeded"}
 
 

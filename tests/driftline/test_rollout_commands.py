@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import threading
 import time
 
@@ -61,6 +62,11 @@ def test_the_command_steers_a_rollout_and_shows_the_fleet(running):
     plan.write_text(PLAN)
 
     assert "3 " in run("rollout", "plan", str(plan), "--dry-run")
+    gated = folder / "gated.toml"
+    gated.write_text(f"{PLAN}[gates.anomaly_rate]\n")
+    assert re.search(
+        r"at [\d,]+ decisions a device-hour, (as they|assumed)", run("rollout", "plan", str(gated), "--dry-run")
+    )
     assert "no release 'bearings/2' is known" in run("rollout", "start", str(plan), code=1)
     release(cluster)
     assert run("rollout", "start", str(plan), "--why", "because").startswith("r1: ")
@@ -69,6 +75,8 @@ def test_the_command_steers_a_rollout_and_shows_the_fleet(running):
     assert "succeeded" in run("rollout", "show", "r1")
     assert [one["phase"] for one in json.loads(run("rollout", "list", "--json"))] == ["succeeded"]
     assert "cannot pause a rollout that is succeeded" in run("rollout", "pause", "r1", code=1)
+    refused = run("rollout", "lift", "r1", "--trait", "hw=rev2", code=1)
+    assert "no devices with 'hw=rev2' are set apart; set apart: none" in refused
 
     run("fleet", "label", "gw-0", "site=north", "--why", "moved")
     run("fleet", "group", "gw-1", "lab")

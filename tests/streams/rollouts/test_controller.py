@@ -491,3 +491,78 @@ def test_a_successor_does_not_catch_a_new_device_up_on_an_older_rollout(desk):
     heir.turn()
 
     assert heir.commands == []
+
+
+# ---- rows that are over ----
+
+
+def rows(desk):
+    return sorted(key for (topic, key), record in desk.written.items() if topic == "rollouts.devices" and record)
+
+
+def published(desk):
+    def of(topic):
+        return {key: record for (name, key), record in desk.written.items() if name == topic and record is not None}
+
+    return Published(
+        devices=of("fleet.devices").values(),
+        plans=of("rollouts.plans").values(),
+        statuses=of("rollouts.status"),
+        rows=of("rollouts.devices").values(),
+        releases=list(desk.controller.releases.values()),
+        alerts=of("drift.alerts").values(),
+    )
+
+
+def test_what_devices_did_in_an_old_rollout_is_forgotten_and_its_audit_stays(desk):
+    desk.start("r1", "bearings/2").ask("rollout/r1", "abort", rollback="false")
+    assert rows(desk) == ["r1/a", "r1/b"]
+
+    desk.wait(2 * 86_400, beating="ab")
+
+    assert rows(desk) == []
+    assert desk.written["rollouts.devices", "r1/a"] is None
+    assert desk.phase("r1") == "aborted"
+    assert sum(desk.written["rollouts.status", "r1"].devices.values()) == 2
+    assert [entry.action for entry in desk.audit if entry.subject == "rollout/r1"][:2] == ["accepted", "started"]
+
+
+def test_rows_of_a_success_stay_until_a_newer_one_has_taken_its_place(desk):
+    desk.start("r1", "bearings/2").ack("a").ack("b").wait(2 * 86_400, beating="ab")
+    kept = rows(desk)
+
+    desk.start("r2", "bearings/3").ack("a").ack("b").wait(2 * 86_400, beating="ab")
+
+    assert kept == ["r1/a", "r1/b"]
+    assert rows(desk) == ["r2/a", "r2/b"]
+
+
+def test_a_successor_forgets_what_its_predecessor_had_no_time_to(desk):
+    desk.start("r1", "bearings/2").ask("rollout/r1", "abort", rollback="false")
+    desk.start("r2", "bearings/3").ack("a").ack("b")
+    left = published(desk)
+
+    desk.controller = Controller(desk.controller.options)
+    desk.now_ms += 2 * 86_400_000
+    restore(desk.controller, left, now_ms=desk.now_ms)
+    desk.turn()
+
+    assert rows(desk) == ["r2/a", "r2/b"]
+    assert list(desk.controller.rollouts) == ["r2"]
+
+
+def test_a_rollout_that_was_put_away_is_not_restored_by_what_is_left_of_its_rows(desk):
+    desk.start("r1", "bearings/2").ack("a").ack("b")
+    rows_of_r1 = {key: record for (topic, key), record in desk.written.items() if topic == "rollouts.devices"}
+    desk.start("r2", "bearings/3").ack("a").ack("b").wait(2 * 86_400, beating="ab")
+    desk.written["rollouts.devices", "r1/b"] = rows_of_r1["r1/b"]
+    left = published(desk)
+
+    desk.controller = Controller(desk.controller.options)
+    restore(desk.controller, left, now_ms=desk.now_ms)
+    before = len(desk.commands)
+    desk.turn()
+
+    assert list(desk.controller.rollouts) == ["r2"]
+    assert rows(desk) == ["r2/a", "r2/b"]
+    assert len(desk.commands) == before

@@ -153,13 +153,16 @@ class Histories(RuleBasedStateMachine):
     @rule(
         data=st.data(),
         action=st.sampled_from(
-            ["pause", "resume", "promote", "skip-bake", "approve", "abort", "cancel", "retry", "retry"]
+            ["pause", "resume", "promote", "skip-bake", "approve", "abort", "cancel", "retry", "retry", "lift"]
         ),
         flag=st.booleans(),
     )
     def somebody_asks(self, data, action, flag):
         rollout_id = data.draw(st.sampled_from(sorted(self.controller.rollouts)))
-        arguments = {"promote": {"full": str(flag)}, "abort": {"rollback": str(flag)}}.get(action, {})
+        apart = sorted(self.controller.rollouts[rollout_id].quarantined)
+        lifted = {"trait": data.draw(st.sampled_from(apart)) if apart else "hw=rev1"}
+        by_action = {"promote": {"full": str(flag)}, "abort": {"rollback": str(flag)}, "lift": lifted}
+        arguments = by_action.get(action, {})
         if action == "retry" and self.controller.rollouts[rollout_id].phase is RolloutPhase.ABORTED:
             self.ended.pop(rollout_id, None)
         self.ask(f"rollout/{rollout_id}", action, arguments)
@@ -267,6 +270,8 @@ class Histories(RuleBasedStateMachine):
             for write in self.controller.take_writes({}):
                 if write.topic == "rollouts.commands":
                     self.command(write.key, write.record)
+                elif write.topic in COMPACTED and write.record is None:
+                    del self.topics[write.topic][write.key]
                 elif write.topic in COMPACTED:
                     self.topics[write.topic][write.key] = write.record
 
@@ -322,6 +327,7 @@ class Histories(RuleBasedStateMachine):
                 "accepted",
                 "paused_for",
                 "quarantined",
+                "lifted",
                 "pace",
                 "gates",
             ):

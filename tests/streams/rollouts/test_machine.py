@@ -818,6 +818,62 @@ def test_a_release_that_fails_everywhere_is_no_matter_of_class(story):
     assert rollout.phase == "rolling_back"
 
 
+def test_a_class_that_is_let_back_in_has_its_turn_and_is_not_set_apart_again(story):
+    document = {**ONE, "quarantine": {"min_failures": 2}, "limits": {"failure_threshold": 0.6, "retries": 0}}
+    rollout = story(document)
+    for place, device_id in enumerate("abcd"):
+        kin = "hw=rev3" if device_id == "c" else "hw=rev2"
+        rollout.tell(told.DeviceJoined(device_id, rollout.now_ms, stage=0, position=place / 10, previous=OLD, kin=kin))
+    rollout.begin().ack("c", "succeeded").ack("d", "trial").ack("a", "failed").ack("b", "failed")
+    assert rollout.rollout.quarantined == {"hw=rev2"}
+
+    effects = rollout.tell(told.QuarantineLifted("hw=rev2", "eve", "its firmware was mended", rollout.now_ms))
+
+    assert ResolveAlert("rollout_quarantine") in effects
+    assert rollout.rollout.quarantined == frozenset()
+    assert rollout.in_flight() == ["a", "b", "d"]
+    rollout.ack("a", "failed").ack("b", "failed")
+    assert (rollout.rollout.quarantined, rollout.state("a")) == (frozenset(), "failed")
+    rollout.ack("d", "failed")
+    assert rollout.phase == "rolling_back"
+
+
+@pytest.mark.parametrize(
+    ("trait", "phase", "why"),
+    [
+        pytest.param("hw=rev9", "running", "no devices with 'hw=rev9' are set apart; set apart: none", id="unknown"),
+        pytest.param("hw=rev2", "aborted", "the rollout is aborted", id="over"),
+    ],
+)
+def test_a_quarantine_that_is_none_cannot_be_lifted(story, trait, phase, why):
+    rollout = story(ONE, a=0, b=0).begin()
+    if phase == "aborted":
+        rollout.tell(told.Aborted("eve", "enough", rollout.now_ms, rollback=False))
+
+    (refused,) = rollout.tell(told.QuarantineLifted(trait, "eve", "why not", rollout.now_ms))
+
+    assert refused == RefuseRequest("lift a quarantine", "eve", f"cannot lift a quarantine: {why}")
+    assert rollout.phase == phase
+
+
+def test_a_class_is_let_back_in_after_the_rollout_has_succeeded(story):
+    document = {
+        **ONE,
+        "quarantine": {"min_failures": 2},
+        "limits": {"failure_threshold": 0.9, "retries": 0, "bake_s": 0},
+    }
+    rollout = story(document)
+    for place, device_id in enumerate("abc"):
+        kin = "hw=rev3" if device_id == "c" else "hw=rev2"
+        rollout.tell(told.DeviceJoined(device_id, rollout.now_ms, stage=0, position=place / 10, previous=OLD, kin=kin))
+    rollout.begin().ack("c", "succeeded").ack("a", "failed").ack("b", "failed").wait(1)
+    assert rollout.phase == "succeeded"
+
+    rollout.tell(told.QuarantineLifted("hw=rev2", "eve", "mended", rollout.now_ms))
+
+    assert rollout.in_flight() == ["a", "b"]
+
+
 # ---- pace ----
 
 

@@ -1,9 +1,13 @@
+import re
+from dataclasses import replace
+
 import numpy as np
+import pytest
 
 from schemas.fleet import Device, DeviceState
 from schemas.model_health import ModelHealth
 from streams.rollouts.plan import parse_plan
-from streams.rollouts.rehearsal import foresee, rehearse
+from streams.rollouts.rehearsal import decisions_per_device_hour, foresee, power_of, rehearse
 
 BOOT = "00000000-0000-4000-8000-000000000000"
 
@@ -79,3 +83,17 @@ def test_canaries_that_always_were_peculiar_would_have_been_blamed():
 
 def test_without_history_nothing_is_said():
     assert list(rehearse(PLAN, devices(20), None, [], begin_ms=0)) == []
+
+
+def test_what_a_gate_can_see_follows_from_how_often_these_devices_decide():
+    windows = [replace(window, window_end_ms=60_000) for _, window in week(3, 10, lambda _number: 0.02)]
+    gate = PLAN.gates["anomaly_rate"]
+
+    often = decisions_per_device_hour(windows)
+    seldom = decisions_per_device_hour([replace(window, window_end_ms=36_000_000) for window in windows])
+
+    assert (often, seldom) == (pytest.approx(36_000), pytest.approx(60))
+    told = [power_of("anomaly_rate", gate, control_devices=400, per_device_hour=rate) for rate in (often, seldom)]
+    needed = [int(re.search(r"after (\d+) devices", said).group(1)) for said in told]
+    assert needed[0] < needed[1]
+    assert decisions_per_device_hour([]) is None

@@ -33,7 +33,9 @@ from console import AuthStore, Role
 from driftline.stack import Stack
 from schemas.catalogue import CATALOGUE
 from schemas.cluster import Cluster
+from schemas.drift_alert import AlertState, DriftAlert, Evidence, Severity
 from schemas.operators import AuditEntry
+from schemas.rollouts import RolloutPhase, RolloutStatus
 from schemas.topics import create_missing
 from schemas.wire import Contract
 from streams.views.service import ViewsWorker
@@ -41,6 +43,7 @@ from streams.views.service import ViewsWorker
 _PATHS = ("/devices/press-000007", "/devices/press-000007/scores", "/devices?limit=50", "/alerts", "/stats",
           "/fleet/heatmap?by=site", "/health")  # fmt: skip
 _CHANGES = 20
+_ROLLOUTS = 100
 
 
 def main() -> None:
@@ -71,11 +74,12 @@ def main() -> None:
 
 def _measure(cluster: Cluster, redis_url: str, folder: Path, said: argparse.Namespace) -> None:
     _fill(cluster, said.devices)
+    _fill_beside(cluster, said.devices)
     worker = ViewsWorker(cluster, redis_url)
     thread = threading.Thread(target=worker.run)
     thread.start()
     client = redis.Redis.from_url(redis_url)
-    while client.hlen(f"{cluster.prefix}driftline:drift") < said.devices:
+    while worker.waiting() or client.hlen(f"{cluster.prefix}driftline:drift") < said.devices:
         time.sleep(0.1)
     # What is measured is the console; nothing new comes in while wrk is at work.
     worker.stop()
@@ -93,6 +97,8 @@ def _measure(cluster: Cluster, redis_url: str, folder: Path, said: argparse.Name
     try:
         _wait_until_ready(port)
         print(f"load average {os.getloadavg()[0]:.1f}; {said.devices} devices; wrk, 1 thread, 16 connections")
+        # The first question waits for the slow hash of its key.
+        _read(f"http://127.0.0.1:{port}/session", key, 1)
         for path in _PATHS:
             _read(f"http://127.0.0.1:{port}{path}", key, said.seconds)
         asyncio.run(_follow(cluster, port, key, said.followers))
@@ -100,6 +106,36 @@ def _measure(cluster: Cluster, redis_url: str, folder: Path, said: argparse.Name
     finally:
         console.terminate()
         console.wait(20)
+
+
+def _fill_beside(cluster: Cluster, devices: int) -> None:
+    """An open alert for every twentieth device, and as many rollouts as a fleet sees in months."""
+    contract = Contract.connect(cluster)
+    producer = Producer(cluster.producer_settings())
+    now_ms = time.time_ns() // 1_000_000
+    records = [("drift.alerts", _alert(f"press-{number:06}", now_ms)) for number in range(0, devices, 20)]
+    records += [("rollouts.status", _rollout(number, now_ms)) for number in range(_ROLLOUTS)]
+    for topic, record in records:
+        key, value = contract.encode(topic, record)
+        producer.produce(cluster.named(topic), key=key, value=value)
+    assert producer.flush(60) == 0
+
+
+def _alert(device_id: str, now_ms: int) -> DriftAlert:
+    evidence = Evidence(scores={"psi": 0.41, "ks": 0.3}, samples=400, reference="b", horizon_ms=3_600_000)
+    return DriftAlert(
+        alert_id=f"{device_id}/feature_01/mean_shift/{now_ms}", kind="mean_shift", subject=device_id,
+        subject_is_cohort=False, feature="feature_01", model_id="bearings/1", state=AlertState.FIRING,
+        severity=Severity.HIGH, opened_ms=now_ms, changed_ms=now_ms, summary=f"mean shift of {device_id}",
+        evidence=evidence, policy_id="default", policy_revision=1,
+    )  # fmt: skip
+
+
+def _rollout(number: int, now_ms: int) -> RolloutStatus:
+    return RolloutStatus(
+        rollout_id=f"bearings-{number}", model_id=f"bearings/{number}", phase=RolloutPhase.SUCCEEDED, stage=2, stages=3,
+        reason="all done", changed_ms=now_ms, devices={"succeeded": 1_000}, gates=(), digested={},
+    )  # fmt: skip
 
 
 def _read(url: str, key: str, seconds: int) -> None:

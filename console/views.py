@@ -1,6 +1,8 @@
 """Reading the views: one round trip a question, and an error that says so when Redis is away."""
 
+import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
@@ -10,6 +12,7 @@ __all__ = ["Views"]
 
 _TIMEOUT_S = 2.0
 _MOST_IMMUTABLE = 256
+_LATELY_S = 0.25
 
 
 class Views:
@@ -25,6 +28,8 @@ class Views:
             max_connections=64,
         )
         self._prefix = f"{prefix}driftline:"
+        self._lately: dict[str, tuple[float, dict[str, Any]]] = {}
+        self._reading: dict[str, asyncio.Lock] = {}
         # Grids and baselines are named by their content, so what was read once stays true.
         self._immutable: dict[tuple[str, str], Any] = {}
 
@@ -43,11 +48,23 @@ class Views:
         """Return a hash by field."""
         return {field: json.loads(text) for field, text in (await self._hash(name)).items()}
 
+    async def lately(self, name: str) -> dict[str, Any]:
+        """Return a hash as it was a moment ago: many who look at the same list have it read once. Not to be changed."""
+        async with self._reading.setdefault(name, asyncio.Lock()):
+            known = self._lately.get(name)
+            if known is None or time.monotonic() - known[0] > _LATELY_S:
+                known = self._lately[name] = (time.monotonic(), await self.all_of(name))
+            return known[1]
+
     async def texts_of(self, name: str) -> dict[str, str]:
         return await self._hash(name)
 
+    async def text_of(self, name: str, field: str) -> str | None:
+        found: str | None = await self._client.hget(self._key(name), field)
+        return found
+
     async def one_of(self, name: str, field: str) -> Any | None:
-        text = await self._client.hget(self._key(name), field)
+        text = await self.text_of(name, field)
         return None if text is None else json.loads(text)
 
     async def some_of(self, name: str, fields: Iterable[str]) -> dict[str, Any]:
@@ -76,11 +93,14 @@ class Views:
 
     async def latest(self, name: str, *, limit: int, before_ms: int | None = None) -> list[Any]:
         """Return the latest members of a sorted set, newest first, up to and with `before_ms`."""
+        return [json.loads(text) for text in await self.latest_texts(name, limit=limit, before_ms=before_ms)]
+
+    async def latest_texts(self, name: str, *, limit: int, before_ms: int | None = None) -> list[str]:
         top = "+inf" if before_ms is None else str(before_ms)
-        found = await self._client.zrange(
+        found: list[str] = await self._client.zrange(
             self._key(name), top, "-inf", desc=True, byscore=True, offset=0, num=limit
-        )  # fmt: skip
-        return [json.loads(text) for text in found]
+        )
+        return found
 
     async def immutable(self, name: str, content_id: str) -> Any | None:
         """Return what a content id names, from memory where it was read before."""

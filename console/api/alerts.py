@@ -52,7 +52,7 @@ async def alerts(
     if state == "resolved":
         found = await here.views.latest("resolved", limit=_RESOLVED_LOOKED_AT)
     else:
-        found = list((await here.views.all_of("alerts")).values())
+        found = list((await here.views.lately("alerts")).values())
     chosen = [
         alert
         for alert in found

@@ -28,7 +28,7 @@ async def models(here: Here, _who: Viewer, limit: Limit = 100, cursor: Cursor = 
     """List releases by model, the newest first, each with how many devices run it."""
     await here.fleet.refresh()
     running = here.fleet.count("model_id")
-    found = sorted((await here.views.all_of("models")).values(), key=_by_age)
+    found = sorted((await here.views.lately("models")).values(), key=_by_age)
     shown = [{**one, "devices": running.get(_id(one), 0)} for one in found]
     return JSONResponse(page(shown, key=_by_age, cursor=cursor, limit=limit, show=lambda one: one))
 

@@ -25,7 +25,7 @@ __all__ = ["NEEDED", "Exported", "export_file", "export_folder", "import_file"]
 NEEDED = (
     "telemetry.feature-stats", "telemetry.model-health", "models.grids", "models.baselines", "drift.policies",
     "drift.policy-applied", "drift.alerts", "drift.scores", "dead-letters", "fleet.devices",
-    "models.releases", "rollouts.plans", "rollouts.status", "rollouts.devices", "rollouts.acks",
+    "operators.requests", "models.releases", "rollouts.plans", "rollouts.status", "rollouts.devices", "rollouts.acks",
 )  # fmt: skip
 
 _ROWS = 2048
@@ -55,7 +55,7 @@ def export_file(history: History, topic_name: str, span: Span, out: Path, *, tol
     if not shares:
         raise _nothing(history, topic_name, span)
     done = Exported(files=[out])
-    beside = {name: container(topic_named(name), list(history.told(name))) for name in BESIDE.get(topic_name, ())}
+    beside = {name: _beside(history, name, topic_name) for name in BESIDE.get(topic_name, ())}
     # A file that is cut short by a crash must not be taken for a whole one.
     unfinished = out.with_name(f".{out.name}.part")
     with _writer(unfinished, out.suffix, topic, beside) as writer:
@@ -161,6 +161,16 @@ def _produce(
             raise BacktestError(f"{contract.cluster.named(topic.name)}: {error.args[0]}") from None
     producer.poll(0)
     done.records += 1
+
+
+def _beside(history: History, name: str, topic_name: str) -> bytes:
+    """Return what there is of a topic; of dead letters, those of the topic that is exported."""
+    told = (
+        entry
+        for entry in history.told(name)
+        if name != "dead-letters" or (entry.plain is not None and entry.plain["source_topic"] == topic_name)
+    )
+    return container(topic_named(name), list(told))
 
 
 def _writer(path: Path, suffix: str, topic: Topic, beside: Mapping[str, bytes]) -> AvroWriter | ParquetWriter:

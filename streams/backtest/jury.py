@@ -40,10 +40,15 @@ class Jury:
 
     def _bench(self, grid_id: str, shape: GridShape, model_id: str, labels: Mapping[str, str]) -> "_Bench":
         rules = {name: one.for_device(model_id, labels) for name, one in self._policies.items()}
-        key = (grid_id, tuple(map(id, rules.values())))
+        key = (grid_id, tuple(map(_override, self._policies.values(), rules.values())))
         if key not in self._benches:
             self._benches[key] = _Bench(rules, self._books, shape)
         return self._benches[key]
+
+
+def _override(policy: Rules, rules: Rules) -> int:
+    """Return which of a policy's overrides some rules are; -1 for the policy's own."""
+    return next((place for place, one in enumerate(policy.overrides) if one.rules is rules), -1)
 
 
 class _Bench:

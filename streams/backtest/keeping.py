@@ -1,4 +1,4 @@
-"""Results of finished parts of a backtest, kept so that an interrupted one goes on where it stopped."""
+"""Parts of a backtest, finished or under way, kept so that an interrupted one goes on where it stopped."""
 
 import gzip
 import hashlib
@@ -13,22 +13,30 @@ from streams.backtest.history import Entry
 from streams.backtest.history.avro_file import container, entries_in
 from streams.backtest.history.entry import made
 from streams.backtest.logbook import DeviceNotes, Logbook, Noted
-from streams.backtest.replay import Counts, Replayed, Task
+from streams.backtest.midway import Midway, edition
+from streams.backtest.replay import Counts, Replayed
 from streams.backtest.stories import Firing, Stories, Story
+from streams.backtest.task import Task
 from streams.drift.presence import Tally
+from trust.files import write_whole
 
 __all__ = ["Kept"]
 
 _ALERTS = topic_named("drift.alerts")
-_EDITION = "1"
 _LONGEST_S = 7 * 86_400
 
 
 class Kept:
     """A folder of results, each under a name that says what was asked; without a folder nothing is kept."""
 
-    def __init__(self, folder: Path | None) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path | None, *, every_s: float = 15.0) -> None:
+        self._folder, self._every_s = folder, every_s
+
+    def midway(self, task: Task) -> Midway:
+        """Return where a replay of a task is kept while it is under way, at most every so many seconds."""
+        path = self._path(task)
+        shared = {"grids": task.grids, "baselines": task.baselines}
+        return Midway(None if path is None else path.with_suffix(".midway"), every_s=self._every_s, shared=shared)
 
     def tidy(self, now_s: float) -> None:
         """Remove what nobody came back for within a week."""
@@ -52,18 +60,17 @@ class Kept:
         path = self._path(task)
         if path is None:
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
         alerts = [Entry(0, i, 0, b"", as_plain(alert)) for i, alert in enumerate(found.as_then)]
-        path.with_suffix(".avro").write_bytes(container(_ALERTS, alerts))
-        unfinished = path.with_suffix(".part")
-        unfinished.write_bytes(gzip.compress(json.dumps(_plain(found)).encode(), 1))
-        unfinished.replace(path)
+        write_whole(path.with_suffix(".avro"), container(_ALERTS, alerts))
+        write_whole(path, gzip.compress(json.dumps(_plain(found)).encode(), 1))
+        path.with_suffix(".midway").unlink(missing_ok=True)
 
     def forget(self, task: Task) -> None:
         path = self._path(task)
         if path is not None:
             path.unlink(missing_ok=True)
             path.with_suffix(".avro").unlink(missing_ok=True)
+            path.with_suffix(".midway").unlink(missing_ok=True)
 
     def _path(self, task: Task) -> Path | None:
         return None if self._folder is None else self._folder / f"{_name(task)}.json.gz"
@@ -71,7 +78,7 @@ class Kept:
 
 def _name(task: Task) -> str:
     asked = {
-        "edition": _EDITION,
+        "edition": edition(),
         "history": task.history.name,
         "shares": [[asdict(share) for share in shares] for shares in (task.shares, task.warm_up, *task.health)],
         "span": asdict(task.span),
@@ -79,10 +86,7 @@ def _name(task: Task) -> str:
         "health": [(one.name, one.document) for one in task.health_candidates],
         "known": [sorted(task.grids), sorted(task.baselines)],
         "labels": sorted((device, sorted(labels.items())) for device, labels in task.labels.items()),
-        "then": None
-        if task.timelines is None
-        else sorted((number, str(line)) for number, line in task.timelines.items()),
-        "left_out": sorted((number, sorted(offsets)) for number, offsets in task.left_out.items()),
+        "then": str(task.then),
         "injections": [asdict(one) for one in task.injections],
         "steps": [task.step_ms, task.split_ms],
     }

@@ -1,17 +1,22 @@
-"""What was done then: which policies counted, what was left out, and what was alerted."""
+"""What was done then: which policies counted, what happened beside, what was left out, and what was alerted."""
 
 from schemas.drift_kind import DriftKind
 from schemas.policy import PolicyApplied
+from streams.backtest.happenings import Asked, Happening, Labelled
 from streams.backtest.history import History, records_of
 from streams.backtest.span import Span
 from streams.backtest.stories import Stories, Story
+from streams.drift.alerts import AlertBook
 from streams.drift.policy import InForce, Timeline, read_policy
+from streams.drift.requests import RequestError, heed, is_about_silence
 from streams.drift.scores import SCORES
+from streams.health.series import SERIES
 
-__all__ = ["left_out_then", "published", "timelines_of"]
+__all__ = ["happenings_of", "left_out_then", "published", "timelines_of"]
 
-# What alerts of single devices by the drift and health workers are called; others' are called otherwise.
-_KINDS = {*(kind.value for kind in DriftKind), *SCORES, "shift", "limit"}
+# What alerts of single devices by the drift worker are called, and by the health worker.
+_DRIFT, _HEALTH = {*(kind.value for kind in DriftKind), *SCORES}, ("shift", "limit")
+_REQUESTS = "operators.requests"
 
 
 def timelines_of(history: History, topic: str) -> dict[int, Timeline]:
@@ -34,13 +39,43 @@ def left_out_then(history: History, topic: str) -> dict[int, frozenset[int]]:
     return {partition: frozenset(offsets) for partition, offsets in found.items()}
 
 
+def happenings_of(history: History) -> list[Happening]:
+    """Return how devices were labelled and what operators asked of alerts, in order of time.
+
+    Of a device whose earlier records are gone from the log, the first one that is kept counts from its registration.
+    """
+    found: list[Happening] = []
+    seen: set[str] = set()
+    for entry, device in records_of(history, "fleet.devices"):
+        name = entry.key.decode("utf-8", "replace")
+        at_ms = entry.at_ms if device is None or name in seen else min(entry.at_ms, device.registered_ms)
+        seen.add(name)
+        found.append(Labelled(at_ms, name, {} if device is None else dict(device.labels)))
+    for entry, request in records_of(history, _REQUESTS):
+        if request is None or not (is_about_silence(request) or request.subject.startswith("alert/")):
+            continue
+        try:
+            heed(AlertBook(), request)
+        except RequestError as why:
+            history.troubles.append(f"{_REQUESTS}: partition {entry.partition}, offset {entry.offset}: {why}")
+        else:
+            found.append(Asked(entry.at_ms, request))
+    return sorted(found, key=lambda one: one.at_ms)
+
+
 def published(history: History, span: Span) -> list[Story]:
-    """Return the alerts of single devices' drift that fired within a span of broker time, as far as they are kept."""
+    """Return the alerts of single devices that fired within a span of broker time, as far as they are kept.
+
+    Those that a replay cannot tell are left out: of cohorts, and of quality, which samples and labels show.
+    """
     stories = Stories()
     stories.take(
         record
         for entry, record in records_of(history, "drift.alerts")
-        if record is not None and entry.at_ms in span and record.kind in _KINDS and not record.subject_is_cohort
+        if record is not None
+        and entry.at_ms in span
+        and not record.subject_is_cohort
+        and (record.kind in _DRIFT or (record.kind in _HEALTH and record.feature in SERIES))
     )
     return stories.fired()
 

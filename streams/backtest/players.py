@@ -5,22 +5,28 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 
 from schemas.columns import GridShape
 from schemas.drift_alert import DriftAlert
+from schemas.model_health import ModelHealth
 from streams.backtest.candidate import Candidate
+from streams.backtest.happenings import Surroundings
 from streams.backtest.jury import Jury
+from streams.drift.desk import Usable, stretch
 from streams.drift.engine import Engine
 from streams.drift.judge import needs_of
+from streams.drift.labels import names_that_matter
 from streams.drift.measured import Measured
 from streams.drift.partition import Partition, Stretch
 from streams.drift.policy import InForce, Timeline
 from streams.drift.presence import Tally
+from streams.drift.windows import Ints
+from streams.health.partition import HEALTH, HealthPartition
 
-__all__ = ["AsThen", "Candidates", "Played"]
+__all__ = ["AS_THEN", "AsThen", "Candidates", "HealthAsThen", "Played"]
 
-
+# The name under which stands what was alerted by the policies of then.
+AS_THEN = "as then"
 HOUR_MS = 3_600_000
 
 
@@ -68,34 +74,43 @@ class Candidates:
 
 
 class AsThen:
-    """One partition, judged by the policy that counted for each offset, as its worker did."""
+    """One partition, judged by the policy that counted for each offset and amid what happened, as its worker did."""
 
-    def __init__(self, name: str, timeline: Timeline, fallback: InForce) -> None:
-        self._name, self._timeline, self._fallback = name, timeline, fallback
+    def __init__(self, timeline: Timeline, surroundings: Surroundings) -> None:
+        self._timeline, self._around = timeline, surroundings
         self._partition: Partition | None = None
         # Where horizons change, a worker fills rings anew from the log: what it then has, by the offset of the change.
         self._next = {offset: _fresh(policy) for offset, policy in _changes_of_horizons(timeline)}
 
-    def play(self, stretch: Stretch) -> Played:
-        played = Played(alerts={self._name: []})
-        offsets, hours = stretch.windows.offset, np.maximum.accumulate(stretch.windows.arrival_ms) // HOUR_MS
+    def play(self, found: Usable) -> Played:
+        """Judge windows; the alerts are those that they, and what happened before them, changed."""
+        played = Played()
+        offsets, arrivals_ms = found.windows.offset, np.maximum.accumulate(found.windows.arrival_ms)
         for first, end, policy in self._timeline.pieces(int(offsets.min()), int(offsets.max()) + 1):
             mine = np.flatnonzero((offsets >= first) & (offsets < end))
-            for hour in np.unique(hours[mine]).tolist():
-                self._work(_part(stretch, mine[hours[mine] == hour]), policy or self._fallback, hour, played)
+            for some in _by_turn(mine, arrivals_ms[mine] // HOUR_MS, self._around.turns(arrivals_ms[mine])):
+                part = Usable(found.windows.take(some), found.against, [], set())
+                self._work(part, policy or InForce(), int(arrivals_ms[some[0]]), played)
         return played
 
-    def _work(self, part: Stretch, policy: InForce, hour: int, played: Played) -> None:
-        offset = int(part.windows.offset[0])
-        partition = self._under(policy, offset)
-        played.alerts[self._name] += partition.pass_time(hour * HOUR_MS)
-        outcome = partition.work([part])
-        played.alerts[self._name] += outcome.alerts
+    def end(self, at_ms: int) -> list[DriftAlert]:
+        """Heed what happened after the last window, up to a time; returns the alerts that this changed."""
+        return self._around.pass_to(at_ms, None if self._partition is None else self._partition.book)
+
+    def _work(self, part: Usable, policy: InForce, arrived_ms: int, played: Played) -> None:
+        happened = self.end(arrived_ms)
+        partition = self._under(policy, int(part.windows.offset[0]))
+        aged = partition.pass_time(arrived_ms)
+        labels = self._around.labels
+        labels.matter(names_that_matter(policy.rules))
+        windows = stretch(part.windows, part.against, labels.mattering)
+        outcome = partition.work([windows])
+        played.alerts.setdefault(AS_THEN, []).extend([*happened, *aged, *outcome.alerts])
         played.tally.plus(outcome.tally)
         fast_ms = partition.rules.horizons_ms[0]
         played.measured += [one.measured for one in outcome.judged if one.measured.horizon_ms == fast_ms]
         for later in self._next.values():
-            later.work([part])
+            later.work([windows])
 
     def _under(self, policy: InForce, offset: int) -> Partition:
         partition = self._partition
@@ -103,6 +118,8 @@ class AsThen:
             # What came before the first change is of the policy that counted there.
             self._next = {at: later for at, later in self._next.items() if at > offset}
             partition = self._partition = _fresh(policy)
+            self._around.furnish(partition.book)
+            partition.book.labels = self._around.labels.all
         elif partition.rules.horizons_ms != policy.rules.horizons_ms:
             change = max(at for at in self._next if at <= offset)
             book, partition = partition.book, self._next.pop(change)
@@ -113,6 +130,35 @@ class AsThen:
         return partition
 
 
+class HealthAsThen:
+    """One partition of model health, judged as its worker did."""
+
+    def __init__(self, timeline: Timeline, surroundings: Surroundings) -> None:
+        self._timeline, self._around = timeline, surroundings
+        self._partition: HealthPartition | None = None
+
+    def play(self, record: ModelHealth, *, offset: int, arrived_ms: int) -> list[DriftAlert]:
+        """Judge a window; returns the alerts that it, and what happened before it, changed."""
+        happened = self.end(arrived_ms)
+        policy, partition = self._timeline.at(offset) or InForce(), self._partition
+        if partition is None:
+            partition = self._partition = HealthPartition(policy)
+            self._around.furnish(partition.alerting.book)
+        elif partition.policy != policy:
+            partition.take_up(policy)
+        return [*happened, *partition.take(HEALTH, record, arrived_ms=arrived_ms)]
+
+    def end(self, at_ms: int) -> list[DriftAlert]:
+        """Heed what happened after the last window, up to a time; returns the alerts that this changed."""
+        return self._around.pass_to(at_ms, None if self._partition is None else self._partition.alerting.book)
+
+
+def _by_turn(places: Ints, hours: Ints, happened: Ints) -> Iterator[Ints]:
+    """Cut places where an hour of arrival turns, and where something happened."""
+    turns = np.flatnonzero((np.diff(hours) != 0) | (np.diff(happened) != 0)) + 1
+    return (some for some in np.split(places, turns) if len(some))
+
+
 def _changes_of_horizons(timeline: Timeline) -> Iterator[tuple[int, InForce]]:
     for (_, before), (offset, policy) in pairwise(timeline.spans):
         if policy.rules.horizons_ms != before.rules.horizons_ms:
@@ -121,7 +167,3 @@ def _changes_of_horizons(timeline: Timeline) -> Iterator[tuple[int, InForce]]:
 
 def _fresh(policy: InForce) -> Partition:
     return Partition(policy.rules, policy_id=policy.policy_id, policy_revision=policy.revision)
-
-
-def _part(stretch: Stretch, places: npt.NDArray[np.int64]) -> Stretch:
-    return Stretch(stretch.windows.take(places), stretch.groups, stretch.which[places])

@@ -4,8 +4,8 @@ What a device gets depends on its own windows alone, so partitions may be replay
 or several: the answer is the same.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,54 +13,29 @@ import numpy.typing as npt
 from schemas.catalogue import topic_named
 from schemas.drift_alert import DriftAlert
 from schemas.errors import BadRecordError
-from schemas.grid import Baseline, Grid
+from schemas.model_health import ModelHealth
 from schemas.stats_run import only
 from streams.backtest.abreast import Piece, abreast, joined
 from streams.backtest.candidate import Candidate
-from streams.backtest.history import History, Share
-from streams.backtest.history.entry import made
-from streams.backtest.inject import Injection, Injector
+from streams.backtest.history import Share, StatsBatch
+from streams.backtest.history.entry import Entry, made
+from streams.backtest.inject import Injector
 from streams.backtest.logbook import Logbook
-from streams.backtest.players import AsThen, Candidates, Played
-from streams.backtest.span import Span
+from streams.backtest.midway import Midway
+from streams.backtest.players import AS_THEN, AsThen, Candidates, HealthAsThen, Played
 from streams.backtest.stories import Stories
-from streams.drift.desk import Usable, stretch, usable
+from streams.backtest.task import Task, Then
+from streams.drift.desk import SOURCE, Usable, stretch, usable
 from streams.drift.known import Known
 from streams.drift.partition import Stretch
 from streams.drift.policy import InForce, Timeline
 from streams.drift.presence import Tally
 from streams.health.partition import HEALTH, HealthPartition
 
-__all__ = ["AS_THEN", "Counts", "Replayed", "Task", "replay"]
+__all__ = ["Counts", "Replayed", "replay"]
 
-AS_THEN = "as then"
 _HEALTH = topic_named(HEALTH)
-
-
-@dataclass(frozen=True)
-class Task:
-    """What one process replays: shares of partitions, what they are judged against, and by which policies."""
-
-    history: History
-    # The stretch to report on, and before it what only warms state up.
-    shares: Sequence[Share]
-    warm_up: Sequence[Share]
-    span: Span
-    candidates: Sequence[Candidate]
-    grids: Mapping[str, Grid]
-    baselines: Mapping[str, Baseline]
-    labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    # By partition, where alerts are to be those of then: what counted, and what was not judged.
-    timelines: Mapping[int, Timeline] | None = None
-    left_out: Mapping[int, frozenset[int]] = field(default_factory=dict)
-    injections: Sequence[Injection] = ()
-    # Model health: its shares, before the span and within, and the policies by which it is judged.
-    health: tuple[Sequence[Share], Sequence[Share]] = ((), ())
-    health_candidates: Sequence[Candidate] = ()
-    # Scores are noted once in so long.
-    step_ms: int = 15 * 60_000
-    # Event time at which device-days are split in two; 0 for nowhere.
-    split_ms: int = 0
+_OF_THIS_PROCESS = ("_task", "_told", "_midway")
 
 
 @dataclass
@@ -98,14 +73,14 @@ class Replayed:
     troubles: list[str] = field(default_factory=list)
 
 
-def replay(task: Task, told: Callable[[int], None] = lambda _: None) -> Replayed:
-    """Replay some partitions; `told` hears how many more records are done."""
-    return _Replay(task, told).run()
+def replay(task: Task, told: Callable[[int], None] = lambda _: None, midway: Midway | None = None) -> Replayed:
+    """Replay some partitions; `told` hears how many more records are done, `midway` keeps what is under way."""
+    return _Replay(task, told, midway or Midway(None, every_s=0, shared={})).run()
 
 
 class _Replay:
-    def __init__(self, task: Task, told: Callable[[int], None]) -> None:
-        self._task, self._told = task, told
+    def __init__(self, task: Task, told: Callable[[int], None], midway: Midway) -> None:
+        self._task, self._told, self._midway = task, told, midway
         self._known = Known(task.grids, task.baselines)
         names = [one.name for one in task.candidates]
         self._found = Replayed(
@@ -114,21 +89,50 @@ class _Replay:
         self._candidates = Candidates(task.candidates) if task.candidates else None
         self._injector = Injector(task.injections) if task.injections else None
         self._then: dict[int, AsThen] = {}
+        # How far windows were taken, in the warm-up (False) and behind it, by partition; how many records that is.
+        self._reached: dict[tuple[bool, int], int] = {}
+        self._done = 0
+        self._troubles: list[str] = []
         self._health: dict[int, dict[str, HealthPartition]] = {}
-        if task.timelines is not None:
+        self._health_then: dict[int, HealthAsThen] = {}
+        if task.then is not None:
             self._found.stories[AS_THEN] = Stories()
 
     def run(self) -> Replayed:
+        self._go_on()
         for shares, counts in ((self._task.warm_up, False), (self._task.shares, True)):
-            history = self._task.history
-            readers = [(share.partition, history.stats(share, self._known.shape_of)) for share in shares]
-            for pieces in abreast(readers):
+            for pieces in abreast([self._reader(share, counts) for share in shares]):
                 self._take(pieces, counts)
+                for piece in pieces:
+                    self._reached[counts, piece.partition] = int(piece.batch.offsets[piece.end - 1])
+                if self._midway.is_due():
+                    self._keep_on_the_way()
+            if not counts:
+                self._let_pass(self._task.span.from_ms, counts=False)
         for shares, counts in zip(self._task.health, (False, True), strict=True):
             for share in shares:
                 self._take_health(share, counts)
-        self._found.troubles += self._task.history.troubles
+            if not counts:
+                self._let_pass(self._task.span.from_ms, counts=False)
+        self._let_pass(self._task.span.to_ms, counts=True)
+        self._found.troubles += [*self._troubles, *self._task.history.troubles]
         return self._found
+
+    def _reader(self, share: Share, counts: bool) -> tuple[int, Iterator[StatsBatch]]:
+        left = replace(share, after=self._reached.get((counts, share.partition), -1))
+        return share.partition, self._task.history.stats(left, self._known.shape_of)
+
+    def _go_on(self) -> None:
+        """Be where an interrupted replay was."""
+        found = self._midway.find()
+        if found is not None:
+            vars(self).update(found)
+            self._told(self._done)
+
+    def _keep_on_the_way(self) -> None:
+        self._troubles += self._task.history.troubles
+        self._task.history.troubles.clear()
+        self._midway.keep({name: held for name, held in vars(self).items() if name not in _OF_THIS_PROCESS})
 
     def _take_health(self, share: Share, counts: bool) -> None:
         """Replay one partition of model health, as the health worker judges it."""
@@ -144,10 +148,34 @@ class _Replay:
                     continue
                 for name, player in players.items():
                     self._found.stories[name].take(player.take(HEALTH, record, arrived_ms=entry.at_ms))
+                self._play_health_then(record, entry, counts)
+
+    def _play_health_then(self, record: ModelHealth, entry: Entry, counts: bool) -> None:
+        then, partition = self._task.then, entry.partition
+        if then is None or entry.offset in then.left_out[HEALTH].get(partition, ()):
+            return
+        if partition not in self._health_then:
+            timeline = then.timelines[HEALTH].get(partition, Timeline())
+            self._health_then[partition] = HealthAsThen(timeline, then.surroundings(partition))
+        player = self._health_then[partition]
+        self._told_then(player.play(record, offset=entry.offset, arrived_ms=entry.at_ms), counts)
+
+    def _let_pass(self, until_ms: int, *, counts: bool) -> None:
+        """Heed what happened before a time, though no window came to remind of it."""
+        for drift in self._then.values():
+            self._told_then(drift.end(until_ms - 1), counts)
+        for health in self._health_then.values():
+            self._told_then(health.end(until_ms - 1), counts)
+
+    def _told_then(self, alerts: list[DriftAlert], counts: bool) -> None:
+        self._found.stories[AS_THEN].take(alerts)
+        if counts:
+            self._found.as_then += alerts
 
     def _take(self, pieces: Sequence[Piece], counts: bool) -> None:
         by_grid: dict[str, list[tuple[Usable, npt.NDArray[np.int64]]]] = {}
         for piece in pieces:
+            self._done += piece.end - piece.first
             self._told(piece.end - piece.first)
             if counts:
                 self._count(piece)
@@ -161,8 +189,8 @@ class _Replay:
                     self._refuse(found)
                 if not len(found.windows):
                     continue
-                if self._task.timelines is not None:
-                    self._play_then(piece.partition, found, counts)
+                if self._task.then is not None:
+                    self._play_then(self._task.then, piece.partition, found, counts)
                 places = np.searchsorted(piece.batch.offsets, found.windows.offset)
                 by_grid.setdefault(part.grid_id, []).append((found, piece.arrival_ms[places]))
         for together in by_grid.values():
@@ -180,10 +208,18 @@ class _Replay:
             for more in self._injector.injected(windows):
                 self._keep(self._candidates.play(more), counts, measured=False)
 
-    def _play_then(self, partition: int, found: Usable, counts: bool) -> None:
-        played = self._as_then(partition, stretch(found.windows, found.against, self._task.labels))
-        if counts:
-            self._found.as_then += played.alerts[AS_THEN]
+    def _play_then(self, then: Then, partition: int, found: Usable, counts: bool) -> None:
+        missing = then.left_out[SOURCE].get(partition)
+        if missing:
+            there = np.flatnonzero(~np.isin(found.windows.offset, list(missing)))
+            found = Usable(found.windows.take(there), found.against, [], set())
+        if not len(found.windows):
+            return
+        if partition not in self._then:
+            timeline = then.timelines[SOURCE].get(partition, Timeline())
+            self._then[partition] = AsThen(timeline, then.surroundings(partition))
+        played = self._then[partition].play(found)
+        self._told_then(played.alerts.pop(AS_THEN, []), counts)
         self._keep(played, counts, measured=self._candidates is None)
 
     def _keep(self, played: Played, counts: bool, *, measured: bool) -> None:
@@ -193,19 +229,6 @@ class _Replay:
         if counts and measured:
             self._found.counts.tally.plus(played.tally)
             self._found.logbook.note_scores(played.measured)
-
-    def _as_then(self, partition: int, windows: Stretch) -> Played:
-        task = self._task
-        assert task.timelines is not None  # noqa: S101  (who asks has looked)
-        player = self._then.get(partition)
-        if player is None:
-            timeline = task.timelines.get(partition, Timeline())
-            player = self._then[partition] = AsThen(AS_THEN, timeline, InForce())
-        missing = task.left_out.get(partition)
-        if missing:
-            there = [i for i, offset in enumerate(windows.windows.offset.tolist()) if offset not in missing]
-            windows = Stretch(windows.windows.take(np.array(there, np.int64)), windows.groups, windows.which[there])
-        return player.play(windows) if len(windows.windows) else Played({AS_THEN: []})
 
     def _count(self, piece: Piece) -> None:
         counts, found = self._found.counts, piece.batch.sorted

@@ -18,10 +18,13 @@ from streams.backtest.history import History, Share, state_of
 from streams.backtest.inject import Injection
 from streams.backtest.keeping import Kept
 from streams.backtest.logbook import DeviceNotes, Noted
-from streams.backtest.past import left_out_then, published, timelines_of
-from streams.backtest.replay import AS_THEN, Counts, Replayed, Task, replay
+from streams.backtest.past import happenings_of, left_out_then, published, timelines_of
+from streams.backtest.players import AS_THEN
+from streams.backtest.replay import Counts, Replayed, replay
 from streams.backtest.span import EVER, Span, told_moment
 from streams.backtest.stories import Story
+from streams.backtest.task import Task, Then
+from streams.drift.labels import Labels, names_that_matter
 
 __all__ = ["Backtest", "Plan", "run"]
 
@@ -31,8 +34,6 @@ HOUR_MS = 3_600_000
 _MOST_SCORES = 300_000
 _USUAL_WINDOW_MS = 60_000
 _LEAST_STEP_MS = 15 * 60_000
-# More tasks than processes: an interrupted run has less to do again.
-_TASKS_PER_PROCESS = 2
 
 Told = Callable[[int], None]
 
@@ -53,7 +54,9 @@ class Plan:
     injections: Sequence[Injection] = ()
     # Device-days are told apart before and after it; 0 for nowhere.
     split_ms: int = 0
+    # Where an interrupted run leaves what it has, and how often.
     resume_folder: Path | None = None
+    keep_every_s: float = 15.0
 
 
 @dataclass
@@ -85,7 +88,7 @@ def run(history: History, plan: Plan, *, told: Told = lambda _: None, total: Tol
     warm_up = _warm_up(history, plan)
     tasks = _tasks(history, plan, shares, warm_up)
     total(sum(_records(task) for task in tasks))
-    kept = Kept(plan.resume_folder)
+    kept = Kept(plan.resume_folder, every_s=plan.keep_every_s)
     kept.tidy(time.time())
     found = _replayed(tasks, plan.processes, kept, told)
     backtest = _joined(plan, found, published(history, plan.span) if "drift.alerts" in history.topics() else None)
@@ -129,25 +132,43 @@ def _tasks(history: History, plan: Plan, shares: Sequence[Share], warm_up: Seque
             f"{missing}: found none on {history.name}, wanted what the windows are compared with",
             hint="`driftline export --for-backtest -o FOLDER` takes everything along",
         )
-    labels = {name: dict(device.labels) for name, device in state_of(history, "fleet.devices").items()}
+    labels = _labels(history, plan)
     records = sum(share.records for share in shares)
     step_ms = max(_LEAST_STEP_MS, records * _USUAL_WINDOW_MS // _MOST_SCORES)
     health = _health(history, plan)
-    timelines = timelines_of(history, SOURCE) if plan.as_then else None
-    left_out = left_out_then(history, SOURCE) if plan.as_then else {}
+    then = _then(history) if plan.as_then else None
     return [
         Task(
             history=history, shares=mine, span=plan.span, candidates=plan.candidates, grids=grids, baselines=baselines,
             warm_up=[share for share in warm_up if share.partition in {one.partition for one in mine}],
-            labels=labels, timelines=timelines, left_out=left_out, injections=plan.injections, step_ms=step_ms,
+            labels=labels, then=then, injections=plan.injections, step_ms=step_ms,
             split_ms=plan.split_ms, health=_of(mine, health), health_candidates=plan.health_candidates,
         )
-        for mine in _dealt(shares, plan.processes * _TASKS_PER_PROCESS)
+        for mine in _dealt(shares, plan.processes)
     ]  # fmt: skip
 
 
+def _labels(history: History, plan: Plan) -> dict[str, Mapping[str, str]]:
+    """Return the labels of devices, as far as any policy asks for them."""
+    asked = [names_that_matter(one.rules) for one in plan.candidates]
+    known = Labels()
+    known.matter(None if None in asked else {name for names in asked if names is not None for name in names})
+    for device_id, device in state_of(history, "fleet.devices").items():
+        known.put(device_id, device.labels)
+    return known.mattering
+
+
+def _then(history: History) -> Then:
+    topics = (SOURCE, HEALTH)
+    return Then(
+        timelines={topic: timelines_of(history, topic) for topic in topics},
+        left_out={topic: left_out_then(history, topic) for topic in topics},
+        happenings=happenings_of(history),
+    )
+
+
 def _health(history: History, plan: Plan) -> tuple[list[Share], list[Share]]:
-    if not plan.health_candidates or HEALTH not in history.topics():
+    if not (plan.health_candidates or plan.as_then) or HEALTH not in history.topics():
         return [], []
     before = Span(max(0, plan.span.from_ms - plan.warm_up_ms), plan.span.from_ms) if plan.span.from_ms else None
     return history.shares(HEALTH, before) if before else [], history.shares(HEALTH, plan.span)
@@ -182,17 +203,17 @@ def _replayed(tasks: Sequence[Task], processes: int, kept: Kept, told: Told) -> 
     left = [place for place in range(len(tasks)) if place not in found]
     if processes <= 1 or len(left) <= 1:
         for place in left:
-            found[place] = replay(tasks[place], told)
+            found[place] = replay(tasks[place], told, kept.midway(tasks[place]))
             kept.keep(tasks[place], found[place])
     else:
-        for place, one in _side_by_side(tasks, left, processes, told):
+        for place, one in _side_by_side(tasks, left, processes, kept, told):
             found[place] = one
             kept.keep(tasks[place], one)
     return [found[place] for place in range(len(tasks))]
 
 
 def _side_by_side(
-    tasks: Sequence[Task], places: Sequence[int], processes: int, told: Told
+    tasks: Sequence[Task], places: Sequence[int], processes: int, kept: Kept, told: Told
 ) -> Iterator[tuple[int, Replayed]]:
     # A fresh process, not a fork: librdkafka's threads do not survive one.
     context = multiprocessing.get_context("spawn")
@@ -201,7 +222,9 @@ def _side_by_side(
             min(processes, len(places)), mp_context=context, initializer=_tell_by, initargs=(queue,)
         )
         try:
-            futures: dict[Future[Replayed], int] = {pool.submit(_in_process, tasks[place]): place for place in places}
+            futures: dict[Future[Replayed], int] = {
+                pool.submit(_in_process, tasks[place], kept): place for place in places
+            }
             for future in as_completed(futures):
                 yield futures[future], future.result()
         finally:
@@ -235,8 +258,8 @@ def _tell_by(queue: "Queue[int]") -> None:
     _queue = queue
 
 
-def _in_process(task: Task) -> Replayed:
-    return replay(task, lambda more: _queue.put(more) if _queue is not None else None)
+def _in_process(task: Task, kept: Kept) -> Replayed:
+    return replay(task, lambda more: _queue.put(more) if _queue is not None else None, kept.midway(task))
 
 
 def _joined(plan: Plan, found: Sequence[Replayed], then: list[Story] | None) -> Backtest:

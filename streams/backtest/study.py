@@ -16,8 +16,8 @@ from streams.backtest.grid import USUAL_GRID, grid_of
 from streams.backtest.history import History
 from streams.backtest.incidents import Incident, known_devices_only
 from streams.backtest.inject import Injection, plan_injections
+from streams.backtest.players import AS_THEN
 from streams.backtest.power import Power, incidents_of, of_twins, power_curves
-from streams.backtest.replay import AS_THEN
 from streams.backtest.running import Backtest, Plan, Told, run
 from streams.backtest.search import Goal, chosen, policy_file, refined
 from streams.backtest.span import EVER, Span
@@ -67,6 +67,7 @@ class Question:
     warm_up_ms: int = 24 * HOUR_MS
     processes: int = 1
     resume_folder: Path | None = None
+    keep_every_s: float = 15.0
 
 
 @dataclass
@@ -107,7 +108,8 @@ def study(history: History, question: Question, *, told: Told = lambda _: None, 
     plan = Plan(
         span=question.span, candidates=[*given, *tried], health_candidates=given,
         warm_up_ms=question.warm_up_ms, processes=question.processes,
-        as_then=question.as_then, split_ms=split_ms, resume_folder=question.resume_folder,
+        as_then=question.as_then, split_ms=split_ms,
+        resume_folder=question.resume_folder, keep_every_s=question.keep_every_s,
     )  # fmt: skip
     injections: list[Injection] = []
     if question.what_if is not None:

@@ -47,6 +47,8 @@ class Share:
     start: int = 0
     end: int = 0
     blocks: tuple[Block, ...] = ()
+    # Only what lies behind this offset.
+    after: int = -1
 
 
 @dataclass(frozen=True, slots=True)

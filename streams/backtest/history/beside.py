@@ -13,8 +13,11 @@ _KEY = "driftline.beside."
 BESIDE: Mapping[str, tuple[str, ...]] = {
     "telemetry.feature-stats": (
         "models.grids", "models.baselines", "drift.policies", "drift.policy-applied", "drift.alerts", "fleet.devices",
+        "operators.requests", "dead-letters",
     ),
-    "telemetry.model-health": ("drift.policies", "drift.policy-applied", "drift.alerts"),
+    "telemetry.model-health": (
+        "drift.policies", "drift.policy-applied", "drift.alerts", "operators.requests", "dead-letters",
+    ),
 }  # fmt: skip
 
 

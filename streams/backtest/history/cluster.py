@@ -108,7 +108,7 @@ class ClusterHistory:
         return self._opened
 
     def _runs(self, share: Share, *, at_most: int = 0, last: bool = False) -> Iterator[Run]:
-        start = share.end - 1 if last else share.start
+        start = share.end - 1 if last else max(share.start, share.after + 1)
         end = min(share.end, start + at_most) if at_most else share.end
         return replayed(self.cluster, share.topic, share.partition, start, end)
 

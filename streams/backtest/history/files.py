@@ -71,8 +71,8 @@ class FileHistory:
         ]
 
     def entries(self, share: Share) -> Iterator[list[Entry]]:
-        topic, reached = topic_named(share.topic), -1
-        for block in share.blocks:
+        topic, reached = topic_named(share.topic), share.after
+        for block in _left(share):
             try:
                 entries = read_parquet_block(block, topic) if _is_parquet(block) else read_avro_block(block)
             except CorruptBlockError as damage:
@@ -83,8 +83,8 @@ class FileHistory:
             yield fresh
 
     def stats(self, share: Share, shape_of: ShapeOf) -> Iterator[StatsBatch]:
-        reached = -1
-        for block in share.blocks:
+        reached = share.after
+        for block in _left(share):
             try:
                 batch, last = _stats_in(block, share.span, reached, shape_of)
             except CorruptBlockError as damage:
@@ -128,6 +128,13 @@ def _needed(blocks: list[Block], span: Span) -> Iterator[Block]:
     """Leave out blocks that end before the span: where the last arrival is unknown, the next block's first tells."""
     for block, after in zip(blocks, [*blocks[1:], None], strict=True):
         if after is None or block.last_ms != _LATEST or after.from_ms >= span.from_ms:
+            yield block
+
+
+def _left(share: Share) -> Iterator[Block]:
+    """Leave out blocks that were read to their end before the next one of their file was begun."""
+    for block, after in zip(share.blocks, [*share.blocks[1:], None], strict=True):
+        if after is None or after.path != block.path or after.first_offset > share.after:
             yield block
 
 

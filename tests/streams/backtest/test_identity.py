@@ -1,7 +1,9 @@
 """A backtest of what was is what was: alert for alert, over a real Kafka."""
 
 import asyncio
+import json
 import time
+import uuid
 from dataclasses import replace
 
 import numpy as np
@@ -10,13 +12,19 @@ from drift_fleet import MINUTE_MS, Fleet, boot_of
 
 from schemas import feeds
 from schemas.drift_alert import AlertState
+from schemas.fleet import Device, DeviceState
+from schemas.model_health import ModelHealth
+from schemas.operators import OperatorRequest
 from schemas.policy import Policy
 from streams.backtest.exporting import NEEDED, export_file, export_folder
 from streams.backtest.history import ClusterHistory, FileHistory
 from streams.backtest.running import Plan, run
 from streams.backtest.span import EVER
 from streams.drift.policy import own_policy
-from streams.drift.service import DriftSettings, make_drift_app
+from streams.drift.service import GROUP, DriftSettings, make_drift_app
+from streams.health.partition import HEALTH
+from streams.health.service import GROUP as HEALTH_GROUP
+from streams.health.service import HealthSettings, make_health_app
 from trust import sign_record
 
 SOURCE = "telemetry.feature-stats"
@@ -83,7 +91,7 @@ async def test_the_replay_as_then_gives_exactly_the_alerts_that_were_published(
                 await asyncio.to_thread(publish, "drift.policies", [signed])
                 await asyncio.sleep(3)
             await asyncio.to_thread(publish, SOURCE, some)
-            await judged(cluster, sum(map(len, thirds[: revision + 1])), found_on)
+            await judged(cluster, sum(map(len, thirds[: revision + 1])))
         await asyncio.to_thread(publish, SOURCE, [stranger])
         await asyncio.to_thread(found_on, "dead-letters", lambda found: found)
     published = await asyncio.to_thread(all_on, cluster, "drift.alerts")
@@ -99,6 +107,135 @@ async def test_the_replay_as_then_gives_exactly_the_alerts_that_were_published(
     assert found.counts.tally.repeated == 40
 
 
+RULES = (
+    'mode = "thresholds"\n'
+    + OWN
+    + '[[override]]\nmodel = "calm/*"\n[override.rules]\nmode = "calibrated"\n'
+    + '[[override]]\ncohort = "site=b"\n[override.rules.limits.psi]\nhigh = 3.0\n'
+)
+
+
+@pytest.mark.timeout(600)
+async def test_labels_and_operators_count_from_when_they_did(cluster, publish, found_on, running, tmp_path):
+    """Fixed limits, overrides by model and by cohort; devices change their labels, people acknowledge and silence."""
+    fleet = Fleet()
+    publish("models.grids", [fleet.grid])
+    publish("models.baselines", [fleet.baseline, fleet.baseline_of("calm/1")])
+    publish("fleet.devices", [device("d-0", site="a"), device("d-1", site="b"), device("d-3", site="a")])
+    now_ms = int(time.time() * 1000)
+    start_ms = now_ms - now_ms % MINUTE_MS - 60 * MINUTE_MS
+    rounds = [
+        [window_of(fleet, number, minute, start_ms) for minute in range(first, first + 12) for number in range(4)]
+        for first in range(0, 48, 12)
+    ]
+
+    async with running(make_drift_app(cluster, DriftSettings(policy=own_policy(RULES, policy_id="own")))):
+
+        async def ask(topic, record, shown=None):
+            await asyncio.to_thread(publish, topic, [record])
+            if shown is not None:
+                await asyncio.to_thread(found_on, "drift.alerts", lambda found: any(map(shown, found)))
+            else:
+                await asyncio.sleep(2)
+
+        async def play(number):
+            await asyncio.to_thread(publish, SOURCE, rounds[number])
+            await judged(cluster, sum(map(len, rounds[: number + 1])))
+
+        await play(0)
+        first = await asyncio.to_thread(found_on, "drift.alerts", lambda found: fires_on(found, "d-0"))
+        fired = next(one for one in first if fires_on([one], "d-0"))
+        await ask("operators.requests", asked(f"alert/{fired.alert_id}", "acknowledge"), lambda one: one.by == "ada")
+        # From here on the first device is judged as the second was, and the second as the first.
+        await ask("fleet.devices", device("d-0", site="b"))
+        await ask("fleet.devices", device("d-1", site="a"))
+        await play(1)
+        until = str(int(time.time() * 1000) + 3_600_000)
+        silence = asked("silence/works", "silence", until_ms=until, matchers=json.dumps({"site": "a"}))
+        await ask("operators.requests", silence, lambda one: one.silenced)
+        await play(2)
+        await ask("operators.requests", asked("silence/works", "unsilence"))
+        await play(3)
+        await ask("operators.requests", asked("silence/none", "silence", until_ms="soon"))
+    published = await asyncio.to_thread(all_on, cluster, "drift.alerts")
+
+    for history in await asyncio.to_thread(histories_of, cluster, tmp_path):
+        found = await asyncio.to_thread(run, history, Plan(as_then=True))
+        assert by_alert(found.as_then) == by_alert(published), history.name
+        assert any("until_ms: found 'soon'" in note for note in found.notes)
+    assert {one.subject for one in published if one.state is AlertState.FIRING} >= {"d-0", "d-1", "d-3"}
+    assert {one.labels.get("site") for one in published} == {"a", "b", None}
+    assert {one.by for one in published} == {"", "ada"}
+    assert {one.silenced for one in published} == {True, False}
+
+
+@pytest.mark.timeout(600)
+async def test_alerts_of_health_are_told_as_then(cluster, publish, found_on, running, tmp_path):
+    fleet = Fleet()
+    publish("models.grids", [fleet.grid])
+    publish("models.baselines", [fleet.baseline])
+    now_ms = int(time.time() * 1000)
+    start_ms = now_ms - now_ms % MINUTE_MS - 180 * MINUTE_MS
+    publish(SOURCE, [fleet.window(f"d-{number}", 0, start_ms=start_ms) for number in range(3)])
+    told = [
+        health(f"d-{number}", minute, start_ms, errors=300 if number and 60 <= minute < 120 else 0)
+        for minute in range(160)
+        for number in range(3)
+    ]
+
+    async with running(make_health_app(cluster, HealthSettings(policy=own_policy(OWN, policy_id="own")))):
+        await asyncio.to_thread(publish, HEALTH, told[:300])
+        fired = await asyncio.to_thread(found_on, "drift.alerts", lambda found: fires_on(found, "d-1"))
+        await judged(cluster, 300, topic=HEALTH, group=HEALTH_GROUP)
+        request = asked(f"alert/{fired[0].alert_id}", "acknowledge")
+        await asyncio.to_thread(publish, "operators.requests", [request])
+        await asyncio.to_thread(found_on, "drift.alerts", lambda found: any(one.by for one in found))
+        await asyncio.to_thread(publish, HEALTH, [*told[300:], *told[150:170]])
+        await judged(cluster, 500, topic=HEALTH, group=HEALTH_GROUP)
+    published = await asyncio.to_thread(all_on, cluster, "drift.alerts")
+    export_folder(ClusterHistory(cluster), NEEDED, EVER, tmp_path / "archive")
+
+    for history in (ClusterHistory(cluster), FileHistory(tmp_path / "archive")):
+        found = await asyncio.to_thread(run, history, Plan(as_then=True))
+        assert by_alert(found.as_then) == by_alert(published), history.name
+    assert {one.by for one in published} == {"", "ada"}
+
+
+def window_of(fleet, number, minute, start_ms):
+    values = fleet.readings(samples=200)
+    if number != 2 and minute % 12 < 8:
+        values[:, number % 3] += (2.0, 6.0, 0.0, 1.5)[number]
+    model = "calm/1" if number == 3 else "pump/1"
+    return fleet.window(f"d-{number}", minute, values=values, start_ms=start_ms, model_id=model)
+
+
+def health(device_id, minute, start_ms, *, errors):
+    return ModelHealth(
+        device_id=device_id, model_id="pump/1", boot_id=boot_of(device_id), seq=minute,
+        window_start_ms=start_ms + minute * MINUTE_MS, window_end_ms=start_ms + (minute + 1) * MINUTE_MS,
+        inferences=600, anomalies=6, errors=errors, score_mean=0.1, score_m2=1.0, confidence_mean=0.9,
+        latency_p50_ms=1.0, latency_p99_ms=2.0, cpu_share=0.2, memory_bytes=50_000_000,
+    )  # fmt: skip
+
+
+def fires_on(alerts, device_id):
+    return any(one.subject == device_id and one.state is AlertState.FIRING for one in alerts)
+
+
+def device(name, **labels):
+    return Device(
+        device_id=name, state=DeviceState.ONLINE, labels=labels, model_id="pump/1", revision=0, registered_ms=0,
+        last_seen_ms=0,
+    )  # fmt: skip
+
+
+def asked(subject, action, **arguments):
+    return OperatorRequest(
+        request_id=str(uuid.uuid4()), subject=subject, action=action, who="ada", why="planned work",
+        at_ms=int(time.time() * 1000), arguments=arguments,
+    )  # fmt: skip
+
+
 def policy(revision, document):
     return Policy(
         policy_id="default", revision=revision, document=document, envelope="", issued_ms=revision, issued_by="ada"
@@ -109,17 +246,15 @@ def histories_of(cluster, folder):
     live = ClusterHistory(cluster)
     export_file(live, SOURCE, EVER, folder / "stats.avro")
     export_folder(live, NEEDED, EVER, folder / "archive")
-    return [live, FileHistory(folder / "archive")]
+    return [live, FileHistory(folder / "stats.avro"), FileHistory(folder / "archive")]
 
 
-async def judged(cluster, count, found_on):
-    """Wait until the worker has committed so many records."""
+async def judged(cluster, count, *, topic=SOURCE, group=GROUP):
+    """Wait until a worker has committed so many records."""
     from confluent_kafka import Consumer, TopicPartition
 
-    from streams.drift.service import GROUP
-
-    consumer = Consumer({**cluster.client_settings(), "group.id": cluster.named(GROUP), "enable.auto.commit": False})
-    places = [TopicPartition(cluster.named(SOURCE), number) for number in range(12)]
+    consumer = Consumer({**cluster.client_settings(), "group.id": cluster.named(group), "enable.auto.commit": False})
+    places = [TopicPartition(cluster.named(topic), number) for number in range(12)]
     deadline = time.monotonic() + 150
     while True:
         found = await asyncio.to_thread(consumer.committed, places, timeout=10)

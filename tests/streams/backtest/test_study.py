@@ -57,59 +57,15 @@ def test_each_policy_is_held_against_what_happened(past):
     assert found.backtest.counts.tally.judged == 3600
 
 
-def test_processes_and_interruptions_change_nothing(past, tmp_path):
+def test_the_number_of_processes_changes_nothing(past):
     path, incidents = past
     question = Question(candidates=[policy("default"), policy("t", 'mode = "thresholds"')], incidents=incidents)
-    resumable = replace(question, resume_folder=tmp_path)
+
     alone = plain(study(FileHistory(path), question))
 
-    with pytest.raises(KeyboardInterrupt):
-        study(FileHistory(path), resumable, told=Interrupting(after=3000))
-    kept = len(list(tmp_path.glob("*.gz")))
-    together = plain(study(FileHistory(path), replace(question, processes=2)))
-    resumed = plain(study(FileHistory(path), resumable))
-
-    assert together == alone
-    assert resumed == alone
+    assert plain(study(FileHistory(path), replace(question, processes=2))) == alone
+    assert plain(study(FileHistory(path), replace(question, processes=5))) == alone
     assert alone["alerts"]["default"]
-    assert kept == 1
-    assert not list(tmp_path.iterdir())
-
-
-class Interrupting:
-    """Somebody who presses Ctrl-C after so many records."""
-
-    def __init__(self, *, after):
-        self.left = after
-
-    def __call__(self, more):
-        self.left -= more
-        if self.left < 0:
-            raise KeyboardInterrupt
-
-
-def test_a_result_that_was_kept_is_not_taken_for_another_question(past, tmp_path):
-    path, _ = past
-    asked = Question(candidates=[policy("default")], resume_folder=tmp_path)
-    with pytest.raises(KeyboardInterrupt):
-        study(FileHistory(path), asked, told=Interrupting(after=3000))
-
-    strict = Question(candidates=[policy("default", STRICT)])
-
-    assert plain(study(FileHistory(path), replace(strict, resume_folder=tmp_path))) == plain(
-        study(FileHistory(path), strict)
-    )
-
-
-def test_a_damaged_result_is_made_again(past, tmp_path):
-    path, _ = past
-    asked = Question(candidates=[policy("default")], resume_folder=tmp_path)
-    with pytest.raises(KeyboardInterrupt):
-        study(FileHistory(path), asked, told=Interrupting(after=3000))
-    for kept in tmp_path.glob("*.gz"):
-        kept.write_bytes(kept.read_bytes()[:-20])
-
-    assert len(study(FileHistory(path), asked).stories()["default"]) == 2
 
 
 def test_a_search_finds_the_quickest_policy_within_the_budget(past):

@@ -52,18 +52,19 @@ class DriftScores:
     device_scores: Annotated[Mapping[str, float], "Scores over all features together, by name."] = field(
         default_factory=dict
     )
+    subject_is_cohort: Annotated[bool, "It is of a cohort, which device_id names as label=value."] = False
 
 
 @record(namespace="drift")
 class CohortPane:
-    """One source partition's share of one cohort's pane; the latest record of the four keys counts."""
+    """One source partition's share of one cohort's pane: a later one of the same pane replaces it."""
 
     cohort: Annotated[str, "The cohort, as label=value; equals the record's key."]
     grid_id: Annotated[str, "The grid that is counted on."]
     source_partition: Annotated[Count, "Partition of the feature statistics that this share comes from."]
     pane_start_ms: Annotated[Millis, "Start of the pane, device clocks."]
     pane_ms: Annotated[Total, "Length of the pane, milliseconds."]
-    devices: Annotated[tuple[str, ...], "Devices that contributed."]
+    devices: Annotated[tuple[str, ...], "Devices that contributed; of many only the first, by name."]
     samples: Annotated[Total, "Feature vectors in the share."]
     counts: Annotated[Uint32s, "Samples per bin, uint32, features x bins, row by row."]
     missing: Annotated[Uint32s, "Samples without a usable value, uint32 per feature."]
@@ -72,3 +73,5 @@ class CohortPane:
     m2: Annotated[Float64s, "Sum of squared differences from the mean, little-endian float64 per feature."]
     model_id: Annotated[str, "The model, where the cohort is one of devices with the same model."] = ""
     mean_score: Annotated[Float32, "Mean of the devices' multivariate drift scores."] = 0.0
+    device_count: Annotated[Count, "How many devices contributed."] = 0
+    as_of_ms: Annotated[Millis, "What had arrived by then is in the share; of several shares the latest counts."] = 0

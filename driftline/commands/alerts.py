@@ -26,6 +26,8 @@ __all__ = ["alerts"]
 
 _GRAVITY = [severity.value for severity in Severity]
 _STATES = [state.value for state in AlertState if state is not AlertState.UNKNOWN]
+# Who answers for an alert, by how its id begins.
+_WORKERS = {"rollout": "rollouts", "device": "rollouts", "cohort": "cohorts", "cohort-drift": "cohorts"}
 _LIVE = ("pending", "firing", "acknowledged")
 _ID = click.argument("alert_id", metavar="ID")
 _WHY = click.option("--why", default="", help="The reason, for the audit log.")
@@ -66,7 +68,8 @@ def list_(settings: Settings, states: tuple[str, ...], severity: str, matches: t
         state = (
             alert.state.value + (", silenced" if alert.silenced else "") + (", escalated" if alert.escalated else "")
         )
-        subject = f"{alert.subject} ({len(alert.members)} devices)" if alert.members else alert.subject
+        devices = int(alert.evidence.scores.get("devices", len(alert.members)))
+        subject = f"{alert.subject} ({devices} devices)" if devices else alert.subject
         table.add_row(
             alert.severity.value, state, subject, alert.feature, alert.kind, ago(alert.opened_ms), alert.alert_id
         )
@@ -100,7 +103,7 @@ def ack(settings: Settings, alert_id: str, why: str) -> None:
     if alert.state is not AlertState.FIRING:
         raise DriftlineError(f"{alert.alert_id} is {alert.state.value}; only one that fires is acknowledged")
     kind = alert.alert_id.partition("/")[0]
-    worker = {"rollout": "rollouts", "device": "rollouts", "cohort": "cohorts"}.get(kind, "drift")
+    worker = _WORKERS.get(kind, "drift")
     entry = ask(cluster, f"alert/{alert.alert_id}", "acknowledge", why=why, worker=worker)
     click.echo(f"{alert.alert_id}: {entry.action} by {entry.who}")
 

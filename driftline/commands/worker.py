@@ -127,8 +127,9 @@ def health(
 def cohorts(
     settings: Settings, policy: Path | None, follow: str, keyring: Path | None, instance_id: str, watch: Watch
 ) -> None:
-    """Make one alert of many that have one cause: the same feature, in many devices of a cohort."""
+    """Judge cohorts as one large device each, and make one alert of many that have one cause."""
     from streams.drift.cohort_service import CohortSettings, make_cohort_app
+    from streams.drift.warming import warm_up
     from streams.kafka import run_worker
 
     chosen = CohortSettings(
@@ -138,6 +139,7 @@ def cohorts(
         instance_id=instance_id,
         cache_dir=settings.cache,
     )
+    warm_up()
     app = make_cohort_app(settings.cluster(), chosen)
     watch(watch_app(app))
     run_worker(app)

@@ -102,8 +102,10 @@ class Live:
 class AlertBook:
     """All alerts of some subjects that live, or ended a short while ago."""
 
-    def __init__(self, *, policy_id: str = "", policy_revision: int = 0) -> None:
+    def __init__(self, *, policy_id: str = "", policy_revision: int = 0, prefix: str = "") -> None:
         self.policy_id, self.policy_revision = policy_id, policy_revision
+        # How the ids of its alerts begin.
+        self.prefix = prefix
         self.live: dict[str, dict[tuple[str, str], Live]] = {}
         self.silences: dict[str, Silence] = {}
         # Labels of subjects, where more is known of them than an observation says.
@@ -213,7 +215,7 @@ class AlertBook:
     def _opened(self, breach: Breach, seen: Observation) -> DriftAlert:
         shown = breach.closer()
         return DriftAlert(
-            alert_id=f"{seen.subject}/{breach.feature}/{shown.kind}/{seen.at_ms}",
+            alert_id=f"{self.prefix}{seen.subject}/{breach.feature}/{shown.kind}/{seen.at_ms}",
             kind=shown.kind,
             subject=seen.subject,
             subject_is_cohort=seen.is_cohort,

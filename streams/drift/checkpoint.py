@@ -25,7 +25,7 @@ from streams.drift.policy import Rules
 
 __all__ = ["CheckpointError", "Resolve", "freeze", "thaw"]
 
-FORMAT = 3
+FORMAT = 4
 
 # What windows of (model, grid) with these labels are compared with; None where that is no longer known.
 Resolve = Callable[[str, str, dict[str, str]], Group | None]
@@ -49,6 +49,8 @@ def freeze(partition: Partition) -> bytes:
         ],
         "book": book_told(partition.book),
         "hour": partition.hour,
+        "tick": partition.telling.tick,
+        "changed": {grid_id: sorted(panes) for grid_id, panes in partition.telling.changed.items()},
     }
     arrays["told"] = np.frombuffer(json.dumps(told).encode(), np.uint8)
     packed = io.BytesIO()
@@ -75,7 +77,8 @@ def thaw(frozen: bytes, rules: Rules, resolve: Resolve) -> Partition:
         made = partition.engine_of(grid_id, GridShape(*engine["shape"]))
         _fill(number, engine, made, partition.judges[grid_id], arrays, resolve)
     told_to_book(told["book"], partition.book)
-    partition.hour = told["hour"]
+    partition.hour, partition.telling.tick = told["hour"], told["tick"]
+    partition.telling.changed = {grid_id: set(panes) for grid_id, panes in told["changed"].items()}
     return partition
 
 

@@ -21,13 +21,14 @@ from streams.drift.kernels import Arrived, Became, Devices, Totals, fold
 from streams.drift.looks import Looks
 from streams.drift.measured import Group, Measured
 from streams.drift.measuring import Batch, Measuring, summary_of
+from streams.drift.policy import Against
 from streams.drift.presence import Presence, Tally
 from streams.drift.ring import Ring
 from streams.drift.rollups import HOUR_MS, Closed
 from streams.drift.slow import SlowHorizons
 from streams.drift.windows import Ints, Rows, Summary, Windows
 
-__all__ = ["Admitted", "Engine"]
+__all__ = ["Admitted", "Engine", "pane_ms_of"]
 
 # What a chunk of rows touches fits the processor's cache.
 _CHUNK = 512
@@ -45,9 +46,19 @@ class Admitted:
 class Engine:
     """State and measurements of one partition's devices on one grid; `needs` are the samples that looks take."""
 
-    def __init__(self, *, grid_id: str, shape: GridShape, horizons_ms: Sequence[int], needs: Sequence[int]) -> None:
+    def __init__(
+        self,
+        *,
+        grid_id: str,
+        shape: GridShape,
+        horizons_ms: Sequence[int],
+        needs: Sequence[int],
+        reference: str = Against.BASELINE,
+    ) -> None:
         features, bins = shape
         self.grid_id, self.shape = grid_id, shape
+        # What windows are compared with from now on.
+        self.reference = reference
         self.horizons_ms = tuple(horizons_ms)
         self.fast = Ring(**_fast_plan(horizons_ms), features=features, bins=bins)
         self.presence = Presence(fast_reach_ms=self.fast.pane_ms * self.fast.slots)
@@ -184,7 +195,7 @@ class Engine:
         admitted.tally.overflowed += int(became.full.sum())
         over, judged = np.flatnonzero(became.closing), np.flatnonzero(became.judged)
         if len(over):
-            some, life = batch.only(over), became.life[over]
+            some, life = self._compared(batch.only(over)), became.life[over]
             admitted.measured += self._measuring.alone(some, life, self.horizons_ms[1], whole.take(over))
         if len(judged):
             admitted.tally.judged += len(judged)
@@ -199,7 +210,11 @@ class Engine:
             batch, summary, fast = batch.only(judged), summary.take(judged), fast.take(judged)
             changed, life, span_ms = changed[judged], life[judged], span_ms[judged]
         looks = {need: held.add(batch.rows, changed, summary, span_ms, need) for need, held in self.looks.items()}
-        admitted.measured += self._measuring.with_looks(batch, life, self.horizons_ms[0], fast, looks)
+        compared = self._compared(batch)
+        admitted.measured += self._measuring.with_looks(compared, life, self.horizons_ms[0], fast, looks)
+
+    def _compared(self, batch: Batch) -> Batch:
+        return batch.by_season() if self.reference == Against.SEASON else batch
 
     def _roll_up(self, batch: Batch, summary: Summary, ends_ms: Ints) -> None:
         windows, places = batch.windows, batch.places
@@ -251,8 +266,13 @@ class Engine:
         return self.baselines.index(baseline_id)
 
 
+def pane_ms_of(horizons_ms: Sequence[int]) -> int:
+    """Return the length of the panes that the fast horizons are made of."""
+    return max(horizons_ms[0] // 3, 1)
+
+
 def _fast_plan(horizons_ms: Sequence[int]) -> dict[str, int]:
-    pane_ms = max(horizons_ms[0] // 3, 1)
+    pane_ms = pane_ms_of(horizons_ms)
     return {"pane_ms": pane_ms, "slots": -(-max(horizons_ms[:2]) // pane_ms)}
 
 

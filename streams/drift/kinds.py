@@ -136,7 +136,7 @@ class _Close:
             evidence=Evidence(
                 scores=dict(compress(zip(_TOLD, scores.tolist(), strict=True), np.isfinite(scores))),
                 samples=int(measured.samples[row]),
-                reference=against.baseline_id,
+                reference=against.name,
                 horizon_ms=measured.horizon_ms,
                 top_bins=self._top_bins(one),
                 ranked=tuple(against.features[feature] for feature in ranked),

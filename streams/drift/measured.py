@@ -1,7 +1,7 @@
 """What the engine measures, before any policy judges it: the first half of the seam between scores and verdicts."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -104,6 +104,18 @@ class Measured:
             reference=Reference(**{one.name: theirs(getattr(reference, one.name)) for one in fields(Reference)}),
             live=live,
         )
+
+    def moments_of(self, entries: Rows) -> Pair:
+        """Return what some entries hold with all bins as one: enough for what is about means and spreads."""
+        totals, reference = self.totals, self.reference
+        usable = totals.samples[entries][:, np.newaxis] - totals.missing[entries]
+        live = Sample(
+            counts=usable[np.newaxis].astype(np.float32), missing=totals.missing[entries],
+            out_of_range=totals.out_of_range[entries], mean=totals.mean[entries], m2=totals.m2[entries],
+        )  # fmt: skip
+        shared = reference.missing.shape[0] == 1
+        theirs = reference if shared else reference.only(entries)
+        return Pair(reference=replace(theirs, counts=theirs.usable[np.newaxis]), live=live)
 
     def pair_of(self, entries: Rows) -> Pair:
         """Return what some entries hold, and what they are compared with."""

@@ -1,18 +1,19 @@
 """Turn windows into summaries, and sums into measurements."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from sensing.week import hour_of_week
 from streams.drift.evidence import Kind, Look
 from streams.drift.kernels import References, Totals, look_closely, score_totals, stacked, transposed
 from streams.drift.measured import Group, Looked, Measured
 from streams.drift.scores import Floats, Reference
 from streams.drift.windows import Ints, Rows, Singles, Summary, Windows
 
-__all__ = ["Batch", "Measuring", "summary_of"]
+__all__ = ["Batch", "Measuring", "in_season", "summary_of"]
 
 _MOST_STACKS = 64
 # Looks, how long they took to gather, and by which windows they were completed.
@@ -35,6 +36,13 @@ class Batch:
         return Batch(
             self.windows, self.places[entries], self.rows[entries], self.groups, self.which[entries], self.names
         )  # fmt: skip
+
+    def by_season(self) -> "Batch":
+        """Return the same windows, compared with what is usual at their hour of the week."""
+        hours = hour_of_week(self.windows.end_ms[self.places] - 1)
+        told, which = np.unique(np.stack([self.which, hours], axis=1), axis=0, return_inverse=True)
+        groups = [in_season(self.groups[group], hour) for group, hour in told.tolist()]
+        return replace(self, groups=groups, which=which.ravel())
 
     def by_group(self) -> Iterator[tuple[Group, Any]]:
         """Yield each group with its entries."""
@@ -104,10 +112,11 @@ class Measuring:
         return found
 
     def of_cohort(
-        self, name: str, row: int, pane: int, end_ms: int, group: Group, horizon_ms: int, totals: Totals, look: Totals,
-        span_ms: int, needs: Sequence[int],
+        self, name: str, row_and_life: tuple[int, int], pane: int, end_ms: int, group: Group, horizon_ms: int,
+        totals: Totals, look: Totals, span_ms: int, needs: Sequence[int],
     ) -> Measured:  # fmt: skip
         """Measure one pane of a cohort as a look at a large device."""
+        row, life = row_and_life
         which, at = np.zeros(1, np.int64), np.zeros(1, np.intp)
         stack = self._stacked([group.against.reference])
         looked = {}
@@ -118,7 +127,7 @@ class Measuring:
             looked[need] = _looked(seen, np.full(len(enough), span_ms), enough, need, found)
         return Measured(
             group=group, horizon_ms=horizon_ms, place=np.array([pane]), rows=np.array([row], np.intp), device_id=[name],
-            boot_id=[""], seq=np.array([pane]), end_ms=np.array([end_ms]), life=np.zeros(1, np.int64), totals=totals,
+            boot_id=[""], seq=np.array([pane]), end_ms=np.array([end_ms]), life=np.array([life]), totals=totals,
             reference=group.against.reference, scores=_scores_of(totals, which, stack), looks=looked,
         )  # fmt: skip
 
@@ -131,6 +140,11 @@ class Measuring:
             # With the references themselves, so that their ids stay theirs.
             found = self._stacks[key] = (list(references), stacked(references))
         return found[1]
+
+
+def in_season(group: Group, hour: int) -> Group:
+    """Return the group as it is compared with one hour of the week."""
+    return replace(group, against=group.against.at_hour(hour))
 
 
 def summary_of(windows: Windows, which: Rows) -> Summary:

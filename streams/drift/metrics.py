@@ -28,6 +28,7 @@ class Metrics:
         )
         self.scores = Counter("driftline_drift_scores", "Score records published.", registry=registry)
         self.alerts = Counter("driftline_drift_alerts", "Alerts that began to fire.", ["severity"], registry=registry)
+        self.shares = Counter("driftline_drift_cohort_shares", "Shares of cohorts published.", registry=registry)
         self.restore = Gauge("driftline_drift_restore_seconds", "Time that the last restore took.", registry=registry)
         self._live: dict[str, str] = {}
         self._highest: dict[int, dict[str, float]] = {}

@@ -1,25 +1,29 @@
-"""One partition of the feature statistics: windows in, scores, alerts and roll-ups out."""
+"""One partition of the feature statistics: windows in, scores, alerts, roll-ups and shares of cohorts out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from schemas.columns import GridShape
 from schemas.drift_alert import DriftAlert
-from schemas.drift_scores import DriftScores
+from schemas.drift_scores import CohortPane, DriftScores
 from schemas.feature_stats import FeatureStats
 from streams.drift.alerts import AlertBook
-from streams.drift.engine import Engine
+from streams.drift.cohort_shares import shares_of
+from streams.drift.engine import Engine, pane_ms_of
 from streams.drift.following import follow
 from streams.drift.judge import Judge, Judged, needs_of
 from streams.drift.measured import Group
 from streams.drift.policy import PolicyError, Rules
 from streams.drift.presence import Tally
 from streams.drift.report import report
+from streams.drift.telling import Telling
 from streams.drift.windows import Ints, Windows
 
 __all__ = ["Outcome", "Partition", "Stretch"]
 
 HOUR_MS = 3_600_000
+# What alerts wait for is over after so many hours without any arrival.
+_MOST_HOURS = 7 * 24
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,7 @@ class Partition:
         self.book = AlertBook(policy_id=policy_id, policy_revision=policy_revision)
         # The arrival hour that is going on.
         self.hour = 0
+        self.telling = Telling(pane_ms_of(rules.horizons_ms))
 
     def work(self, stretches: Sequence[Stretch]) -> Outcome:
         """Take in the windows of one run, a stretch for each grid."""
@@ -64,6 +69,7 @@ class Partition:
             grid = stretch.groups[0].against.grid
             engine = self.engine_of(grid.grid_id, GridShape(features=len(grid.features), bins=grid.bins))
             admitted = engine.admit(stretch.windows, stretch.groups, stretch.which)
+            self.telling.note(grid.grid_id, stretch.windows)
             judged = self.judges[grid.grid_id].judge(admitted.measured)
             outcome.judged += judged
             outcome.rollups += admitted.rollups
@@ -84,6 +90,7 @@ class Partition:
         self.book.policy_id, self.book.policy_revision = policy_id, policy_revision
         for grid_id, engine in self.engines.items():
             engine.provide(needs_of([rules], engine.shape.bins))
+            engine.reference = rules.reference
             self.judges[grid_id].rules = rules
 
     def pass_time(self, arrived_ms: int) -> list[DriftAlert]:
@@ -92,11 +99,27 @@ class Partition:
         Whoever wants what a worker publishes calls it with the arrival of each batch, before its windows, and with
         batches that lie within an hour.
         """
-        hour = arrived_ms // HOUR_MS
-        if hour <= self.hour:
-            return []
-        self.hour = hour
-        return self.book.pass_time(hour * HOUR_MS, self.rules.life)
+        hour, aged = arrived_ms // HOUR_MS, list[DriftAlert]()
+        # Hour by hour, so that nothing depends on whether anything arrived meanwhile.
+        for turned in range(max(self.hour + 1, hour - _MOST_HOURS), hour + 1):
+            aged += self.book.pass_time(turned * HOUR_MS, self.rules.life)
+        self.hour = max(hour, self.hour)
+        return aged
+
+    def is_due(self, now_ms: int) -> bool:
+        """Say whether an arrival by now would have alerts grow old, or cohorts told of."""
+        return self.telling.is_due(now_ms) or (bool(self.book.live) and now_ms // HOUR_MS > self.hour)
+
+    def tell(self, arrived_ms: int, labels: Mapping[str, Mapping[str, str]], *, number: int) -> list[CohortPane]:
+        """Return the shares of cohorts that are to be told; they count as told. `labels` are those of each device.
+
+        It is called with the arrival of each batch, before its windows, and with batches that lie within a tick.
+        """
+        return [
+            share
+            for grid_id, due in self.telling.take(arrived_ms).items()
+            for share in shares_of(self.engines[grid_id], due, self.rules.cohorts, labels, partition=number)
+        ]
 
     def evict(self, now_ms: int) -> int:
         """Forget devices that have been silent for longer than the rings reach."""
@@ -107,7 +130,10 @@ class Partition:
         engine = self.engines.get(grid_id)
         if engine is None:
             needs = needs_of([self.rules], shape.bins)
-            engine = Engine(grid_id=grid_id, shape=shape, horizons_ms=self.rules.horizons_ms, needs=needs)
+            engine = Engine(
+                grid_id=grid_id, shape=shape, horizons_ms=self.rules.horizons_ms, needs=needs,
+                reference=self.rules.reference,
+            )  # fmt: skip
             self.engines[grid_id] = engine
             self.judges[grid_id] = Judge(self.rules, shape=shape)
         return engine

@@ -9,6 +9,7 @@ import numpy as np
 from schemas.errors import DriftlineError
 from schemas.grid import Baseline, FeatureBaseline, FeatureGrid, FeatureKind, Grid
 from streams.drift.scores import Reference
+from streams.drift.seasonal import seasonal
 
 __all__ = ["MisfitError", "ScoredAgainst", "bin_name", "lay_out"]
 
@@ -18,6 +19,7 @@ LOOKED_OVER_MS = 3_600_000
 # The largest of several uncertain dispersions is too large by chance; so many standard errors are taken off each.
 # Of overlapping stretches of length k in n windows the relative standard error is the root of 4k/3n.
 _DOUBT = 0.5
+_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
 class MisfitError(DriftlineError):
@@ -36,6 +38,8 @@ class ScoredAgainst:
     baseline: Baseline
     # Features whose over-dispersion nobody has learned; they count as independent, and that may be too bold.
     unlearned: tuple[str, ...]
+    # The hour of the week that it is the reference of; None for all of them.
+    hour: int | None = None
 
     def over(self, horizon_ms: int) -> Reference:
         """Return the reference for a horizon that is judged by itself, dispersed as stretches of that length are."""
@@ -44,8 +48,27 @@ class ScoredAgainst:
             found = self._over[horizon_ms] = _dispersed(self.reference, self.baseline, horizon_ms)
         return found
 
+    def at_hour(self, hour: int) -> "ScoredAgainst":
+        """Return what windows of one hour of the week are compared with: this, for features that do not know it."""
+        found = self._at_hour.get(hour)
+        if found is None:
+            reference = seasonal(self.reference, self.baseline, hour)
+            found = self._at_hour[hour] = self if reference is None else replace(self, reference=reference, hour=hour)
+        return found
+
+    @property
+    def name(self) -> str:
+        """What evidence says that it was compared with."""
+        if self.hour is None:
+            return self.baseline_id
+        return f"{self.baseline_id} at {_DAYS[self.hour // 24]} {self.hour % 24:02}:00 UTC"
+
     @cached_property
     def _over(self) -> dict[int, Reference]:
+        return {}
+
+    @cached_property
+    def _at_hour(self) -> "dict[int, ScoredAgainst]":
         return {}
 
     @cached_property

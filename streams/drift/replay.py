@@ -1,7 +1,7 @@
 """Read a stretch of one partition again, outside any group."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import cast
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
@@ -11,7 +11,7 @@ from schemas.errors import DriftlineError
 from streams.kafka import Run
 from streams.kafka.run import Headers
 
-__all__ = ["ReplayError", "newest_offset", "oldest_offset", "replayed"]
+__all__ = ["ReplayError", "newest_offset", "newest_offsets", "oldest_offset", "replayed"]
 
 _RUN_RECORDS = 2000
 _PATIENCE_S = 60.0
@@ -47,20 +47,28 @@ def replayed(cluster: Cluster, topic: str, partition: int, start: int, end: int)
 
 def oldest_offset(cluster: Cluster, topic: str, partition: int) -> int:
     """Return the first offset that the topic still has."""
-    return _watermarks(cluster, topic, partition)[0]
+    return _watermarks(cluster, topic, [partition])[partition][0]
 
 
 def newest_offset(cluster: Cluster, topic: str, partition: int) -> int:
     """Return the offset that the topic's next record will have."""
-    return _watermarks(cluster, topic, partition)[1]
+    return _watermarks(cluster, topic, [partition])[partition][1]
 
 
-def _watermarks(cluster: Cluster, topic: str, partition: int) -> tuple[int, int]:
+def newest_offsets(cluster: Cluster, topic: str, partitions: Collection[int]) -> dict[int, int]:
+    """Return, by partition, the offset that the topic's next record will have."""
+    return {number: marks[1] for number, marks in _watermarks(cluster, topic, partitions).items()}
+
+
+def _watermarks(cluster: Cluster, topic: str, partitions: Collection[int]) -> dict[int, tuple[int, int]]:
+    if not partitions:
+        return {}
     consumer = _consumer(cluster)
     try:
-        place = TopicPartition(cluster.named(topic), partition)
-        marks: tuple[int, int] = consumer.get_watermark_offsets(place, timeout=_PATIENCE_S)
-        return marks
+        return {
+            number: consumer.get_watermark_offsets(TopicPartition(cluster.named(topic), number), timeout=_PATIENCE_S)
+            for number in partitions
+        }
     finally:
         consumer.close()
 

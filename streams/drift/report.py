@@ -9,7 +9,7 @@ import numpy.typing as npt
 from schemas.drift_scores import DriftScores, FeatureScores
 from streams.drift.judge import Judged
 from streams.drift.measured import Measured
-from streams.drift.scores import SCORES, combined_score
+from streams.drift.scores import SCORES, multivariate
 from streams.drift.verdicts import Grade
 from streams.drift.windows import Rows
 
@@ -96,12 +96,7 @@ class _Told:
 
 
 def _combined(measured: Measured, rows: Rows) -> list[float]:
-    totals, reference = measured.totals, measured.reference
-    with np.errstate(invalid="ignore", divide="ignore"):
-        # As `mean_shift`.
-        shift = (totals.mean[rows] - reference.mean) / reference.deviation
-    usable = totals.samples[rows][:, np.newaxis] > totals.missing[rows]
-    return [float(one) for one in combined_score(np.nan_to_num(np.where(usable, shift, 0), nan=0.0))]
+    return [float(one) for one in multivariate(measured.moments_of(rows))]
 
 
 def _notable(judged: Judged) -> npt.NDArray[np.bool_]:

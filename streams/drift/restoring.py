@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -10,6 +10,7 @@ from schemas import feeds
 from schemas.cluster import Cluster
 from schemas.drift_alert import DriftAlert
 from schemas.drift_checkpoint import DriftCheckpoint
+from schemas.drift_scores import CohortPane
 from schemas.feature_stats import FeatureStats
 from streams.drift.alerts import AlertBook
 from streams.drift.checkpoint import CheckpointError, freeze, thaw
@@ -20,6 +21,7 @@ from streams.drift.partition import Partition
 from streams.drift.policy import Counting, InForce, Wanted, timelines
 from streams.drift.refill import FastRefill, first_offset, refill_slow
 from streams.drift.replay import newest_offset, oldest_offset, replayed
+from streams.drift.telling import Telling
 from streams.drift.vault import Kept, in_parts, latest
 from streams.kafka import Run
 
@@ -51,7 +53,11 @@ class Held:
 
     def pass_time(self, run: Run) -> list[DriftAlert]:
         """Have alerts grow old as hours of arrival turn, whether or not their devices are heard of."""
-        return self.partition.pass_time(max(run.timestamps_ms, default=0))
+        return self.partition.pass_time(_arrival(run))
+
+    def tell(self, run: Run, labels: Mapping[str, Mapping[str, str]]) -> list[CohortPane]:
+        """Return the shares of cohorts that are to be told before the windows of a run."""
+        return self.partition.tell(_arrival(run), labels, number=run.partition)
 
     def in_parts(self, number: int, *, at_ms: int) -> list[DriftCheckpoint]:
         """Return the records of a checkpoint of the present state."""
@@ -95,17 +101,18 @@ class Restorer:
         for run in replayed(self.cluster, SOURCE, number, held.next_offset, start):
             for part in self.parts_of(number, run, held):
                 held.pass_time(part)
+                held.partition.telling.take(_arrival(part))
                 held.partition.work(self.open_run(part).stretches)
             self.folded += len(run)
         held.next_offset = max(held.next_offset, start)
         return held
 
     def parts_of(self, number: int, run: Run, held: Held) -> Iterator[Run]:
-        """Yield a run in parts of one arrival hour, the partition's policy being the one that counts for each."""
+        """Yield a run in parts of one arrival hour and tick, with the partition judged by the policy that counts."""
         for piece in held.counting.pieces(run.start, run.end, self.wanted):
             if piece.policy != held.policy:
                 self._take_up(number, piece.policy, held, piece.start)
-            yield from _by_hour(run.between(piece.start, piece.end))
+            yield from _by_turn(run.between(piece.start, piece.end), held.partition.telling)
 
     def _take_up(self, number: int, policy: InForce, held: Held, offset: int) -> None:
         """Have a partition judged by another policy from an offset on."""
@@ -171,9 +178,13 @@ def _fresh(policy: InForce) -> Partition:
     return Partition(policy.rules, policy_id=policy.policy_id, policy_revision=policy.revision)
 
 
-def _by_hour(run: Run) -> Iterator[Run]:
-    hours = [arrived_ms // HOUR_MS for arrived_ms in run.timestamps_ms]
-    turns = [offset for (before, hour), offset in zip(pairwise(hours), run.offsets[1:], strict=True) if hour != before]
+def _arrival(run: Run) -> int:
+    return max(run.timestamps_ms, default=0)
+
+
+def _by_turn(run: Run, telling: Telling) -> Iterator[Run]:
+    times = [(arrived_ms // HOUR_MS, telling.tick_of(arrived_ms)) for arrived_ms in run.timestamps_ms]
+    turns = [offset for (before, now), offset in zip(pairwise(times), run.offsets[1:], strict=True) if now != before]
     for start, end in pairwise([run.start, *turns, run.end]):
         yield run.between(start, end)
 

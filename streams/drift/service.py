@@ -4,21 +4,23 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import faust
-from faust.types import TP
+from confluent_kafka import KafkaException
 
 from schemas import feeds
 from schemas.catalogue import topic_named
 from schemas.cluster import Cluster
 from schemas.drift_alert import DriftAlert
+from schemas.drift_scores import CohortPane
 from schemas.operators import OperatorRequest
 from schemas.partition import partition_of
+from schemas.tracing import span
 from schemas.wire import Contract
 from streams.drift.alerts import AlertBook, audited, silence_audited
 from streams.drift.desk import SOURCE, Opened, open_run
@@ -27,9 +29,11 @@ from streams.drift.labels import Labels, names_that_matter
 from streams.drift.metrics import Metrics
 from streams.drift.operators import Operators
 from streams.drift.partition import Outcome
-from streams.drift.policy import InForce, PolicyFeed, Refused, Wanted, note_applied
+from streams.drift.policy import InForce, PolicyFeed, Refused, Wanted, note_applied, untold
+from streams.drift.replay import newest_offsets
 from streams.drift.requests import is_about_silence
 from streams.drift.restoring import ROLLUPS, Held, Restorer
+from streams.drift.traces import windows_by_device
 from streams.drift.vault import TOPIC as CHECKPOINTS
 from streams.kafka import BatchProducer, Outgoing, Run, accepted_runs, bulk_topic, figures, make_app
 from trust import Keyring
@@ -42,9 +46,13 @@ WHO = "drift worker"
 GROUP = "driftline-drift"
 # Topics whose schemas must be known before the first run is worked on.
 _WRITTEN = (
-    "drift.scores", "drift.alerts", "drift.policy-applied", ROLLUPS, CHECKPOINTS, "audit.log", "dead-letters",
+    "drift.scores", "drift.alerts", "drift.cohort-panes", "drift.policy-applied", ROLLUPS, CHECKPOINTS, "audit.log",
+    "dead-letters",
 )  # fmt: skip
 _ASK_AGAIN_S = 0.1
+_LOOK_EVERY_S = 1.0
+# What the broker has stamped by now may still be on its way to its log.
+_ON_ITS_WAY_MS = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +70,8 @@ class DriftSettings:
     instance_id: str = ""
     max_run_records: int = 2000
     cache_dir: Path | None = None
+    # What time it is where nothing arrives to tell.
+    clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
 
 
 def make_drift_app(cluster: Cluster, settings: DriftSettings | None = None, **app_settings: Any) -> faust.App:
@@ -79,10 +89,12 @@ def make_drift_app(cluster: Cluster, settings: DriftSettings | None = None, **ap
         **app_settings,
     )
 
-    def is_assigned(number: int) -> bool:
-        return app.consumer is not None and TP(cluster.named(SOURCE), number) in app.consumer.assignment()
+    def fronts() -> Mapping[int, int]:
+        """By partition that is this worker's: up to where all is done."""
+        consumer: Any = app.consumer
+        return {} if consumer is None else {one.partition: one.front for one in consumer.standings()}
 
-    service = DriftService(cluster, settings, is_assigned, Metrics(figures(app).registry))
+    service = DriftService(cluster, settings, fronts, Metrics(figures(app).registry))
 
     @app.agent(bulk_topic(app, cluster.named(SOURCE)))
     async def watch_drift(deliveries: Any) -> None:
@@ -109,6 +121,13 @@ def make_drift_app(cluster: Cluster, settings: DriftSettings | None = None, **ap
         """Know the labels of devices."""
         await service.labels.follow(cluster)
 
+    @app.task  # type: ignore[untyped-decorator]
+    async def mind_time() -> None:
+        """Do what time asks for where no window comes to remind of it."""
+        while not app.should_stop:
+            await service.mind_time()
+            await asyncio.sleep(_LOOK_EVERY_S)
+
     return app
 
 
@@ -116,13 +135,14 @@ class DriftService:
     """What joins runs, partitions and topics."""
 
     def __init__(
-        self, cluster: Cluster, settings: DriftSettings, is_assigned: Callable[[int], bool], metrics: Metrics
+        self, cluster: Cluster, settings: DriftSettings, fronts: Callable[[], Mapping[int, int]], metrics: Metrics
     ) -> None:
         self.cluster, self.settings = cluster, settings
         self.held: dict[int, Held] = {}
         self.metrics = metrics
         self.labels = Labels()
-        self._is_assigned = is_assigned
+        self._fronts = fronts
+        self._is_open = False
         self._policies = PolicyFeed(
             cluster, settings.follow, Wanted(settings.policy, settings.keyring), cache_dir=settings.cache_dir
         )
@@ -131,12 +151,15 @@ class DriftService:
         self._turn = asyncio.Lock()
         self._producer = BatchProducer(cluster.bootstrap, settings=dict(cluster.security))
         self._waited_for: set[str] = set()
+        # Until whoever answers for them has told of them.
+        self._refusals: list[Refused] = []
         self._contract: Contract | None = None
         self._known: Known | None = None
         self._tables = ExitStack()
 
     def close(self) -> None:
         """Follow grids and baselines no longer, until `open` is called again."""
+        self._is_open = False
         self._tables.close()
         self._known = None
 
@@ -147,6 +170,7 @@ class DriftService:
         await self.labels.current.wait()
         if self.settings.keyring is not None:
             await self._policies.current.wait()
+        self._is_open = True
 
     async def work(self, run: Run) -> None:
         """Judge a run and publish what came of it; returns when Kafka has all of it."""
@@ -163,6 +187,31 @@ class DriftService:
         if self.settings.keyring is not None:
             await self._connect()
             await self._policies.follow(self._contract_known, self._refused)
+
+    async def mind_time(self) -> None:
+        """Let alerts grow old and tell shares of cohorts, of partitions on which all that arrived was judged."""
+        now_ms, due = self.settings.clock_ms() - _ON_ITS_WAY_MS, dict[int, Held]()
+        for number, front in self._fronts().items() if self._is_open else ():
+            async with self._turn:
+                held = await self._taken_up(number, front)
+            if held.partition.is_due(now_ms):
+                due[number] = held
+        await self._tell_refused()
+        try:
+            ends = await asyncio.to_thread(newest_offsets, self.cluster, SOURCE, due)
+        except KafkaException as why:
+            log.warning("not known whether all is judged: why=%s", why)
+            return
+        for number, held in due.items():
+            async with self._turn:
+                if self.held.get(number) is held and held.next_offset >= ends[number]:
+                    aged = held.partition.pass_time(now_ms)
+                    await self._tell(held.partition.tell(now_ms, self.labels.all, number=number))
+                    await self._producer.deliver(await asyncio.to_thread(self._told, number, aged))
+
+    async def _tell(self, shares: list[CohortPane]) -> None:
+        self.metrics.shares.inc(len(shares))
+        await self._producer.deliver([self._outgoing("drift.cohort-panes", share) for share in shares])
 
     async def _connect(self) -> None:
         async with self._turn:
@@ -182,17 +231,22 @@ class DriftService:
 
     def _answers(self, subject: str) -> bool:
         """Say whether this worker, and no other of its group, tells what became of a request to them all."""
-        return self._is_assigned(partition_of(subject, topic_named(SOURCE).partitions))
+        return partition_of(subject, topic_named(SOURCE).partitions) in self._fronts()
 
     async def _refused(self, refused: Refused) -> None:
-        now_ms = _now_ms()
-        letter, entry = refused.dead_letter(who=WHO, now_ms=now_ms), refused.audit_entry(who=WHO, now_ms=now_ms)
-        await self._producer.deliver([self._outgoing("dead-letters", letter), self._outgoing("audit.log", entry)])
+        self._refusals.append(refused)
+
+    async def _tell_refused(self) -> None:
+        """Tell of policies that were refused, if this worker answers for them and nobody has told yet."""
+        mine = [one for one in self._refusals if self._answers(one.policy_id)]
+        for one in await asyncio.to_thread(untold, self.cluster, mine):
+            now_ms = _now_ms()
+            letter, entry = one.dead_letter(who=WHO, now_ms=now_ms), one.audit_entry(who=WHO, now_ms=now_ms)
+            await self._producer.deliver([self._outgoing("dead-letters", letter), self._outgoing("audit.log", entry)])
+        self._refusals = [one for one in self._refusals if one not in mine]
 
     async def _work(self, run: Run) -> None:
-        held = self.held.get(run.partition)
-        if held is None or held.next_offset < run.start:
-            held = self.held[run.partition] = await asyncio.to_thread(self._restored, run)
+        held = await self._taken_up(run.partition, run.start)
         fresh = run.between(held.next_offset, run.end)
         parts = self._restorer().parts_of(run.partition, fresh, held)
         # The change of a policy may have to read the log again.
@@ -204,17 +258,25 @@ class DriftService:
         if held.is_due(self.settings.checkpoint_every_s):
             await self._keep(run, held)
 
+    async def _taken_up(self, number: int, offset: int) -> Held:
+        """Return the state of a partition at an offset, or further on."""
+        held = self.held.get(number)
+        if held is None or held.next_offset < offset:
+            held = self.held[number] = await asyncio.to_thread(self._restored, number, offset)
+        return held
+
     async def _judge(self, run: Run, held: Held) -> None:
         self.labels.matter(names_that_matter(held.policy.rules))
         opened = await self._opened(run)
         aged = held.pass_time(run)
+        await self._tell(await asyncio.to_thread(held.tell, run, self.labels.all))
         started_s = time.monotonic()
         outcome = await asyncio.to_thread(held.partition.work, opened.stretches)
         self.metrics.judged(run.partition, outcome, seconds=time.monotonic() - started_s)
         self.metrics.bad(len(opened.dead))
         # Scores before alerts: whoever opens an alert finds its evidence already there.
         await self._producer.deliver(await asyncio.to_thread(self._evidence, run, opened, outcome))
-        await self._producer.deliver(await asyncio.to_thread(self._told, run.partition, [*aged, *outcome.alerts]))
+        await self._producer.deliver(await asyncio.to_thread(self._told, run.partition, [*aged, *outcome.alerts], run))
 
     async def _note(self, number: int, held: Held) -> None:
         """Say from which record on another policy counts, before anything is told that follows from it."""
@@ -272,14 +334,14 @@ class DriftService:
             furnish=self._furnish,
         )
 
-    def _restored(self, run: Run) -> Held:
+    def _restored(self, number: int, offset: int) -> Held:
         started_s, restorer = time.monotonic(), self._restorer()
-        held = restorer.restored(run.partition, run.start)
+        held = restorer.restored(number, offset)
         seconds = time.monotonic() - started_s
         self.metrics.restored(seconds)
         log.info(
             "partition taken up: partition=%d offset=%d folded=%d seconds=%.1f",
-            run.partition, run.start, restorer.folded, seconds,
+            number, offset, restorer.folded, seconds,
         )  # fmt: skip
         return held
 
@@ -294,11 +356,14 @@ class DriftService:
             *(self._outgoing("dead-letters", record) for record in opened.dead),
         ]
 
-    def _told(self, partition: int, alerts: list[DriftAlert]) -> list[Outgoing]:
+    def _told(self, partition: int, alerts: list[DriftAlert], run: Run | None = None) -> list[Outgoing]:
         told = []
+        windows = windows_by_device(run) if alerts else {}
         for alert in alerts:
-            told.append(self._outgoing("drift.alerts", alert, partition=partition))
-            told.append(self._outgoing("audit.log", audited(alert, who=WHO)))
+            about = {"alert": alert.alert_id, "state": alert.state.value}
+            with span("tell of an alert", about, links=windows.get(alert.subject, ())) as trace:
+                told.append(replace(self._outgoing("drift.alerts", alert, partition=partition), headers=trace))
+                told.append(self._outgoing("audit.log", audited(alert, who=WHO)))
         return told
 
     @property

@@ -25,7 +25,9 @@ def warm_up() -> None:
     """Judge a few windows of a device that does not exist, and forget it."""
     group = Group(lay_out(_GRID, _BASELINE))
     windows = _windows(np.array(_MINUTES, np.int64) * _MINUTE_MS)
-    Partition(Rules()).work([Stretch(windows, [group], np.zeros(len(windows), np.int64))])
+    partition = Partition(Rules())
+    partition.work([Stretch(windows, [group], np.zeros(len(windows), np.int64))])
+    partition.tell(2 * max(_MINUTES) * _MINUTE_MS, {}, number=0)
 
 
 def _windows(end_ms: np.ndarray) -> Windows:

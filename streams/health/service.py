@@ -17,7 +17,7 @@ from schemas.operators import OperatorRequest
 from schemas.wire import Contract
 from streams.drift.alerts import audited
 from streams.drift.operators import Operators
-from streams.drift.policy import InForce, PolicyFeed, Refused, Wanted, note_applied
+from streams.drift.policy import InForce, PolicyFeed, Refused, Wanted, note_applied, untold
 from streams.health.decoding import Decoded, decoded
 from streams.health.holding import CHECKPOINTS, Held, restored
 from streams.health.metrics import Metrics
@@ -178,8 +178,9 @@ class HealthService:
 
     async def _refused(self, refused: Refused) -> None:
         now_ms = _now_ms()
-        letter, entry = refused.dead_letter(who=WHO, now_ms=now_ms), refused.audit_entry(who=WHO, now_ms=now_ms)
-        await self._producer.deliver([self._outgoing("dead-letters", letter), self._outgoing("audit.log", entry)])
+        for one in await asyncio.to_thread(untold, self.cluster, [refused]):
+            letter, entry = one.dead_letter(who=WHO, now_ms=now_ms), one.audit_entry(who=WHO, now_ms=now_ms)
+            await self._producer.deliver([self._outgoing("dead-letters", letter), self._outgoing("audit.log", entry)])
 
     async def _note(self, held: Held) -> None:
         """Say from which record on another policy counts, before anything is told that follows from it."""

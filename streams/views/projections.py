@@ -110,10 +110,13 @@ class Projector:
             "samples": scores.samples,
             "psi": psi,
         }
+        series = Append(f"series:{scores.device_id}", scores.window_end_ms, as_text(point), _SERIES_KEPT)
+        if scores.subject_is_cohort:
+            return (series,)
         return (
             _of_device(scores, "scores", scores.window_end_ms),
             Put("drift", scores.device_id, as_text(short), scores.window_end_ms),
-            Append(f"series:{scores.device_id}", scores.window_end_ms, as_text(point), _SERIES_KEPT),
+            series,
         )
 
     def _health(self, health: ModelHealth) -> Iterable[Write]:

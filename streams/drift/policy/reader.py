@@ -8,6 +8,7 @@ from schemas.drift_alert import Severity
 from streams.drift.policy.document import PolicyError, Section
 from streams.drift.policy.rules import (
     DEFAULT_LIMITS,
+    Against,
     Budget,
     Floors,
     Life,
@@ -25,7 +26,7 @@ __all__ = ["read_policy"]
 MINUTE_MS = 60_000
 
 # What devices of one partition, or workers among each other, must agree on.
-_OF_ALL = ("horizons_minutes", "cohorts")
+_OF_ALL = ("reference", "horizons_minutes", "cohorts")
 
 _SEVERITIES = ("low", "medium", "high", "critical")
 
@@ -79,6 +80,7 @@ def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 def _rules(section: Section) -> Rules:
     rules = Rules(
         mode=section.choice("mode", Mode.CALIBRATED, (Mode.CALIBRATED, Mode.THRESHOLDS)),
+        reference=section.choice("reference", Against.BASELINE, (Against.BASELINE, Against.SEASON)),
         horizons_ms=_horizons(section),
         budget=_budget(section.section("budget")),
         minimum=_minimum(section.section("minimum")),
@@ -101,7 +103,7 @@ def _horizons(section: Section) -> tuple[int, ...]:
 
 
 def _cohorts(section: Section) -> tuple[str, ...]:
-    found = section.raw("cohorts", [])
+    found = section.raw("cohorts", list(Rules().cohorts))
     if not isinstance(found, list) or not all(isinstance(one, str) and one for one in found):
         raise PolicyError(section.path_of("cohorts"), found, "a list of label names")
     return tuple(found)

@@ -7,9 +7,17 @@ from typing import Literal
 
 from schemas.drift_alert import Severity
 
-__all__ = ["Budget", "Floors", "Life", "Limit", "Minimum", "Mode", "Override", "Reporting", "Rules"]
+__all__ = ["Against", "Budget", "Floors", "Life", "Limit", "Minimum", "Mode", "Override", "Reporting", "Rules"]
 
 GRAVITY = (Severity.UNKNOWN, Severity.LOW, Severity.MEDIUM, Severity.HIGH, Severity.CRITICAL)
+
+
+class Against:
+    """What windows are compared with."""
+
+    BASELINE = "baseline"
+    # The baseline at the same hour of the week, for features of which it knows that hour; horizons up to an hour.
+    SEASON = "season"
 
 
 class Mode:
@@ -116,6 +124,7 @@ class Rules:
     """One policy, read and checked."""
 
     mode: str = Mode.CALIBRATED
+    reference: str = Against.BASELINE
     # The first horizon is scored with every window, the others once a pane.
     horizons_ms: tuple[int, ...] = (15 * 60_000, 60 * 60_000, 24 * 3_600_000, 7 * 24 * 3_600_000)
     budget: Budget = field(default_factory=Budget)
@@ -125,8 +134,8 @@ class Rules:
     alert_from: Severity = Severity.HIGH
     reporting: Reporting = field(default_factory=Reporting)
     life: Life = field(default_factory=Life)
-    # Labels of `fleet.devices` by which panes are added up.
-    cohorts: tuple[str, ...] = ()
+    # Labels of `fleet.devices` by which panes are added up and alerts are grouped; `model` is one of every device.
+    cohorts: tuple[str, ...] = ("region", "hw", "model")
     overrides: tuple[Override, ...] = ()
 
     def for_device(self, model_id: str, labels: Mapping[str, str]) -> "Rules":

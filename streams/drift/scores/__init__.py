@@ -10,7 +10,7 @@ from streams.drift.scores.kl import kl_live_reference, kl_reference_live
 from streams.drift.scores.ks import ks, ks_p, ks_upper
 from streams.drift.scores.mean_shift import mean_shift, mean_z
 from streams.drift.scores.missing_rate import missing_rate_change, missing_z
-from streams.drift.scores.multivariate import combined_score
+from streams.drift.scores.multivariate import combined_score, multivariate
 from streams.drift.scores.out_of_range import out_of_range_rate, out_of_range_z
 from streams.drift.scores.pair import Floats, Pair, Reference, Sample, pair_of_counts
 from streams.drift.scores.psi import psi, psi_bias
@@ -18,7 +18,18 @@ from streams.drift.scores.unseen_category import unseen_share, unseen_z
 from streams.drift.scores.variance_ratio import variance_ratio, variance_z
 from streams.drift.scores.wasserstein import wasserstein
 
-__all__ = ["SCORES", "Floats", "Pair", "Reference", "Sample", "Score", "combined_score", "pair_of_counts", "psi_bias"]
+__all__ = [
+    "SCORES",
+    "Floats",
+    "Pair",
+    "Reference",
+    "Sample",
+    "Score",
+    "combined_score",
+    "multivariate",
+    "pair_of_counts",
+    "psi_bias",
+]
 
 Score = Callable[[Pair], Floats]
 

@@ -3,9 +3,18 @@
 import numpy as np
 
 from streams.drift.normal import chi_square_score
-from streams.drift.scores.pair import Floats
+from streams.drift.scores.mean_shift import mean_z
+from streams.drift.scores.pair import Floats, Pair
 
-__all__ = ["combined_score"]
+__all__ = ["combined_score", "multivariate"]
+
+
+def multivariate(pair: Pair) -> Floats:
+    """Normal score, a device each, of how far the means of all its features have moved together.
+
+    It adds up `mean_z`, so it allows for dispersion as that does: on a healthy device 3 is as rare as for a normal.
+    """
+    return combined_score(mean_z(pair))
 
 
 def combined_score(scores: Floats) -> Floats:

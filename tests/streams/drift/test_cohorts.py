@@ -7,7 +7,8 @@ from drift_fleet import MINUTE_MS, Fleet, columns_of
 from schemas.columns import pane_columns
 from schemas.drift_alert import AlertState
 from streams.drift.alerts import AlertBook
-from streams.drift.cohorts import Cohort, Cohorts, follow_cohorts, shares_of
+from streams.drift.cohort_shares import Cohort, shares_of
+from streams.drift.cohorts import Cohorts, follow_cohorts
 from streams.drift.judge import Judge, needs_of
 from streams.drift.measured import Group
 from streams.drift.partition import Partition, Stretch
@@ -22,15 +23,23 @@ EU = Cohort("region=eu", FLEET.model_id, FLEET.grid.grid_id)
 
 
 def partition_with(devices, minutes, *, shift=0.0):
-    """A partition that has seen so many minutes of some devices, the first half of them in eu."""
+    """A partition that has seen so many minutes of some devices."""
     partition = Partition(RULES)
-    groups = [Group(AGAINST, {"region": "eu"}), Group(AGAINST, {"region": "us"})]
     stats = [
         FLEET.window(device, minute, values=FLEET.readings(shift=shift)) for minute in minutes for device in devices
     ]
-    which = np.array([devices.index(one.device_id) % 2 for one in stats])
-    partition.work([Stretch(columns_of(stats, FLEET.shape), groups, which)])
+    which = np.zeros(len(stats), np.int64)
+    partition.work([Stretch(columns_of(stats, FLEET.shape), [Group(AGAINST)], which)])
     return partition.engines[FLEET.grid.grid_id], stats
+
+
+def labels_of(devices):
+    """Every second device is in us."""
+    return {device: {"region": "us" if place % 2 else "eu"} for place, device in enumerate(devices)}
+
+
+def told(engine, pane, names=("region",), *, partition=0, labels=None, as_of_ms=0):
+    return shares_of(engine, [(pane, as_of_ms)], names, labels or labels_of("abc"), partition=partition)
 
 
 def pane_of(stats):
@@ -40,12 +49,12 @@ def pane_of(stats):
 def test_a_share_is_the_sum_of_its_devices_windows():
     engine, stats = partition_with(["a", "b", "c"], range(4))
 
-    shares = {one.cohort: one for one in shares_of(engine, pane_of(stats), ["region", "model"], partition=3)}
+    shares = {one.cohort: one for one in told(engine, pane_of(stats), ["region", "model"], partition=3)}
 
     assert set(shares) == {"region=eu", "region=us", f"model={FLEET.model_id}"}
     eu = shares["region=eu"]
     mine = [one for one in stats if one.device_id in ("a", "c")]
-    assert (eu.devices, eu.samples, eu.source_partition) == (("a", "c"), 8 * 60, 3)
+    assert (eu.devices, eu.device_count, eu.samples, eu.source_partition) == (("a", "c"), 2, 8 * 60, 3)
     opened = pane_columns(eu, FLEET.shape)
     counts = sum(np.frombuffer(one.counts, "<u4").astype(int) for one in mine)
     np.testing.assert_array_equal(opened.counts.ravel(), counts)
@@ -56,8 +65,8 @@ def test_a_share_is_the_sum_of_its_devices_windows():
 def test_nothing_is_told_of_a_pane_that_nobody_has():
     engine, stats = partition_with(["a"], range(2))
 
-    assert shares_of(engine, pane_of(stats) + 1, ["region"], partition=0) == []
-    assert shares_of(engine, pane_of(stats), ["hardware"], partition=0) == []
+    assert told(engine, pane_of(stats) + 1) == []
+    assert told(engine, pane_of(stats), ["hardware"]) == []
 
 
 def test_a_share_replaces_the_one_before_it_and_partitions_add_up():
@@ -66,20 +75,20 @@ def test_a_share_replaces_the_one_before_it_and_partitions_add_up():
     cohorts, pane = Cohorts(FLEET.shape, pane_ms=PANE_MS), pane_of(stats)
 
     for source, number in ((engine, 0), (fuller, 0), (engine, 1), (fuller, 0)):
-        for share in shares_of(source, pane, ["region"], partition=number):
+        for share in told(source, pane, partition=number):
             cohorts.take(share)
 
     assert cohorts.totals(EU, [pane]).samples[0] == (4 + 2) * 60
-    assert cohorts.members(EU, pane) == ("a",)
+    assert cohorts.members(EU, pane) == (2, ("a",))
 
 
 def test_what_is_summed_does_not_depend_on_the_order_of_shares():
     shares = [
         share
         for number in range(3)
-        for share in shares_of(*(lambda two: (two[0], pane_of(two[1])))(partition_with(["a", "b", "c"], range(3))),
-                               ["region"], partition=number)
-    ]  # fmt: skip
+        for engine, stats in [partition_with(["a", "b", "c"], range(3))]
+        for share in told(engine, pane_of(stats), partition=number)
+    ]
     one, other = Cohorts(FLEET.shape, pane_ms=PANE_MS), Cohorts(FLEET.shape, pane_ms=PANE_MS)
     pane = shares[0].pane_start_ms // PANE_MS
 
@@ -96,11 +105,51 @@ def test_panes_that_are_long_over_are_left_alone():
     engine, stats = partition_with(["a"], range(1))
     later, late_stats = partition_with(["a"], range(60, 61))
     cohorts = Cohorts(FLEET.shape, pane_ms=PANE_MS, panes=12)
-    (new,) = shares_of(later, pane_of(late_stats), ["region"], partition=0)
-    (old,) = shares_of(engine, pane_of(stats), ["region"], partition=0)
+    (new,) = told(later, pane_of(late_stats))
+    (old,) = told(engine, pane_of(stats))
 
     assert cohorts.take(new) == (EU, pane_of(late_stats))
     assert cohorts.take(old) is None
+
+
+def test_what_was_told_later_is_not_seen_as_of_an_earlier_time():
+    engine, stats = partition_with(["a"], range(2))
+    fuller, _ = partition_with(["a"], range(4))
+    cohorts, pane = Cohorts(FLEET.shape, pane_ms=PANE_MS), pane_of(stats)
+
+    for source, as_of_ms in ((engine, 1000), (fuller, 2000), (engine, 1500)):
+        for share in told(source, pane, as_of_ms=as_of_ms):
+            cohorts.take(share)
+
+    assert cohorts.told_ms(EU, pane) == 1000
+    assert cohorts.totals(EU, [pane], 1999).samples[0] == 2 * 60
+    assert cohorts.totals(EU, [pane]).samples[0] == 4 * 60
+
+
+def test_a_share_names_so_many_devices_and_counts_the_others():
+    devices = [f"d{number:04}" for number in range(600)]
+    engine, stats = partition_with(devices, range(1))
+
+    (share,) = told(engine, pane_of(stats), ["model"])
+
+    assert (share.device_count, share.devices) == (600, tuple(devices[:500]))
+
+
+def test_a_cohort_that_was_forgotten_starts_anew_in_a_row_of_its_own():
+    engine, stats = partition_with(["a", "b"], range(2))
+    eu, us = told(engine, pane_of(stats))
+    cohorts, pane = Cohorts(FLEET.shape, pane_ms=PANE_MS), pane_of(stats)
+
+    lives = [life_of(cohorts, cohorts.take(share)[0], pane) for share in (eu, us)]
+    cohorts.forget(EU)
+    lives.append(life_of(cohorts, cohorts.take(eu)[0], pane))
+
+    assert lives == [(0, 1), (1, 2), (0, 3)]
+
+
+def life_of(cohorts, cohort, pane):
+    measured = cohorts.measure(cohort, pane, Group(AGAINST), horizon_ms=PANE_MS, needs=(100,))
+    return int(measured.rows[0]), int(measured.life[0])
 
 
 @pytest.mark.parametrize(("shift", "alerted"), [(0.0, False), (0.25, True)])
@@ -111,7 +160,7 @@ def test_a_shift_too_small_for_one_device_shows_in_the_cohort(shift, alerted):
     book, group, alerts = AlertBook(), Group(AGAINST, {"region": "eu"}), []
 
     for pane in range(pane_of(stats), pane_of(stats) + 3):
-        for share in shares_of(engine, pane, ["region"], partition=0):
+        for share in told(engine, pane, labels=labels_of(devices)):
             cohorts.take(share)
         needs = needs_of([RULES], FLEET.shape.bins)
         measured = cohorts.measure(EU, pane, group, horizon_ms=3 * PANE_MS, needs=needs)

@@ -93,6 +93,27 @@ async def test_a_shift_becomes_an_alert_with_its_evidence(cluster, publish, runn
     assert {one.verdict for one in scores if one.device_id == "d-2"} <= {Verdict.STABLE, Verdict.NOT_ENOUGH_DATA}
 
 
+async def test_an_alert_escalates_though_nothing_arrives_any_more(cluster, publish, running):
+    fleet, start_ms, later_ms = Fleet(), lately(12), 0
+    publish("models.grids", [fleet.grid])
+    publish("models.baselines", [fleet.baseline])
+    publish("telemetry.feature-stats", [fleet.window("d-1", minute, start_ms=start_ms) for minute in range(6)])
+    shifted = [fleet.readings(shift=1.0, feature=1) for _ in range(6)]
+    publish(SOURCE, [fleet.window("d-1", 6 + i, values=one, start_ms=start_ms) for i, one in enumerate(shifted)])
+
+    settings = DriftSettings(clock_ms=lambda: int(time.time() * 1000) + later_ms)
+    async with running(make_drift_app(cluster, settings)):
+        (fired, *_) = await asyncio.to_thread(found_on, cluster, "drift.alerts", lambda found: found)
+        later_ms = 25 * 3_600_000
+        alerts = await asyncio.to_thread(
+            found_on, cluster, "drift.alerts", lambda found: any(one.escalated for one in found)
+        )
+
+    assert [(one.alert_id, one.escalated) for one in alerts[-1:]] == [(fired.alert_id, True)]
+    # At the first hour that is a day after it was opened.
+    assert alerts[-1].changed_ms == -(-(fired.opened_ms + 24 * 3_600_000) // 3_600_000) * 3_600_000
+
+
 async def test_what_cannot_be_used_is_a_dead_letter_and_the_rest_goes_on(cluster, publish, running):
     fleet, start_ms = Fleet(), lately(3)
     publish("models.grids", [fleet.grid])

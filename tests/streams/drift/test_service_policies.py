@@ -91,6 +91,24 @@ async def test_a_signed_policy_counts_from_the_offset_that_is_noted(
     assert {(entry.subject, entry.action) for entry in audit} == {("policy/default", "refused")}
 
 
+async def test_a_policy_that_does_not_verify_is_told_once(cluster, publish, found_on, running, fleet, keyring):
+    """By one of several workers, and not again when they start again."""
+    start_ms, settings = lately(20), DriftSettings(policy=own_policy(EVERY, policy_id="own"), keyring=keyring)
+    windows = [fleet.window("d-1", minute, start_ms=start_ms) for minute in range(20)]
+    publish("drift.policies", [policy(2, EVERY)])
+
+    for first in (0, 10):
+        publish(SOURCE, windows[first : first + 10])
+        async with running(make_drift_app(cluster, settings)), running(make_drift_app(cluster, settings)):
+            letters = await asyncio.to_thread(found_on, "dead-letters", lambda found: found)
+            await asyncio.to_thread(found_on, "drift.scores", told(first + 10))
+            await asyncio.sleep(3)
+
+    audit = await asyncio.to_thread(found_on, "audit.log", lambda found: found)
+    assert [letter.source_topic for letter in letters] == ["drift.policies"]
+    assert [(entry.subject, entry.action) for entry in audit] == [("policy/default", "refused")]
+
+
 async def test_a_policy_published_while_nobody_worked_counts_behind_what_was_there(
     cluster, publish, found_on, running, fleet, signer, keyring
 ):

@@ -68,6 +68,14 @@ def test_every_service_runs_a_command_that_exists_with_least_rights(services):
             assert service["command"][0] in COMMANDS, name
 
 
+def test_prometheus_asks_the_console_by_a_name_that_it_answers_to(services):
+    scraped = yaml.safe_load((DOCKER / "watching/prometheus/prometheus.yml").read_text())["scrape_configs"]
+    targets = [one for job in scraped for group in job["static_configs"] for one in group["targets"]]
+    names = services["console"]["environment"]["DRIFTLINE_CONSOLE_HOSTS"].split(",")
+
+    assert [one.rpartition(":")[0] in names for one in targets if one.endswith(":8000")] == [True]
+
+
 def test_nothing_is_published_beyond_this_machine(services):
     watching = yaml.safe_load((DOCKER / "watching.yaml").read_text())["services"]
     published = [port for service in [*services.values(), *watching.values()] for port in service.get("ports", [])]

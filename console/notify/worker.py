@@ -10,6 +10,7 @@ from pathlib import Path
 
 from confluent_kafka import KafkaException, Producer
 
+from console.notify import figures
 from console.notify.config import NotifyConfig
 from console.notify.plan import Due, Planner
 from console.notify.sending import Handler, Sender
@@ -54,21 +55,26 @@ class Notifier:
         self._stopped = threading.Event()
         # What failed: when to try again, how often it was tried.
         self._waiting: deque[tuple[int, int, Due]] = deque()
+        # The alerts that there were at the start are known.
+        self._current = False
         self.sent = self.given_up = 0
 
     def run(self) -> None:
         contract = Contract.connect(self._cluster, cache_dir=self._cache_dir)
         producer = Producer(self._cluster.producer_settings(), logger=log)
-        current = False
         with feeds.read(self._cluster, "drift.alerts", wait_s=math.inf, cache_dir=self._cache_dir) as feed:
             while not self._stopped.is_set():
                 for event in feed.poll(_POLL_S):
-                    current = current or isinstance(event, CaughtUp)
+                    self._current = self._current or isinstance(event, CaughtUp)
                     if isinstance(event, Changed):
-                        self._take(event.value, event.at_ms, current)
-                if current:
+                        self._take(event.value, event.at_ms, self._current)
+                if self._current:
                     self._tell(contract, producer)
         producer.flush(5)
+
+    def waiting(self) -> list[str]:
+        """What is missing before anybody is told anything, in words; from any thread."""
+        return [] if self._current else ["drift.alerts is not read up to its end yet"]
 
     def stop(self) -> None:
         self._stopped.set()
@@ -94,6 +100,7 @@ class Notifier:
     def _send(self, due: Due, tries: int, contract: Contract, producer: Producer) -> None:
         failed = self._sender.send(due)
         self.sent += len(due.to) - len(failed)
+        figures.sent.labels(due.route).inc(len(due.to) - len(failed))
         if len(failed) < len(due.to):
             self._note(due, "notified", contract, producer)
         if not failed:
@@ -103,6 +110,7 @@ class Notifier:
             self._waiting.append((self._now_ms() + (_FIRST_RETRY_MS << tries), tries + 1, left))
             return
         self.given_up += len(failed)
+        figures.given_up.labels(due.route).inc(len(failed))
         log.error("given up: route=%s addresses=%d alerts=%d", due.route, len(failed), len(due.alerts))
         self._note(left, "could not notify", contract, producer)
 

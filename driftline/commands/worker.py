@@ -345,8 +345,9 @@ def _pinned(file: Path | None) -> "Keyring | None":
 @click.option(
     "--routes", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Who is told, TOML."
 )
+@watched
 @on_a_cluster
-def notify(settings: Settings, routes: Path) -> None:
+def notify(settings: Settings, routes: Path, watch: Watch) -> None:
     """Tell people of alerts, by e-mail, chat or what else Apprise knows."""
     from console.notify import Notifier
     from console.notify.config import read_routes
@@ -355,4 +356,5 @@ def notify(settings: Settings, routes: Path) -> None:
     config = read_routes(read_text_file(routes))
     notifier = Notifier(settings.cluster(), config, handlers=installed_handlers(), cache_dir=settings.cache)
     stop_on_signals(notifier.stop)
+    watch(Watched(waiting=notifier.waiting))
     notifier.run()

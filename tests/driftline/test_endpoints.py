@@ -160,13 +160,15 @@ secrets = ["env:HOOK_SECRET"]
 """
 
 
-@pytest.mark.parametrize("name", ["health", "cohorts", "views", "rollouts", "trainer", "sink", "webhooks"])
+@pytest.mark.parametrize("name", ["health", "cohorts", "views", "rollouts", "trainer", "sink", "webhooks", "notify"])
 def test_other_workers_become_ready(worker, tmp_path, name, monkeypatch):
     key = tmp_path / "controller.pem"
     make_key(key)
     (tmp_path / "webhooks.toml").write_text(_HOOKS)
     monkeypatch.setenv("HOOK_SECRET", "whsec_" + base64.b64encode(b"s" * 32).decode())
+    (tmp_path / "routes.toml").write_text('[[route]]\nname = "all"\nto = ["json://127.0.0.1:9/"]\n')
     said = {
+        "notify": ["--routes", str(tmp_path / "routes.toml")],
         "rollouts": ["--key", f"file:{key}"],
         "trainer": ["--key", f"file:{key}", "--store", str(tmp_path / "store"), "--url", "http://127.0.0.1:9/"],
         "sink": ["--folder", str(tmp_path / "offline")],

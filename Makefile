@@ -2,8 +2,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-# Tests mostly wait for servers; each process has a stack of its own, of some 700 MB.
-PROCESSES ?= 2
+# Tests wait for servers half of their time, and share one stack.
+PROCESSES ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 3 ] && echo $$n || echo 3)
 UV := $(BIN)/uv pip
 
 .DEFAULT_GOAL := help
@@ -16,7 +16,7 @@ demo: .venv/.ready-all  ## close the loop on a real stack, and tell what happens
 	@$(BIN)/driftline demo $(if $(FAST),--fast)
 
 test: .venv/.ready-dev  ## run the tests against real servers (ARGS= goes to pytest)
-	$(BIN)/pytest -m "not nightly" --numprocesses $(PROCESSES) --dist loadfile $(ARGS)
+	$(BIN)/pytest -m "not nightly" --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-nightly: .venv/.ready-dev  ## run the tests that take minutes: chaos, soak, long histories
 	$(BIN)/pytest -m nightly --timeout 1800 $(ARGS)
@@ -42,6 +42,8 @@ clean:  ## stop the stack, and remove what was made here
 	@echo "installing requirements/$*.txt"
 	@$(UV) install --quiet --require-hashes --requirement requirements/$*.txt
 	@$(UV) install --quiet --no-deps --no-build-isolation --editable .
+	@echo "compiling the drift engine's loops in the background"
+	@$(BIN)/python -c 'from streams.drift.warming import warm_up; warm_up()' >/dev/null 2>&1 &
 	@touch $@
 
 .venv-%/.ready: requirements/%.txt .venv/.tools

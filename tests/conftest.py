@@ -80,6 +80,16 @@ def pytest_configure_node(node: Any) -> None:
     node.workerinput["stack"] = str(node.config.stash[SHARED])
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files whose tests may take long, so that no process is left with one of them at the end."""
+    patience: dict[Path, float] = {}
+    for item in items:
+        limit = item.get_closest_marker("timeout")
+        patience[item.path] = max(patience.get(item.path, 0.0), limit.args[0] if limit else 0.0)
+    items.sort(key=lambda item: -patience[item.path])
+
+
 def pytest_report_header(config: pytest.Config) -> str:
     return str(_way(config))
 

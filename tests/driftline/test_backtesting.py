@@ -28,6 +28,7 @@ def folder(tmp_path_factory):
 
 
 # Several backtests, one of them a search.
+@pytest.mark.nightly
 @pytest.mark.timeout(600)
 def test_the_notebook_runs_from_top_to_bottom(folder, monkeypatch):
     monkeypatch.chdir(folder)

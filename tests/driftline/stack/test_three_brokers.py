@@ -9,7 +9,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, Resourc
 from driftline.stack import Stack
 
 # They start several servers, several times.
-pytestmark = pytest.mark.timeout(400)
+pytestmark = [pytest.mark.nightly, pytest.mark.timeout(400)]
 _QUIET = logging.getLogger("brokers that die here")
 _QUIET.setLevel(logging.CRITICAL)
 INTERNAL = {"__consumer_offsets", "__transaction_state", "kafkasql-journal"}

@@ -99,6 +99,7 @@ def test_usual_ports_that_are_taken_are_left_to_others(risen, driftline):
     assert not ports & {server["address"] for server in risen.status().values()}
 
 
+@pytest.mark.nightly
 @pytest.mark.timeout(400)
 def test_two_stacks_that_start_at_once_do_not_meet(driftline, tmp_path, request):
     other = type(driftline)(tmp_path / "other")

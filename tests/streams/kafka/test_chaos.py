@@ -107,11 +107,6 @@ def assert_survives(broker, workers, *, records: int, seconds: float, seed: int)
     print(f"{trouble.counts}, {watch.polls} polls, {group.log.repeated()} of {records} records done again")
 
 
-@pytest.mark.timeout(180)
-def test_twenty_seconds_of_trouble_lose_nothing_and_commit_nothing_early(broker, workers):
-    assert_survives(broker, workers, records=60_000, seconds=20, seed=7)
-
-
 @pytest.mark.nightly
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", [1, 2])

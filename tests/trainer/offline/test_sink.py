@@ -247,6 +247,7 @@ run_sink(
 """
 
 
+@pytest.mark.nightly
 def test_killed_again_and_again_the_sink_keeps_each_record_once(cluster, tmp_path, send, sample):
     command = [sys.executable, "-c", SINK, cluster.bootstrap, cluster.registry_url, cluster.prefix, str(tmp_path)]
     sent = 0

@@ -160,7 +160,11 @@ def alert(
 
 
 def status(
-    rollout_id: str, *, phase: RolloutPhase = RolloutPhase.BAKING, changed_ms: int | None = None
+    rollout_id: str,
+    *,
+    phase: RolloutPhase = RolloutPhase.BAKING,
+    changed_ms: int | None = None,
+    devices: dict[str, int] | None = None,
 ) -> RolloutStatus:
     return RolloutStatus(
         rollout_id=rollout_id,
@@ -170,7 +174,7 @@ def status(
         stages=3,
         reason="bakes for 600 s",
         changed_ms=changed_ms or now_ms(),
-        devices={"succeeded": 5, "waiting": 15},
+        devices={"succeeded": 5, "waiting": 15} if devices is None else devices,
         gates=(
             GateResult(
                 gate="drift", verdict=GateVerdict.PASS, reason="no drift in the canaries", evidence={"canaries": 5.0}

@@ -203,6 +203,25 @@ def test_a_rollout_shows_its_gates_with_evidence_and_is_paused_by_keyboard_alone
     assert (asked[0]["action"], asked[0]["why"], asked[0]["who"]) == ("asked to pause", "look at it", "approver")
 
 
+def test_a_class_that_was_set_apart_is_let_back_in(visit, story, console, viewer):
+    rollout = made.unique("r")
+    console.publish("rollouts.status", [made.status(rollout, devices={"succeeded": 5, "quarantined": 3})])
+    eventually(lambda: viewer.get(f"/rollouts/{rollout}").status_code == 200)
+    page = visit()
+    page.goto(f"{console.url}/#/rollout/{rollout}")
+
+    page.get_by_role("button", name="Let a class back in …").click()
+    page.get_by_label("What its devices share").fill("hw=rev2")
+    page.get_by_label("Why").fill("its firmware was mended")
+    page.get_by_role("dialog").get_by_role("button", name="Let a class back in").click()
+
+    (asked,) = eventually(lambda: viewer.get("/audit", params={"subject": f"rollout/{rollout}"}).json()["items"])
+    assert (asked["action"], asked["evidence"]["trait"]) == ("asked to lift", "hw=rev2")
+    page.goto(f"{console.url}/#/rollout/{story}-r1")
+    expect(page.get_by_role("button", name="Pause …")).to_be_visible()
+    expect(page.get_by_role("button", name="Let a class back in …")).to_have_count(0)
+
+
 def test_only_what_one_may_do_is_offered(visit, story, console):
     page = visit(Role.VIEWER)
     page.goto(f"{console.url}/#/rollout/{story}-r1")

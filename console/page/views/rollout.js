@@ -17,6 +17,7 @@ const CONTROLS = [
   ["promote", "Promote", "approver", LIVE, false, ["full", "to everybody at once"]],
   ["skip-bake", "End the bake", "approver", ["baking"]],
   ["retry", "Retry failed devices", "operator", [...LIVE, "aborted"]],
+  ["lift", "Let a class back in", "approver", LIVE],
   ["cancel", "Cancel", "operator", ["scheduled"], true],
   ["abort", "Abort", "operator", LIVE, true, ["rollback", "and roll back", true]],
 ];
@@ -31,7 +32,8 @@ export async function load({ id }) {
 export function show({ rollout, devices, audit }, context) {
   const [reached, total] = done(rollout);
   const plan = rollout.plan ? JSON.parse(rollout.plan.document) : null;
-  const offered = CONTROLS.filter(([, , role, phases]) => phases.includes(rollout.phase) && context.may(role));
+  const offered = CONTROLS.filter(([action, , role, phases]) =>
+    phases.includes(rollout.phase) && context.may(role) && (action !== "lift" || rollout.devices.quarantined));
   return h("div", null,
     h("p", null, mood(rollout.phase), ` ${rollout.model_id} – ${rollout.reason}, `, since(rollout.changed_ms)),
     h("label", { for: "reached" }, `${reached} of ${total} devices`, h("progress", { id: "reached", max: total || 1, value: reached })),
@@ -59,8 +61,9 @@ export function show({ rollout, devices, audit }, context) {
 
 async function steer([action, label, , , grave, choice], rollout, context) {
   const box = choice && (() => h("label", { class: "inline", for: "ask-choice" }, h("input", { id: "ask-choice", type: "checkbox", name: choice[0], checked: choice[2] }), choice[1]));
-  const said = await ask(`${label} ${rollout.rollout_id}`, { confirm: label, grave, fields: box ? [box] : [] });
+  const trait = () => h("label", { for: "ask-trait" }, "What its devices share, such as hw=rev2", h("input", { id: "ask-trait", name: "trait", required: true }));
+  const said = await ask(`${label} ${rollout.rollout_id}`, { confirm: label, grave, fields: action === "lift" ? [trait] : box ? [box] : [] });
   if (!said) return;
-  const body = { why: said.why, ...(choice ? { [choice[0]]: choice[0] in said } : {}) };
+  const body = { why: said.why, ...(choice ? { [choice[0]]: choice[0] in said } : {}), ...(action === "lift" ? { trait: said.trait } : {}) };
   await context.act(() => send("POST", `${at("rollouts", rollout.rollout_id)}/${action}`, body), label);
 }

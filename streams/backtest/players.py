@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -39,37 +40,44 @@ class Played:
     tally: Tally = field(default_factory=Tally)
 
 
+class Measure(NamedTuple):
+    """What of a policy says how windows are measured, before anybody judges."""
+
+    horizons_ms: tuple[int, ...]
+    reference: str
+
+
 class Candidates:
-    """Any number of policies side by side: windows are measured once for all that have the same horizons."""
+    """Any number of policies side by side: windows are measured once for all that measure alike."""
 
     def __init__(self, candidates: Sequence[Candidate]) -> None:
-        self._by_horizons: dict[tuple[int, ...], list[Candidate]] = {}
+        self._by_measure: dict[Measure, list[Candidate]] = {}
         for one in candidates:
-            self._by_horizons.setdefault(one.rules.horizons_ms, []).append(one)
-        self._engines: dict[tuple[str, tuple[int, ...]], Engine] = {}
+            self._by_measure.setdefault(Measure(one.rules.horizons_ms, one.rules.reference), []).append(one)
+        self._engines: dict[tuple[str, Measure], Engine] = {}
         self._juries = {
-            horizons: Jury({one.name: one.rules for one in alike}) for horizons, alike in self._by_horizons.items()
+            measure: Jury({one.name: one.rules for one in alike}) for measure, alike in self._by_measure.items()
         }
 
     def play(self, stretch: Stretch) -> Played:
         played = Played()
-        for place, (horizons_ms, alike) in enumerate(self._by_horizons.items()):
-            engine = self._engine(stretch, horizons_ms, alike)
+        for place, (measure, alike) in enumerate(self._by_measure.items()):
+            engine = self._engine(stretch, measure, alike)
             admitted = engine.admit(stretch.windows, stretch.groups, stretch.which)
-            fast = [one for one in admitted.measured if one.horizon_ms == horizons_ms[0]]
-            played.alerts |= self._juries[horizons_ms].judge(engine.grid_id, engine.shape, fast)
+            fast = [one for one in admitted.measured if one.horizon_ms == measure.horizons_ms[0]]
+            played.alerts |= self._juries[measure].judge(engine.grid_id, engine.shape, fast)
             if not place:
                 played.measured, played.tally = fast, admitted.tally
         return played
 
-    def _engine(self, stretch: Stretch, horizons_ms: tuple[int, ...], alike: Sequence[Candidate]) -> Engine:
+    def _engine(self, stretch: Stretch, measure: Measure, alike: Sequence[Candidate]) -> Engine:
         grid = stretch.groups[0].against.grid
-        engine = self._engines.get((grid.grid_id, horizons_ms))
+        engine = self._engines.get((grid.grid_id, measure))
         if engine is None:
             shape = GridShape(features=len(grid.features), bins=grid.bins)
             needs = needs_of([one.rules for one in alike], shape.bins)
-            engine = Engine(grid_id=grid.grid_id, shape=shape, horizons_ms=horizons_ms, needs=needs)
-            self._engines[grid.grid_id, horizons_ms] = engine
+            engine = Engine(grid_id=grid.grid_id, shape=shape, needs=needs, **measure._asdict())
+            self._engines[grid.grid_id, measure] = engine
         return engine
 
 

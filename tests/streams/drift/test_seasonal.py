@@ -1,15 +1,12 @@
 """The same hour of the week as reference: what is usual at night is no drift at night."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from drift_fleet import MINUTE_MS, START_MS, Fleet, columns_of
+from seasons import profiled, usual
 
-from schemas.canonical import with_content_id
 from schemas.drift_alert import AlertState
 from schemas.grid import HOURS_OF_WEEK
-from sensing import bin_counts
 from streams.drift.measured import Group
 from streams.drift.partition import Partition, Stretch
 from streams.drift.policy import PolicyError, read_policy
@@ -20,30 +17,6 @@ SEASON = read_policy('reference = "season"')
 # START_MS is a Thursday at midnight.
 MIDNIGHT, NOON = 3 * 24, 3 * 24 + 12
 HOUR_MS = 60 * MINUTE_MS
-
-
-def usual(hour):
-    """Nights are cold, days are warm."""
-    return 1.0 if 6 <= hour % 24 < 18 else -1.0
-
-
-def profiled(unknown=()):
-    """A baseline whose first feature has a profile; nobody has seen enough weeks of the unknown hours."""
-    rng = np.random.default_rng(3)
-    grid = replace(FLEET.grid, features=FLEET.grid.features[:1])
-    readings = {hour: rng.normal(usual(hour), size=(0 if hour in unknown else 600, 1)) for hour in range(HOURS_OF_WEEK)}
-    tallies = [bin_counts(grid, readings[hour]) for hour in range(HOURS_OF_WEEK)]
-    whole = bin_counts(grid, np.concatenate([rng.normal(usual(hour), size=(600, 1)) for hour in range(HOURS_OF_WEEK)]))
-    first, second = FLEET.baseline.features
-    first = replace(
-        first,
-        counts=tuple(whole.counts[0].tolist()), mean=float(whole.mean[0]), variance=float(whole.m2[0] / whole.samples),
-        hour_counts=tuple(np.concatenate([one.counts[0] for one in tallies]).tolist()),
-        hour_missing=(0,) * HOURS_OF_WEEK,
-        hour_mean=tuple(float(np.nan_to_num(one.mean[0])) for one in tallies),
-        hour_variance=tuple(float(one.m2[0]) / max(one.samples - 1, 1) for one in tallies),
-    )  # fmt: skip
-    return with_content_id(replace(FLEET.baseline, baseline_id="", features=(first, second)))
 
 
 def alerts(rules, baseline, *, first_hour, mean, minutes=20):
@@ -58,14 +31,14 @@ def alerts(rules, baseline, *, first_hour, mean, minutes=20):
 
 @pytest.mark.parametrize(("hour", "mean"), [(0, -1.0), (12, 1.0)], ids=["a cold night", "a warm noon"])
 def test_what_is_usual_at_that_hour_is_no_drift(hour, mean):
-    baseline = profiled()
+    baseline = profiled(FLEET)
 
     assert alerts(SEASON, baseline, first_hour=hour, mean=mean) == []
     assert alerts(read_policy(""), baseline, first_hour=hour, mean=mean) != []
 
 
 def test_what_is_usual_at_another_hour_is_drift():
-    (alert,) = alerts(SEASON, profiled(), first_hour=12, mean=-1.0)
+    (alert,) = alerts(SEASON, profiled(FLEET), first_hour=12, mean=-1.0)
 
     assert (alert.feature, alert.kind) == ("f0", "mean_shift")
     assert alert.evidence.scores["mean_shift"] == pytest.approx(-2.0, abs=0.2)
@@ -73,7 +46,7 @@ def test_what_is_usual_at_another_hour_is_drift():
 
 
 def test_when_the_hour_turns_so_does_the_reference():
-    baseline, group = profiled(), Group(lay_out(FLEET.grid, profiled()))
+    baseline, group = profiled(FLEET), Group(lay_out(FLEET.grid, profiled(FLEET)))
     partition, means = Partition(SEASON), [usual(5 + minute // 60) for minute in range(120)]
 
     stats = [FLEET.window("d", 5 * 60 + minute, values=FLEET.readings(shift=mean)) for minute, mean in enumerate(means)]
@@ -88,7 +61,7 @@ def test_when_the_hour_turns_so_does_the_reference():
 
 
 def test_hours_and_features_that_the_baseline_does_not_know_have_the_whole_of_it():
-    plain, partly = lay_out(FLEET.grid, FLEET.baseline), lay_out(FLEET.grid, profiled(unknown={MIDNIGHT}))
+    plain, partly = lay_out(FLEET.grid, FLEET.baseline), lay_out(FLEET.grid, profiled(FLEET, unknown={MIDNIGHT}))
 
     assert plain.at_hour(NOON) is plain
     assert partly.at_hour(MIDNIGHT) is partly

@@ -19,7 +19,7 @@ and the defaults. The file, with everything in it optional:
 
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -115,6 +115,15 @@ class Settings:
                 raise UnknownSettingError(_variable(variable), known, source=value.source)
             given[paths[flat]] = value
         return fill(cls, given, key=name)
+
+    def with_room_of(self, path: Path, name: str) -> "Settings":
+        """Return the same settings with one room read from another file; variables speak of this process's own one."""
+        table, source = _toml({"DRIFTLINE_CONFIG": str(path)}, Path())
+        room = table.get(name)
+        if not isinstance(room, Mapping):
+            raise SettingError(name, room, "a table", source=source)
+        variables = {key: value for key, value in self.variables.items() if key.partition("_")[0] != name}
+        return replace(self, rooms={**self.rooms, name: flattened(room, source)}, variables=variables)
 
     def shown(self) -> dict[str, str]:
         """Return what may be printed, for `driftline status` and logs."""

@@ -22,7 +22,7 @@ from edge_gateway.errors import (
     SpoolError,
 )
 from edge_gateway.network import Network, online
-from edge_gateway.runner import Running, Summary, run
+from edge_gateway.runner import Running, Station, Summary, run, run_together
 from edge_gateway.sources import Opened, open_source
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "SlotsError",
     "SpoolConfig",
     "SpoolError",
+    "Station",
     "Summary",
     "UpdateConfig",
     "UplinkConfig",
@@ -50,4 +51,5 @@ __all__ = [
     "online",
     "open_source",
     "run",
+    "run_together",
 ]

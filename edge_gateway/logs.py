@@ -1,14 +1,20 @@
 """Log lines for people, or for machines: one JSON object a line, with the names that a line attaches to its values."""
 
+import contextlib
 import json
 import logging
 import re
+from collections.abc import Iterator
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TextIO
 
-__all__ = ["LOG_FORMATS", "JsonLines", "log_to"]
+__all__ = ["LOG_FORMATS", "JsonLines", "log_to", "speaking_of"]
 
 LOG_FORMATS = ("text", "json")
+
+# Of which gateway a process with several speaks just now.
+_device: ContextVar[str] = ContextVar("device", default="")
 
 _NAMED = re.compile(r"([a-z][a-z0-9_-]*)=%[-+ #0-9.]*([a-z])")
 
@@ -30,6 +36,8 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "event": message,
         }
+        if device := _device.get():
+            line["device"] = device
         if isinstance(record.args, tuple) and (named := _named(str(record.msg), record.args)):
             line |= {"event": str(record.msg).partition(":")[0], "message": message}
             # What a line says of itself never goes over what every line has.
@@ -39,10 +47,29 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, default=str, ensure_ascii=False)
 
 
+class _Lines(logging.Formatter):
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(device)s%(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        record.device = f"{device}: " if (device := _device.get()) else ""
+        return super().format(record)
+
+
+@contextlib.contextmanager
+def speaking_of(device_id: str) -> Iterator[None]:
+    """Name the gateway in every line that is logged within; an empty name stands for the only one there is."""
+    token = _device.set(device_id)
+    try:
+        yield
+    finally:
+        _device.reset(token)
+
+
 def log_to(stream: TextIO, style: str) -> None:
     """Write the log of this process to a stream, in one of `LOG_FORMATS`."""
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(JsonLines() if style == "json" else logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(JsonLines() if style == "json" else _Lines())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     # One line a request to the registry is more than anyone wants to read.
     logging.getLogger("httpx2").setLevel(logging.WARNING)

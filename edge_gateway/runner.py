@@ -1,4 +1,4 @@
-"""Running a gateway: the one loop that joins source, gateway, spool and network."""
+"""Running gateways: the one loop that joins source, gateway, spool and network."""
 
 import contextlib
 import logging
@@ -6,22 +6,25 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from random import Random
+from typing import NamedTuple
 
 from edge_gateway.agent import Gateway
 from edge_gateway.clock import wall_ms
 from edge_gateway.config import GatewayConfig
+from edge_gateway.errors import ConfigError
 from edge_gateway.lock import only_one
+from edge_gateway.logs import speaking_of
 from edge_gateway.network import Network
 from edge_gateway.scorer import Scored
 from edge_gateway.sources import Opened
 from sensing.sources.base import Source
 from trust import read_keyring
 
-__all__ = ["Running", "Summary", "run"]
+__all__ = ["Running", "Station", "Summary", "run", "run_together"]
 
 _log = logging.getLogger(__name__)
 
@@ -89,6 +92,13 @@ class Running:
         )
 
 
+class Station(NamedTuple):
+    """One gateway with its source: a device of its own, with slots, a spool and commands of its own."""
+
+    config: GatewayConfig
+    opened: Opened
+
+
 def run(
     config: GatewayConfig,
     opened: Opened,
@@ -98,22 +108,53 @@ def run(
     rng: Random | None = None,
 ) -> Summary:
     """Run a gateway until its source ends, the time is up, or somebody says stop (SIGINT, SIGTERM)."""
+    (summary,) = run_together([Station(config, opened)], connect, duration_s=duration_s, rng=rng)
+    return summary
+
+
+def run_together(
+    stations: Sequence[Station],
+    connect: Callable[[Gateway], Network] | None,
+    *,
+    duration_s: float | None = None,
+    rng: Random | None = None,
+) -> list[Summary]:
+    """Run several gateways in one process, as one box does that has several models; see `run` for when it ends."""
+    _check_apart([station.config for station in stations])
     deadline_s = math.inf if duration_s is None else time.monotonic() + duration_s
-    with only_one(config.data), _executor() as executor, _stop_signal() as stopped:
+    with contextlib.ExitStack() as held, _executor() as executor, _stop_signal() as stopped:
+        running = [held.enter_context(_running(station, connect, executor, rng or Random())) for station in stations]
+        while not stopped.is_set() and not all(each.done for each in running) and time.monotonic() < deadline_s:
+            for each in running:
+                with speaking_of(each.gateway.config.device_id if len(running) > 1 else ""):
+                    each.turn(_WAIT_S / len(running))
+        return [each.close() for each in running]
+
+
+@contextlib.contextmanager
+def _running(
+    station: Station, connect: Callable[[Gateway], Network] | None, executor: Executor, rng: Random
+) -> Iterator[Running]:
+    config, opened = station
+    with only_one(config.data):
         gateway = Gateway(
             config,
             read_keyring(config.keyring),
             executor=executor,
-            rng=rng or Random(),
+            rng=rng,
             now_ms=wall_ms(),
             channels=opened.source.channels,
         )
         _log.info("gateway started: device=%s serving=%s", config.device_id, gateway.slots.installation.model_id or "-")
         with _api(gateway, opened):
-            running = Running(gateway, opened.source, connect(gateway) if connect else None)
-            while not stopped.is_set() and not running.done and time.monotonic() < deadline_s:
-                running.turn()
-            return running.close()
+            yield Running(gateway, opened.source, connect(gateway) if connect else None)
+
+
+def _check_apart(configs: Sequence[GatewayConfig]) -> None:
+    names = [config.device_id for config in configs]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError("device_id", name, "another one for each gateway of a process")
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from driftline.cluster_options import on_a_cluster
 from driftline.findings_view import tell_and_exit
 from driftline.settings import Settings
 from driftline.typed_values import Given
-from edge_gateway import ConfigError, GatewayConfig, GatewayError, online, open_source, run
+from edge_gateway import ConfigError, GatewayConfig, GatewayError, Station, online, open_source, run_together
 from edge_gateway.doctor import examine
 from edge_gateway.installation import SLOTS
 from edge_gateway.lock import is_running
@@ -72,23 +72,38 @@ def gateway_config(settings: Settings, device_id: str | None, data: str | None) 
 @click.option("--duration", type=click.FloatRange(min=0, min_open=True), metavar="S", help="End after S seconds.")
 @click.option("--sync-interval", type=click.FloatRange(min=0), metavar="S", help="Send every S seconds, in one go.")
 @click.option("--offline", is_flag=True, help="Work without a network; what is made waits in the spool.")
+@click.option(
+    "--also",
+    "others",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Settings of one more gateway of this box, for another model, in the same process; repeatable.",
+)
 @of_a_gateway
 def run_(
-    settings: Settings, config: GatewayConfig, duration: float | None, sync_interval: float | None, offline: bool
+    settings: Settings,
+    config: GatewayConfig,
+    duration: float | None,
+    sync_interval: float | None,
+    offline: bool,
+    others: tuple[Path, ...],
 ) -> None:
     """Sense, decide, summarise and obey, until SIGINT or SIGTERM."""
     log_to(sys.stderr, config.logs)
+    configs = [config, *(gateway_config(settings.with_room_of(path, "gateway"), None, None) for path in others)]
     if sync_interval is not None:
-        config = replace(config, sync_interval_s=sync_interval)
-    opened = open_source(config.source, os.environ)
+        configs = [replace(each, sync_interval_s=sync_interval) for each in configs]
     if offline:
         click.echo("offline: buffering all that is made", err=True)
     connect = None if offline else lambda each: online(each, settings.cluster(), rng=Random())
-    summary = run(config, opened, connect, duration_s=duration)
-    click.echo(
-        f"decided {summary.readings_decided}, discarded {summary.readings_discarded}, sent {summary.sent}, "
-        f"waiting {summary.waiting}, lost: {summary.lost}"
-    )
+    stations = [Station(each, open_source(each.source, os.environ)) for each in configs]
+    summaries = run_together(stations, connect, duration_s=duration)
+    for each, summary in zip(configs, summaries, strict=True):
+        click.echo(
+            f"{f'{each.device_id}: ' if others else ''}decided {summary.readings_decided}, "
+            f"discarded {summary.readings_discarded}, sent {summary.sent}, waiting {summary.waiting}, "
+            f"lost: {summary.lost}"
+        )
 
 
 @gateway.command(epilog="Example: driftline gateway slots --device-id press-7")

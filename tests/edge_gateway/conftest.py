@@ -1,5 +1,8 @@
 """Real keys, real ONNX graphs in real bundles, and gateways that run on simulated readings."""
 
+import os
+import subprocess
+import sys
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,9 +29,10 @@ from sensing import bin_counts, make_grid, run_batch
 from sensing.pipelines import MACHINE, Pipeline
 from sensing.simulator import Simulated
 from sensing.sources.base import Readings
-from trust import Keyring, Kind, Signer, load_signer, make_key, pack_bundle, pin
+from trust import Keyring, Kind, Signer, load_signer, make_key, pack_bundle, pin, write_keyring
 
 DEVICE = "press-7"
+DRIFTLINE = Path(sys.executable).with_name("driftline")
 
 
 @dataclass(frozen=True)
@@ -241,6 +245,44 @@ class Played:
 
     def acks(self) -> list[tuple[int, str]]:
         return [(ack.revision, ack.phase.value) for ack in self.sent("rollouts.acks")]
+
+
+class Shell:
+    def __init__(self, folder, foundry):
+        self.folder = folder
+        write_keyring(folder / "keyring.json", foundry.keyring)
+        (folder / "driftline.toml").write_text(
+            'bootstrap = "127.0.0.1:9"\nregistry = "http://127.0.0.1:9"\n'
+            f'[gateway]\ndevice_id = "press-7"\ndata = "{folder}/data"\nkeyring = "{folder}/keyring.json"\n'
+            "[gateway.windows]\nlength_s = 5.0\nlateness_s = 0.0\n"
+            "[gateway.watch]\nbake_s = 0.1\nbake_windows = 1\nbake_decisions = 3\n"
+            "[gateway.source]\nspeed = 60.0\n[gateway.updates]\nreserve_bytes = 0\n"
+        )
+
+    def __call__(self, *words, **options):
+        return subprocess.run(
+            [DRIFTLINE, *words], cwd=self.folder, env=self.env, capture_output=True, text=True, timeout=60, **options
+        )
+
+    def start(self, *words):
+        return subprocess.Popen(
+            [DRIFTLINE, *words],
+            cwd=self.folder,
+            env=self.env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    @property
+    def env(self):
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("DRIFTLINE_")}
+        return clean | {"DRIFTLINE_DATA": str(self.folder / "stack")}
+
+
+@pytest.fixture(scope="session")
+def shell_of():
+    return Shell
 
 
 @pytest.fixture

@@ -1,56 +1,15 @@
 """`driftline gateway` and `driftline simulate`, as somebody at the device types them."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 
-from trust import write_keyring
-
-DRIFTLINE = Path(sys.executable).with_name("driftline")
-
-
-class Shell:
-    def __init__(self, folder, foundry):
-        self.folder = folder
-        write_keyring(folder / "keyring.json", foundry.keyring)
-        (folder / "driftline.toml").write_text(
-            'bootstrap = "127.0.0.1:9"\nregistry = "http://127.0.0.1:9"\n'
-            f'[gateway]\ndevice_id = "press-7"\ndata = "{folder}/data"\nkeyring = "{folder}/keyring.json"\n'
-            "[gateway.windows]\nlength_s = 5.0\nlateness_s = 0.0\n"
-            "[gateway.watch]\nbake_s = 0.1\nbake_windows = 1\nbake_decisions = 3\n"
-            "[gateway.source]\nspeed = 60.0\n[gateway.updates]\nreserve_bytes = 0\n"
-        )
-
-    def __call__(self, *words, **options):
-        return subprocess.run(
-            [DRIFTLINE, *words], cwd=self.folder, env=self.env, capture_output=True, text=True, timeout=60, **options
-        )
-
-    def start(self, *words):
-        return subprocess.Popen(
-            [DRIFTLINE, *words],
-            cwd=self.folder,
-            env=self.env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    @property
-    def env(self):
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("DRIFTLINE_")}
-        return clean | {"DRIFTLINE_DATA": str(self.folder / "stack")}
-
 
 @pytest.fixture
-def shell(tmp_path, foundry):
-    return Shell(tmp_path, foundry)
+def shell(tmp_path, foundry, shell_of):
+    return shell_of(tmp_path, foundry)
 
 
 def wait_for(condition, timeout_s=20.0):

@@ -1,23 +1,33 @@
-"""How fast backtests are: `python -m benchmarks.backtest` (about 6 minutes; `--quick` for a look).
+"""How fast backtests are: `python -m benchmarks.backtest [--part policies|live|month|kafka|rivals] [--small]`.
 
 A fleet of 100 devices with 32 features on 16 bins, a window a minute, is written to an archive; one device in fifty
-drifts at any time. The archive is replayed under 1, 10 and 100 policies; then over 30 days (4.3 million
-device-windows) in two processes, with the memory that all processes took. `--part kafka` replays from a cluster
-(--stack FOLDER names one that is up). Beside it stands the same judgement by SciPy from raw samples: two-sample
-Kolmogorov-Smirnov of each feature against the reference, extrapolated from a sample whose size is told.
+drifts at any time.
+
+* policies: three days under 1, 10 and 100 policies in one process, reading included;
+* live: the live engine on the same windows, without reading, Kafka and publishing, and a backtest beside it;
+* month: 30 days (4.3 million device-windows) in two processes, with the memory that all processes took;
+* kafka: a day from a cluster (--stack FOLDER names a local stack that is up), under 1, 10 and 100 policies;
+* rivals: the same judgement from raw samples by SciPy (two-sample Kolmogorov-Smirnov of each feature) and by Evidently
+  (its drift preset, the same test), extrapolated from so many windows as are told. Evidently runs where
+  .venv-rivals has it.
+
+Times are the clock's; the processor's stand beside them, for a busy machine disturbs those less. --small takes a day,
+three days for the month (its time is then extrapolated, and said to be), and a tenth of a day from Kafka.
 """
 
 import argparse
 import os
 import resource
 import shutil
+import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from statistics import NormalDist
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from scipy import stats
 
 from schemas.canonical import with_content_id
@@ -28,38 +38,55 @@ from schemas.record import as_plain
 from streams.backtest.candidate import Candidate
 from streams.backtest.exporting import import_file
 from streams.backtest.grid import grid_of
-from streams.backtest.history import ClusterHistory, Entry, FileHistory, History
+from streams.backtest.history import ClusterHistory, Entry, FileHistory, History, state_of
+from streams.backtest.history.arrow import arrow_schema
 from streams.backtest.history.parquet_file import ParquetWriter
 from streams.backtest.running import Plan, run
+from streams.backtest.span import EVER
+from streams.drift.desk import stretch, usable
+from streams.drift.known import Known
+from streams.drift.partition import Partition
+from streams.drift.policy import Rules
 
+ROOT = Path(__file__).parents[1]
+RIVALS = ROOT / ".venv-rivals" / "bin" / "python"
 FEATURES, BINS, SAMPLES = 32, 16, 600
-MINUTE_MS, DAY_MINUTES = 60_000, 1440
+MINUTE_MS, DAY_MINUTES, MONTH_DAYS, DEVICES = 60_000, 1440, 30, 100
 START_MS = 1_767_225_600_000
 PARTITIONS, ROWS = 12, 2048
+SOURCE = "telemetry.feature-stats"
 EDGES = tuple(NormalDist().inv_cdf(share / BINS) for share in range(1, BINS))
 # A window in so many drifts, in one feature, for hours at a time.
 ONE_IN, DRIFT_MINUTES, SHIFT = 50, 180, 0.8
+Ints = np.ndarray
+# Counts, means and sums of squared differences of windows of one feature.
+Pool = tuple[np.ndarray, np.ndarray, np.ndarray]
+PARTS = ("policies", "live", "month", "kafka", "rivals")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--part", choices=("policies", "month", "kafka", "scipy", "all"), default="all")
-    parser.add_argument("--quick", action="store_true", help="a tenth of it, to see that it runs")
+    parser.add_argument("--part", choices=PARTS, help="only this one; all but kafka unless said")
+    parser.add_argument("--small", action="store_true", help="less of everything, for a busy machine")
     parser.add_argument("--stack", type=Path, help="data folder of a stack that is up, for --part kafka")
     parser.add_argument("--keep", type=Path, help="keep archives here, and use those that are there")
     chosen = parser.parse_args()
+    parts = [chosen.part] if chosen.part else [one for one in PARTS if one != "kafka" or chosen.stack is not None]
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
     folder = chosen.keep or Path(tempfile.mkdtemp(prefix="driftline-backtest-"))
-    scale = 0.1 if chosen.quick else 1.0
+    days = 1 if chosen.small else 3
     try:
-        if chosen.part in ("policies", "all"):
-            policies(archive(folder, days=max(1, round(3 * scale))))
-        if chosen.part in ("month", "all"):
-            month(archive(folder, days=max(1, round(30 * scale))))
-        if chosen.part == "kafka" or (chosen.part == "all" and chosen.stack is not None):
-            kafka(archive(folder, days=1), chosen.stack)
-        if chosen.part in ("scipy", "all"):
+        if "policies" in parts:
+            policies(archive(folder, minutes=days * DAY_MINUTES))
+        if "live" in parts:
+            live(archive(folder, minutes=DAY_MINUTES))
+        if "month" in parts:
+            month(archive(folder, minutes=(3 if chosen.small else MONTH_DAYS) * DAY_MINUTES))
+        if "kafka" in parts:
+            kafka(archive(folder, minutes=DAY_MINUTES // (10 if chosen.small else 1)), chosen.stack)
+        if "rivals" in parts:
             by_scipy()
+            by_evidently()
     finally:
         if chosen.keep is None:
             shutil.rmtree(folder)
@@ -68,34 +95,69 @@ def main() -> None:
 def policies(path: Path) -> None:
     """Print the time that 1, 10 and 100 policies take in one process."""
     history = FileHistory(path)
-    windows = history.extent("telemetry.feature-stats").records
-    print(f"\nArchive of {windows:,} device-windows, one process\n")
-    print(f"{'policies':>8}{'seconds':>10}{'windows/s':>12}{'times one':>11}{'alerts':>9}")
+    print(f"\nArchive of {history.extent(SOURCE).records:,} device-windows, one process, reading included\n")
+    by_count(history)
+
+
+def by_count(history: History) -> None:
+    windows = history.extent(SOURCE).records
+    print(f"{'policies':>8}{'seconds':>10}{'windows/s':>12}{'processor us':>14}{'times one':>11}{'alerts':>9}")
     alone_s = 0.0
     # Once before it counts: loops are compiled, and files are in the page cache.
     run(history, Plan(candidates=many(1)))
     for count in (1, 10, 100):
-        took_s, alerts = timed(history, Plan(candidates=many(count)))
-        alone_s = alone_s or took_s
-        print(f"{count:>8}{took_s:>10.1f}{windows / took_s:>12,.0f}{took_s / alone_s:>11.2f}{alerts:>9,}", flush=True)
+        took_s, spent_s, alerts = timed(history, Plan(candidates=many(count)))
+        alone_s = alone_s or spent_s
+        print(
+            f"{count:>8}{took_s:>10.1f}{windows / took_s:>12,.0f}{spent_s / windows * 1e6:>14.1f}"
+            f"{spent_s / alone_s:>11.2f}{alerts:>9,}",
+            flush=True,
+        )
+
+
+def live(path: Path) -> None:
+    """Print what the live engine costs on the same windows, partition by partition in runs of a worker's size."""
+    history = FileHistory(path)
+    known = Known(state_of(history, "models.grids"), state_of(history, "models.baselines"))
+    windows, spent_s = 0, 0.0
+    for _ in range(2):
+        windows, spent_s = 0, 0.0
+        for share in history.shares(SOURCE, EVER):
+            partition = Partition(Rules())
+            for batch in history.stats(share, known.shape_of):
+                (part,) = batch.sorted.runs
+                found = usable(part, batch.offsets, batch.at_ms, known)
+                began_s = time.process_time()
+                partition.work([stretch(found.windows, found.against, {})])
+                spent_s += time.process_time() - began_s
+                windows += len(found.windows)
+    _, backtest_s, _ = timed(history, Plan(candidates=many(1)))
+    print(f"\nOne policy, {windows:,} device-windows, microseconds of processor time a window\n")
+    print(f"{'live engine, without reading and publishing':<50}{spent_s / windows * 1e6:>8.1f}")
+    print(f"{'backtest, reading included':<50}{backtest_s / windows * 1e6:>8.1f}")
 
 
 def month(path: Path) -> None:
     """Print the time and memory of a whole month in two processes."""
     history = FileHistory(path)
-    windows = history.extent("telemetry.feature-stats").records
-    took_s, alerts = timed(history, Plan(candidates=many(1), processes=2))
+    windows, whole = history.extent(SOURCE).records, DEVICES * MONTH_DAYS * DAY_MINUTES
+    took_s, spent_s, alerts = timed(history, Plan(candidates=many(1), processes=2))
     own, children = (
         resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     )
     print(
-        f"\n{windows:,} device-windows in two processes: {took_s:.1f} s, {windows / took_s:,.0f}/s, {alerts} alerts; "
+        f"\n{windows:,} device-windows in two processes: {took_s:.1f} s, {windows / took_s:,.0f}/s, "
+        f"{spent_s / windows * 1e6:.1f} us of processor time a window, {alerts} alerts; "
         f"at most {own:.0f} MB in the parent and {children:.0f} MB in a child"
     )
+    if windows < whole:
+        print(f"extrapolated, not measured: {whole:,} would take {took_s * whole / windows:.0f} s at this rate")
 
 
 def kafka(path: Path, stack: Path | None) -> None:
     """Print the time from a cluster, one process."""
+    from confluent_kafka.admin import AdminClient
+
     from driftline.stack import Stack
     from schemas.cluster import Cluster
     from schemas.topics import create_missing
@@ -104,20 +166,17 @@ def kafka(path: Path, stack: Path | None) -> None:
     ends = running.endpoints
     cluster = Cluster(bootstrap=ends.bootstrap, registry_url=ends.registry_url, prefix=f"bench-{os.getpid()}-")
     create_missing(cluster)
-    import_file(cluster, path)
     history = ClusterHistory(cluster)
-    windows = history.extent("telemetry.feature-stats").records
-    print(f"\nKafka, {windows:,} device-windows, one process\n")
-    for count in (1, 10, 100):
-        took_s, alerts = timed(history, Plan(candidates=many(count)))
-        print(f"{count:>8}{took_s:>10.1f} s{windows / took_s:>12,.0f}/s{alerts:>9,}", flush=True)
-    from confluent_kafka.admin import AdminClient
-
-    admin = AdminClient(cluster.client_settings())
-    for deleted in admin.delete_topics([cluster.named(name) for name in history.topics()]).values():
-        deleted.result(30)
-    if stack is None:
-        running.stop()
+    try:
+        import_file(cluster, path)
+        print(f"\nKafka, {history.extent(SOURCE).records:,} device-windows, one process, reading included\n")
+        by_count(history)
+    finally:
+        admin = AdminClient({**cluster.client_settings()})
+        for deleted in admin.delete_topics([cluster.named(name) for name in history.topics()]).values():
+            deleted.result(30)
+        if stack is None:
+            running.stop()
 
 
 def by_scipy(windows: int = 40) -> None:
@@ -125,22 +184,48 @@ def by_scipy(windows: int = 40) -> None:
     rng = np.random.default_rng(1)
     reference = rng.standard_normal((5000, FEATURES))
     readings = rng.standard_normal((windows, SAMPLES, FEATURES))
-    started = time.perf_counter()
+    started_s = time.process_time()
     for window in readings:
         for feature in range(FEATURES):
             stats.ks_2samp(reference[:, feature], window[:, feature])
-    each_s = (time.perf_counter() - started) / windows
-    month_h = each_s * 100 * 30 * DAY_MINUTES / 3600
+    told_rival("SciPy, ks_2samp", (time.process_time() - started_s) / windows, windows)
+
+
+def by_evidently(windows: int = 10) -> None:
+    """Print what Evidently takes for the same."""
+    if not RIVALS.exists():
+        print(f"Evidently is left out: there is no {RIVALS.relative_to(ROOT)} (make bench makes it)")
+        return
+    command = [str(RIVALS), "-m", "benchmarks._judge_with_evidently", *map(str, (windows, SAMPLES, FEATURES))]
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "DO_NOT_TRACK": "1"}, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        why = done.stderr.strip().rpartition("\n")[2]
+        print(f"Evidently is left out: {why}")
+        return
+    told_rival("Evidently, DataDriftPreset(method='ks')", float(done.stdout), windows)
+
+
+def told_rival(name: str, each_s: float, windows: int) -> None:
+    month_h = each_s * DEVICES * MONTH_DAYS * DAY_MINUTES / 3600
     print(
-        f"\nSciPy, ks_2samp of {FEATURES} features with {SAMPLES} samples each: {1000 * each_s:.1f} ms a window "
-        f"({windows} windows timed); 30 days of 100 devices would take {month_h:,.1f} h, without reading them"
+        f"\n{name}: {FEATURES} features with {SAMPLES} samples each against 5,000: {1000 * each_s:.1f} ms of processor "
+        f"time a window ({windows} windows timed); extrapolated, 30 days of {DEVICES} devices: {month_h:,.0f} h, "
+        "without reading them"
     )
 
 
-def timed(history: History, plan: Plan) -> tuple[float, int]:
-    started = time.perf_counter()
+def timed(history: History, plan: Plan) -> tuple[float, float, int]:
+    """Return seconds by the clock, seconds of all processors, and how many alerts."""
+    started_s, spent_s = time.perf_counter(), _spent_s()
     found = run(history, plan)
-    return time.perf_counter() - started, sum(len(told) for told in found.stories.values())
+    took_s = time.perf_counter() - started_s
+    return took_s, _spent_s() - spent_s, sum(len(told) for told in found.stories.values())
+
+
+def _spent_s() -> float:
+    return sum(os.times()[:4])
 
 
 def many(count: int) -> list[Candidate]:
@@ -151,9 +236,9 @@ def many(count: int) -> list[Candidate]:
     return [Candidate("default")] if count == 1 else every[:: len(every) // count]
 
 
-def archive(folder: Path, *, days: int, devices: int = 100) -> Path:
+def archive(folder: Path, *, minutes: int) -> Path:
     """Write an archive, unless it is there."""
-    path = folder / f"{days}-days"
+    path = folder / f"{minutes}-minutes"
     if path.exists():
         return path
     started = time.perf_counter()
@@ -179,7 +264,7 @@ def archive(folder: Path, *, days: int, devices: int = 100) -> Path:
         named = topic_named(topic)
         with ParquetWriter(making / topic / "000-0.parquet", named) as writer:
             writer.write([Entry(0, 0, 0, named.key_of(record).encode(), as_plain(record))])
-    _write_windows(making / "telemetry.feature-stats", grid.grid_id, days, devices)
+    _write_windows(making / SOURCE, grid.grid_id, minutes)
     making.replace(path)
     size_mb = sum(one.stat().st_size for one in path.rglob("*.parquet")) / 1e6
     print(f"made {path.name}: {size_mb:,.0f} MB in {time.perf_counter() - started:.0f} s", flush=True)
@@ -194,63 +279,63 @@ def _feature(name: str) -> FeatureBaseline:
     )  # fmt: skip
 
 
-def _write_windows(folder: Path, grid_id: str, days: int, devices: int) -> None:
+def _write_windows(folder: Path, grid_id: str, minutes: int) -> None:
+    """Write windows as exports have them, though without a record for each on the way."""
     rng = np.random.default_rng(1)
     pools = {shift: _pool(rng, shift) for shift in (0.0, SHIFT)}
-    names: dict[int, list[str]] = {}
-    for i in range(devices):
-        names.setdefault(partition_of(f"device-{i:03}", PARTITIONS), []).append(f"device-{i:03}")
+    topic = topic_named(SOURCE)
+    devices: dict[int, list[int]] = {}
+    for number in range(DEVICES):
+        devices.setdefault(partition_of(f"device-{number:03}", PARTITIONS), []).append(number)
     folder.mkdir()
-    for partition, mine in names.items():
+    schema = arrow_schema(topic)
+    texts = [field.name for field in schema if pa.types.is_string(field.type)]
+    for partition, mine in devices.items():
         path = folder / f"{partition:03}-{0:020}.parquet"
-        with ParquetWriter(path, topic_named("telemetry.feature-stats")) as writer:
-            held: list[Entry] = []
-            for offset, (device, minute) in enumerate(_order(mine, days)):
-                held.append(_entry(rng, pools, partition, offset, device, minute, grid_id))
-                if len(held) == ROWS:
-                    writer.write(held)
-                    held = []
-            writer.write(held)
+        with pq.ParquetWriter(
+            path, schema, compression="zstd", use_dictionary=texts, write_page_checksum=True
+        ) as writer:
+            for first in range(0, minutes * len(mine), ROWS):
+                offsets = np.arange(first, min(first + ROWS, minutes * len(mine)))
+                writer.write_table(_block(rng, pools, partition, mine, offsets, grid_id, schema))
 
 
-def _order(names: list[str], days: int) -> Iterator[tuple[str, int]]:
-    return ((name, minute) for minute in range(days * DAY_MINUTES) for name in names)
+def _block(
+    rng: np.random.Generator, pools: dict[float, Pool], partition: int, devices: list[int], offsets: Ints,
+    grid_id: str, schema: pa.Schema,
+) -> pa.Table:  # fmt: skip
+    rows, minute, number = len(offsets), offsets // len(devices), np.array(devices)[offsets % len(devices)]
+    which = rng.integers(0, len(pools[0.0][1]), (rows, FEATURES))
+    counts, mean, m2 = (column[which] for column in pools[0.0])
+    struck = np.flatnonzero((minute // DRIFT_MINUTES + number) % ONE_IN == 0)
+    for column, drifted in zip((counts, mean, m2), pools[SHIFT], strict=True):
+        column[struck, number[struck] % FEATURES] = drifted[which[struck, 0]]
+    end_ms = START_MS + (minute + 1) * MINUTE_MS
+    names = [f"device-{one:03}" for one in number.tolist()]
+    none, wide = np.zeros((rows, FEATURES), "<u4"), np.full((rows, FEATURES), 4.0, "<f4")
+    columns = {
+        "kafka_partition": np.full(rows, partition), "kafka_offset": offsets, "kafka_time_ms": end_ms + 1000,
+        "kafka_key": [name.encode() for name in names], "kafka_headers": [[]] * rows, "kafka_tombstone": [False] * rows,
+        "device_id": names, "model_id": ["bench/1"] * rows, "pipeline": ["bench/1"] * rows, "grid_id": [grid_id] * rows,
+        "boot_id": [f"00000000-0000-4000-8000-{one:012}" for one in number.tolist()], "seq": minute,
+        "window_start_ms": end_ms - MINUTE_MS, "window_end_ms": end_ms, "samples": np.full(rows, SAMPLES),
+        "counts": _packed(counts), "missing": _packed(none), "out_of_range": _packed(none), "mean": _packed(mean),
+        "m2": _packed(m2), "min": _packed(-wide), "max": _packed(wide), "windows": np.ones(rows, int),
+        "arrival_hour_ms": np.zeros(rows, int),
+    }  # fmt: skip
+    return pa.table({field.name: pa.array(columns[field.name], field.type) for field in schema}, schema=schema)
 
 
-def _pool(rng: np.random.Generator, shift: float, size: int = 4000) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _packed(values: np.ndarray) -> list[bytes]:
+    return [row.tobytes() for row in values]
+
+
+def _pool(rng: np.random.Generator, shift: float, size: int = 4000) -> Pool:
     readings = rng.standard_normal((size, SAMPLES)) + shift
     places = np.searchsorted(EDGES, readings)
     counts = np.stack([(places == one).sum(axis=1) for one in range(BINS)], axis=1).astype("<u4")
     mean = readings.mean(axis=1)
     return counts, mean.astype("<f4"), ((readings - mean[:, None]) ** 2).sum(axis=1).astype("<f4")
-
-
-def _entry(
-    rng: np.random.Generator,
-    pools: dict[float, tuple[np.ndarray, np.ndarray, np.ndarray]],
-    partition: int,
-    offset: int,
-    device: str,
-    minute: int,
-    grid_id: str,
-) -> Entry:
-    which = rng.integers(0, 4000, FEATURES)
-    counts, mean, m2 = (column[which] for column in pools[0.0])
-    number = int(device[-3:])
-    if (minute // DRIFT_MINUTES + number) % ONE_IN == 0:
-        struck = int(rng.integers(0, 4000))
-        for column, drifted in zip((counts, mean, m2), pools[SHIFT], strict=True):
-            column[number % FEATURES] = drifted[struck]
-    end_ms = START_MS + (minute + 1) * MINUTE_MS
-    none, wide = bytes(4 * FEATURES), np.full(FEATURES, 4.0, "<f4")
-    plain = {
-        "device_id": device, "model_id": "bench/1", "pipeline": "bench/1", "grid_id": grid_id,
-        "boot_id": f"00000000-0000-4000-8000-{number:012}", "seq": minute, "window_start_ms": end_ms - MINUTE_MS,
-        "window_end_ms": end_ms, "samples": SAMPLES, "counts": counts.tobytes(), "missing": none,
-        "out_of_range": none, "mean": mean.tobytes(), "m2": m2.tobytes(), "min": (-wide).tobytes(),
-        "max": wide.tobytes(), "windows": 1, "arrival_hour_ms": 0,
-    }  # fmt: skip
-    return Entry(partition, offset, end_ms + 1000, device.encode(), plain)
 
 
 if __name__ == "__main__":

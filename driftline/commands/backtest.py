@@ -201,7 +201,7 @@ def _show(found: "Study") -> None:
     click.echo(
         f"{backtest.span}: {counts.records:,} records, {len(backtest.devices):,} devices, "
         f"{backtest.device_days:,.1f} device-days; repeated {counts.tally.repeated:,}, late {counts.tally.late:,}, "
-        f"unreadable {counts.bad:,}, refused {counts.refused:,}"
+        f"unreadable {counts.bad:,}, refused {counts.refused:,}, blocks and files left out {backtest.left_out:,}"
     )
     for note in backtest.notes:
         click.echo(f"note: {note}", err=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from streams.backtest.errors import BacktestError
 from streams.backtest.span import moment_ms, told_moment
 
-__all__ = ["Incident", "IncidentError", "known_devices_only", "read_incidents"]
+__all__ = ["Incident", "IncidentError", "known_devices_only", "read_incidents", "within"]
 
 _NEEDED = ("device", "start", "end")
 _ALSO = ("feature", "kind", "name")
@@ -43,6 +43,18 @@ def read_incidents(path: Path) -> list[Incident]:
         raise BacktestError(f"{path}: found {error}, wanted incidents, CSV") from None
     except csv.Error as error:
         raise BacktestError(f"{path}: found no CSV ({error})") from None
+
+
+def within(incidents: Sequence[Incident], first_ms: int, last_ms: int, source: object) -> list[Incident]:
+    """Return the incidents of which some part lies within what was replayed; a file without any is refused."""
+    inside = [one for one in incidents if one.from_ms < last_ms and one.to_ms > first_ms]
+    if incidents and not inside:
+        first, last = min(one.from_ms for one in incidents), max(one.to_ms for one in incidents)
+        raise BacktestError(
+            f"{source}: found incidents from {told_moment(first)} to {told_moment(last)}, wanted at least one within "
+            f"what was replayed, {told_moment(first_ms)} to {told_moment(last_ms)}"
+        )
+    return inside
 
 
 def known_devices_only(incidents: Sequence[Incident], devices: Collection[str], source: object) -> None:

@@ -75,6 +75,8 @@ class Backtest:
     as_then: list[DriftAlert] = field(default_factory=list)
     # What could not be read or is not as asked, in words.
     notes: list[str] = field(default_factory=list)
+    # Blocks, files and records that could not be read; each has its note.
+    left_out: int = 0
 
     @property
     def device_days(self) -> float:
@@ -91,7 +93,9 @@ def run(history: History, plan: Plan, *, told: Told = lambda _: None, total: Tol
     kept = Kept(plan.resume_folder, every_s=plan.keep_every_s)
     kept.tidy(time.time())
     found = _replayed(tasks, plan.processes, kept, told)
-    backtest = _joined(plan, found, published(history, plan.span) if "drift.alerts" in history.topics() else None)
+    then = published(history, plan.span) if "drift.alerts" in history.topics() else None
+    troubles = {*history.troubles, *(trouble for one in found for trouble in one.troubles)}
+    backtest = _joined(plan, found, then, sorted(troubles))
     backtest.notes[:0] = notes
     for task in tasks:
         kept.forget(task)
@@ -262,7 +266,7 @@ def _in_process(task: Task, kept: Kept) -> Replayed:
     return replay(task, lambda more: _queue.put(more) if _queue is not None else None, kept.midway(task))
 
 
-def _joined(plan: Plan, found: Sequence[Replayed], then: list[Story] | None) -> Backtest:
+def _joined(plan: Plan, found: Sequence[Replayed], then: list[Story] | None, troubles: list[str]) -> Backtest:
     """Put results together in an order that no process had a hand in."""
     names = [*(one.name for one in plan.candidates), *([AS_THEN] if plan.as_then else [])]
     stories = {
@@ -289,5 +293,6 @@ def _joined(plan: Plan, found: Sequence[Replayed], then: list[Story] | None) -> 
         ),
         # Each alert's changes stay in their order: a late window changes it at an earlier event time.
         as_then=sorted((alert for one in found for alert in one.as_then), key=lambda one: one.alert_id),
-        notes=sorted({trouble for one in found for trouble in one.troubles}),
+        notes=troubles,
+        left_out=len(troubles),
     )  # fmt: skip

@@ -14,13 +14,13 @@ from streams.backtest.errors import BacktestError
 from streams.backtest.evaluation import Evaluation, always_firing, evaluate, never_firing
 from streams.backtest.grid import USUAL_GRID, grid_of
 from streams.backtest.history import History
-from streams.backtest.incidents import Incident, known_devices_only
+from streams.backtest.incidents import Incident, known_devices_only, within
 from streams.backtest.inject import Injection, plan_injections
 from streams.backtest.players import AS_THEN
 from streams.backtest.power import Power, incidents_of, of_twins, power_curves
 from streams.backtest.running import Backtest, Plan, Told, run
 from streams.backtest.search import Goal, chosen, policy_file, refined
-from streams.backtest.span import EVER, Span
+from streams.backtest.span import EVER, Span, told_moment
 from streams.backtest.stories import Story
 
 __all__ = ["Question", "Search", "Study", "WhatIf", "study"]
@@ -116,8 +116,7 @@ def study(history: History, question: Question, *, told: Told = lambda _: None, 
         injections = _injections(history, question, question.what_if, told, total)
         plan = replace(plan, injections=injections)
     backtest = run(history, plan, told=told, total=total)
-    if question.incidents:
-        known_devices_only(question.incidents, backtest.devices, question.labels_name)
+    question = _with_incidents_within(question, backtest)
     if search is not None and search.refine:
         finer = _finer(search, tried, _tuned(question, backtest, injections, [one.name for one in tried]))
         if finer:
@@ -138,6 +137,23 @@ def _refuse_nonsense(question: Question) -> None:
             "search: found neither incidents nor faults to inject, wanted something to be quick about",
             hint="--labels incidents.csv, or --what-if shift=0.3,1",
         )
+
+
+def _with_incidents_within(question: Question, backtest: Backtest) -> Question:
+    """Leave out incidents of other times: nobody could have told of them."""
+    if not question.incidents:
+        return question
+    first_ms = min((one.first_ms for one in backtest.devices.values()), default=0)
+    last_ms = max((one.last_ms for one in backtest.devices.values()), default=0)
+    inside = within(question.incidents, first_ms, last_ms, question.labels_name)
+    known_devices_only(inside, backtest.devices, question.labels_name)
+    beyond = len(question.incidents) - len(inside)
+    if beyond:
+        backtest.notes.append(
+            f"{question.labels_name}: {beyond} of {len(question.incidents)} incidents left out, they lie outside of "
+            f"what was replayed, {told_moment(first_ms)} to {told_moment(last_ms)}"
+        )
+    return replace(question, incidents=inside)
 
 
 def _injections(history: History, question: Question, what_if: WhatIf, told: Told, total: Told) -> list[Injection]:

@@ -24,7 +24,8 @@ class Block:
 
     def __str__(self) -> str:
         kind = "row group" if self.path.suffix == ".parquet" else "block at byte"
-        return f"{self.path.name}: {kind} {self.place} (partition {self.partition} from offset {self.first_offset})"
+        held = f"{self.records:,} records of partition {self.partition} from offset {self.first_offset}"
+        return f"{self.path.name}: {kind} {self.place} ({held})"
 
 
 @dataclass(frozen=True, slots=True)

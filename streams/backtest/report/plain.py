@@ -23,6 +23,7 @@ def plain(study: Study) -> dict[str, Any]:
         "unreadable": backtest.counts.bad,
         "refused": backtest.counts.refused,
         "reasons": backtest.counts.reasons,
+        "left_out": backtest.left_out,
         "devices": len(backtest.devices),
         "device_days": backtest.device_days,
         "notes": backtest.notes,

@@ -1,7 +1,9 @@
 """Backtests over recorded files: what is found, what is refused, and that nothing depends on how it was run."""
 
+import re
 from dataclasses import replace
 
+import pyarrow.parquet as pq
 import pytest
 from backtest_fleet import HOUR_MS, exported, recorded
 from drift_fleet import MINUTE_MS, START_MS, Fleet, boot_of
@@ -172,7 +174,41 @@ def test_labels_of_unknown_devices_are_refused(past):
     path, _ = past
 
     with pytest.raises(BacktestError, match=r"l\.csv: found 1 unknown device \('d-77'\)"):
-        study(FileHistory(path), Question(incidents=[Incident("d-77", 0, 1)], labels_name="l.csv"))
+        study(FileHistory(path), Question(incidents=[Incident("d-77", START_MS, START_MS + 1)], labels_name="l.csv"))
+
+
+def test_incidents_of_other_times_are_left_out_and_counted(past):
+    path, incidents = past
+    before = Incident("d-77", START_MS - 2 * HOUR_MS, START_MS - HOUR_MS)
+
+    found = study(FileHistory(path), Question(incidents=[before, *incidents], labels_name="l.csv"))
+
+    assert found.evaluations[0].recall == 1.0
+    (note,) = found.backtest.notes
+    assert note.startswith("l.csv: 1 of 3 incidents left out, they lie outside of what was replayed, 2026-01-01 00:00Z")
+    with pytest.raises(BacktestError, match=r"l\.csv: found incidents from 2025-12-31 22:00Z to 2025-12-31 23:00Z"):
+        study(FileHistory(path), Question(incidents=[before], labels_name="l.csv"))
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_damaged_block_is_left_out_counted_and_named(past, tmp_path, processes):
+    path, _ = past
+    damaged = bytearray(path.read_bytes())
+    group = pq.read_metadata(path).row_group(3)
+    places = [group.column(i) for i in range(group.num_columns)]
+    counts = next(one for one in places if one.path_in_schema == "counts")
+    damaged[counts.data_page_offset + counts.total_compressed_size // 2] ^= 0xFF
+    (tmp_path / "d.parquet").write_bytes(damaged)
+
+    found = study(FileHistory(tmp_path / "d.parquet"), Question(processes=processes)).backtest
+
+    (note,) = found.notes
+    assert re.match(
+        r"d\.parquet: row group 3 \(100 records of partition \d+ from offset \d+\): left out, its bytes are damaged",
+        note,
+    )
+    assert found.left_out == 1
+    assert found.counts.records == 3500
 
 
 def test_a_search_wants_something_to_be_quick_about(past):

@@ -194,7 +194,7 @@ def _history(settings: Settings, source: Path | None) -> "History":
 
 
 def _show(found: "Study") -> None:
-    from streams.backtest.report import differing, evaluated, firings
+    from streams.backtest.report import best_first, differing, evaluated, firings
 
     backtest = found.backtest
     counts = backtest.counts
@@ -208,10 +208,9 @@ def _show(found: "Study") -> None:
     for why, times in counts.reasons.items():
         click.echo(f"note: {times:,} x {why}", err=True)
     click.echo()
-    ordered = sorted(found.evaluations, key=lambda one: (one.policy.startswith("("), not one.hits, one.false_alerts))
-    _table("policies", evaluated(ordered))
+    _table("policies", evaluated(best_first(found.evaluations)))
     if found.tuned:
-        _table("on the stretch that was tuned on", evaluated(found.tuned))
+        _table("on the stretch that was tuned on", evaluated(best_first(found.tuned)))
     stories = found.stories()
     _table("alerts", firings({name: stories[name] for name in found.shown}))
     for name, differences in found.differences.items():

@@ -2,6 +2,6 @@
 
 from streams.backtest.report.page import page
 from streams.backtest.report.plain import plain, write_parquet
-from streams.backtest.report.tables import differing, evaluated, firings
+from streams.backtest.report.tables import best_first, differing, evaluated, firings
 
-__all__ = ["differing", "evaluated", "firings", "page", "plain", "write_parquet"]
+__all__ = ["best_first", "differing", "evaluated", "firings", "page", "plain", "write_parquet"]

@@ -5,8 +5,9 @@ from html import escape
 from typing import Any
 
 from streams.backtest.report.plots import heat_map, pareto_chart, power_plot, timeline
-from streams.backtest.report.tables import differing, evaluated, firings
+from streams.backtest.report.tables import best_first, differing, evaluated, firings
 from streams.backtest.study import Study
+from streams.svg import COLOURS
 
 __all__ = ["page"]
 
@@ -15,12 +16,14 @@ body{font:15px/1.5 system-ui,sans-serif;color:#1f2328;max-width:960px;margin:2em
 table{border-collapse:collapse;font-size:13px;margin:.5em 0 1.5em;display:block;overflow-x:auto}
 th,td{border-bottom:1px solid #d0d7de;padding:.3em .7em;text-align:right;white-space:nowrap}
 th:first-child,td:first-child{text-align:left}th{background:#f6f8fa}
-svg{width:100%;height:auto;font:11px system-ui,sans-serif;fill:#57606a}svg.half{width:49%}
+svg{width:100%;height:auto;overflow:visible;font:11px system-ui,sans-serif;fill:#57606a}svg.half{width:49%}
 h2{margin-top:2em;border-bottom:1px solid #d0d7de}pre{background:#f6f8fa;padding:1em;overflow-x:auto}
 .note{color:#9a6700}.half svg{width:49%}
 """
 _MOST_TIMELINES = 12
 _MOST_ROWS = 500
+# The others of a search are folded away.
+_ROWS_AT_ONCE = 25
 _MOST_DEVICES = 200
 
 
@@ -67,10 +70,10 @@ def _evaluations(study: Study) -> str:
         rows = [{"policy": one.policy, "alerts": one.false_alerts, "per device-day": one.false_per_device_day}
                 for one in study.evaluations]  # fmt: skip
         return "<h2>Policies</h2>" + _table(rows)
-    told = "<h2>Policies against what happened</h2>" + _table(evaluated(study.evaluations)[:_MOST_ROWS])
+    told = "<h2>Policies against what happened</h2>" + _folded(evaluated(best_first(study.evaluations)))
     if study.tuned:
         told = told.replace("</h2>", ", from the end of tuning on</h2>", 1)
-        told += "<h3>On the stretch that was tuned on</h3>" + _table(evaluated(study.tuned)[:_MOST_ROWS])
+        told += "<h3>On the stretch that was tuned on</h3>" + _folded(evaluated(best_first(study.tuned)))
     return told
 
 
@@ -91,7 +94,12 @@ def _power(study: Study) -> str:
         return ""
     kinds = list(dict.fromkeys(one.kind for one in study.power))
     told = "".join(power_plot(study.power, kind, delay=delay) for kind in kinds for delay in (False, True))
-    return f'<h2>What if</h2><div class="half">{told}</div>' + _table([one.row() for one in study.power])
+    policies = list(dict.fromkeys(one.policy for one in study.power))
+    legend = "".join(
+        f'<p><span style="color:{COLOURS[place % len(COLOURS)]}">■</span> {escape(name)}</p>'
+        for place, name in enumerate(policies)
+    )
+    return f'<h2>What if</h2>{legend}<div class="half">{told}</div>' + _table([one.row() for one in study.power])
 
 
 def _map(study: Study) -> str:
@@ -141,6 +149,13 @@ def _alerts(study: Study) -> str:
         if found
     )
     return f"<h2>Alerts</h2>{_table(fired[:_MOST_ROWS])}{told}"
+
+
+def _folded(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return a table whose first rows are shown, and the others on demand."""
+    rest = rows[_ROWS_AT_ONCE:_MOST_ROWS]
+    more = f"<details><summary>{len(rest)} more</summary>{_table(rest)}</details>" if rest else ""
+    return _table(rows[:_ROWS_AT_ONCE]) + more
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
+from statistics import median
 
 from streams.backtest.evaluation import Evaluation
 from streams.backtest.incidents import Incident
@@ -41,6 +43,8 @@ def heat_map(scores: Sequence[Noted], devices: Sequence[str]) -> str:
     """Plot devices over time, each cell the highest score of its stretch."""
     low, high = min(one.at_ms for one in scores), max(one.at_ms for one in scores) + 1
     breadth = max((high - low) / _MOST_COLUMNS, 1)
+    # A score stands for its device until the next one.
+    lasting = max(breadth, 1.1 * _usual_gap_ms(scores))
     row_of = {device: len(devices) - 1 - place for place, device in enumerate(devices)}
     highest: dict[tuple[int, int], Noted] = {}
     for one in scores:
@@ -58,7 +62,7 @@ def heat_map(scores: Sequence[Noted], devices: Sequence[str]) -> str:
     for (row, column), one in sorted(highest.items()):
         left = low + column * breadth
         tip = f"{one.device_id}, {told_moment(one.at_ms)}: PSI {one.psi:.3f} in {one.feature}"
-        plot.cell(left, min(left + breadth, high), row, row + 1, _heat(one.psi), tip=tip)
+        plot.cell(left, min(left + lasting, high), row, row + 1, _heat(one.psi), tip=tip)
     return plot.svg
 
 
@@ -110,6 +114,12 @@ def power_plot(points: Sequence[Power], kind: str, *, delay: bool) -> str:
         plot.line([(one.strength, value(one)) for one in curve], colour, name=policy)
         plot.dots([(one.strength, value(one), f"{policy}: {one.found} of {one.injected}") for one in curve], colour)
     return plot.svg
+
+
+def _usual_gap_ms(scores: Sequence[Noted]) -> float:
+    ordered = sorted(scores, key=lambda one: (one.device_id, one.at_ms))
+    gaps = [after.at_ms - one.at_ms for one, after in pairwise(ordered) if one.device_id == after.device_id]
+    return median(gaps) if gaps else 0.0
 
 
 def _heat(psi: float) -> str:

@@ -9,9 +9,19 @@ from streams.backtest.intervals import rate_interval, share_interval
 from streams.backtest.span import told_moment
 from streams.backtest.stories import Story
 
-__all__ = ["differing", "evaluated", "firings"]
+__all__ = ["best_first", "differing", "evaluated", "firings"]
 
 Row = dict[str, str]
+
+
+def best_first(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+    """Put those that hit most first, then those with fewest false alerts, then the quickest; floors last."""
+
+    def rank(one: Evaluation) -> tuple[bool, int, int, float]:
+        delay_ms = 0.0 if math.isnan(one.censored_delay_ms) else one.censored_delay_ms
+        return one.policy.startswith("("), -one.hits, one.false_alerts, delay_ms
+
+    return sorted(evaluations, key=rank)
 
 
 def evaluated(evaluations: Sequence[Evaluation]) -> list[Row]:

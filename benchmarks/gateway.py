@@ -33,8 +33,8 @@ from benchmarks._gateway_bundles import Made, make_bundles
 from driftline.stack import Stack
 from edge_gateway import Gateway, GatewayConfig, SpoolConfig, UpdateConfig, WatchConfig, WindowConfig
 from edge_gateway.api import Api
+from edge_gateway.events import Accepted, BakePassed, Order
 from edge_gateway.fleet import PlayedFleet, members
-from edge_gateway.installation import Accepted, BakePassed, Order
 from edge_gateway.kafka_link import KafkaLink
 from edge_gateway.spool import Lane, Spool, Write
 from edge_gateway.uplink import Uplink

@@ -4,8 +4,9 @@ import logging
 from typing import NamedTuple
 
 from edge_gateway.errors import GatewayError
+from edge_gateway.events import WentBad
 from edge_gateway.inference import Model
-from edge_gateway.installation import SLOTS, Installation, SafeModeReason, WentBad
+from edge_gateway.installation import SLOTS, Installation, SafeModeReason
 from edge_gateway.scorer import Loaded
 from edge_gateway.selftest import check_fits
 from edge_gateway.slots import Slots

@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from edge_gateway.config import UpdateConfig
 from edge_gateway.errors import DownloadError
-from edge_gateway.installation import Order
+from edge_gateway.events import Order
 from edge_gateway.resources import disk_free_bytes
 from trust.bundle import MAX_BUNDLE_BYTES
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from edge_gateway.config import WatchConfig
 from edge_gateway.errors import GatewayError
-from edge_gateway.installation import LATER, Order
+from edge_gateway.events import LATER, Order
 from edge_gateway.maintenance import Window
 from schemas.rollouts import Command
 from trust import Keyring, WrongDeviceError, open_record

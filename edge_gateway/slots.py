@@ -16,7 +16,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from edge_gateway.installation import Content, Event, Installation, Order, SafeModeReason, Said, decide
+from edge_gateway.events import Event, Order
+from edge_gateway.installation import Content, Installation, SafeModeReason, Said, decide
 from edge_gateway.trusted import Trusted
 from schemas.fleet import SlotState
 from schemas.rollouts import AckPhase

@@ -9,17 +9,8 @@ from random import Random
 from edge_gateway.config import GatewayConfig
 from edge_gateway.download import CancelledError, fetch
 from edge_gateway.errors import BundleRefusedError, DownloadError, GatewayError, InferenceError
-from edge_gateway.installation import (
-    Failed,
-    Fetched,
-    FetchStarted,
-    Installation,
-    Installed,
-    Order,
-    Postponed,
-    Refused,
-    SafeModeReason,
-)
+from edge_gateway.events import Failed, Fetched, FetchStarted, Installed, Order, Postponed, Refused
+from edge_gateway.installation import Installation, SafeModeReason
 from edge_gateway.orders import terms_of
 from edge_gateway.resources import load_per_core
 from edge_gateway.scorer import Loaded

@@ -4,17 +4,9 @@ import logging
 from typing import NamedTuple
 
 from edge_gateway.config import WatchConfig
+from edge_gateway.events import BakePassed, Event, Failed, Recovered, Switched, WentBad
 from edge_gateway.health import Usage
-from edge_gateway.installation import (
-    BakePassed,
-    Event,
-    Failed,
-    Installation,
-    Recovered,
-    SafeModeReason,
-    Switched,
-    WentBad,
-)
+from edge_gateway.installation import Installation, SafeModeReason
 from edge_gateway.orders import Terms
 from edge_gateway.scorer import Closed
 from edge_gateway.watch import Look, Promise, Verdict, Watched, step, verdict

@@ -9,7 +9,7 @@ import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from edge_gateway.installation import Accepted, Event, Order, RolledBackByHand, SafeModeOff, SafeModeOn
+from edge_gateway.events import Accepted, Event, Order, RolledBackByHand, SafeModeOff, SafeModeOn
 from trust import Bundle, write_whole
 
 __all__ = ["Wish", "apply_wish", "collect", "leave", "pending"]

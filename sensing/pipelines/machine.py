@@ -33,15 +33,16 @@ class _MachineKernel:
 
     def extend(self, at_ms: Ints, rows: Floats) -> Vectors:
         there = np.isfinite(rows)
-        offsets = np.where(there, rows - _TYPICAL, 0.0)
-        sums = self._sums.extend(np.hstack((offsets, offsets * offsets, there)))
-        total, squares, present = np.hsplit(sums, 3)
-        with np.errstate(divide="ignore", invalid="ignore"):
+        # A reading beyond all bounds becomes infinite, and counts as missing: that is no matter for a warning.
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            offsets = np.where(there, rows - _TYPICAL, 0.0)
+            sums = self._sums.extend(np.hstack((offsets, offsets * offsets, there)))
+            total, squares, present = np.hsplit(sums, 3)
             shift = total / present
             spread = (squares - total * shift) / np.where(present > 1, present - 1, np.nan)
-        earlier = self._lags.extend(rows)[: len(rows)]
-        features = np.hstack((rows, _TYPICAL + shift, np.sqrt(np.maximum(spread, 0.0)), rows - earlier))
-        return Vectors(at_ms, features.astype(np.float32))
+            earlier = self._lags.extend(rows)[: len(rows)]
+            features = np.hstack((rows, _TYPICAL + shift, np.sqrt(np.maximum(spread, 0.0)), rows - earlier))
+            return Vectors(at_ms, features.astype(np.float32))
 
     def freeze(self) -> Arrays:
         return join(sums=self._sums.freeze(), lags=self._lags.freeze())

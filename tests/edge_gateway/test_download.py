@@ -12,7 +12,7 @@ import pytest
 from edge_gateway.config import UpdateConfig
 from edge_gateway.download import CancelledError, fetch
 from edge_gateway.errors import DownloadError
-from edge_gateway.installation import Order
+from edge_gateway.events import Order
 
 CONTENT = os.urandom(600_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

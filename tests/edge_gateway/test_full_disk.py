@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_gateway.installation import Accepted, Order, Spoken
+from edge_gateway.events import Accepted, Order, Spoken
 from edge_gateway.slots import Slots
 
 

@@ -4,16 +4,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_gateway.installation import (
-    FINAL,
+from edge_gateway.events import (
     Accepted,
     BakePassed,
     Booted,
-    Content,
     Failed,
     Fetched,
     FetchStarted,
-    Installation,
     Installed,
     Order,
     Postponed,
@@ -23,12 +20,11 @@ from edge_gateway.installation import (
     RolledBackByHand,
     SafeModeOff,
     SafeModeOn,
-    SafeModeReason,
     Spoken,
     Switched,
     WentBad,
-    decide,
 )
+from edge_gateway.installation import FINAL, Content, Installation, SafeModeReason, decide
 from edge_gateway.slots import _decoded, _encoded
 from schemas.fleet import SlotState
 from schemas.rollouts import AckPhase

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from edge_gateway.config import UpdateConfig
-from edge_gateway.installation import RolledBackByHand, SafeModeOff, SafeModeOn
+from edge_gateway.events import RolledBackByHand, SafeModeOff, SafeModeOn
 from schemas.fleet import SlotState
 from schemas.manifest import Limits
 from sensing.pipelines import WEATHER

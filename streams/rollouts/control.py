@@ -15,7 +15,7 @@ from streams.rollouts.events import (
     Retried,
     Superseded,
 )
-from streams.rollouts.members import State
+from streams.rollouts.member import State
 from streams.rollouts.progress import MACHINE, advance, begin, pause, roll_back
 from streams.rollouts.rollout import LIVE, SETTLED, Rollout
 

@@ -22,7 +22,7 @@ from streams.rollouts.events import Acked, DeviceProved, DeviceSeen, TimePassed
 from streams.rollouts.fleet import Fleet
 from streams.rollouts.intake import Intake
 from streams.rollouts.journal import WHO, Journal
-from streams.rollouts.members import State
+from streams.rollouts.member import State
 from streams.rollouts.operators import Operators
 from streams.rollouts.outbox import Write
 from streams.rollouts.precedence import AT_WORK

@@ -15,7 +15,7 @@ from streams.rollouts.events import (
     DeviceSeen,
     DeviceTaken,
 )
-from streams.rollouts.members import IN_FLIGHT, Member, State
+from streams.rollouts.member import IN_FLIGHT, Member, State
 from streams.rollouts.rings import NO_STAGE
 from streams.rollouts.rollout import Rollout
 

@@ -23,7 +23,7 @@ from streams.rollouts.events import CohortJoined, DeviceLeft, DeviceProved, Devi
 from streams.rollouts.fleet import Fleet
 from streams.rollouts.journal import WHO, Journal
 from streams.rollouts.machine import decide
-from streams.rollouts.members import State
+from streams.rollouts.member import State
 from streams.rollouts.plan import Plan
 from streams.rollouts.precedence import AT_WORK, give_way, make_way, replace_waiting
 from streams.rollouts.progress import may_begin

@@ -7,78 +7,24 @@ so that no decision has to look at every device.
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from enum import IntEnum
 from heapq import heappop, heappush
 
 import numpy as np
 import numpy.typing as npt
 
-from schemas.rollouts import DeviceInRollout
 from streams.rollouts.events import Arrivals
+from streams.rollouts.member import IN_FLIGHT, Member, State
 from streams.rollouts.rings import NO_STAGE
+from streams.rollouts.texts import Texts
 
-__all__ = ["IN_FLIGHT", "OPEN", "Member", "Members", "State"]
-
-
-class State(IntEnum):
-    """`DeviceInRollout` as small numbers, for columns; the names are the same."""
-
-    UNKNOWN = 0
-    WAITING = 1
-    OFFLINE = 2
-    HELD = 3
-    COMMANDED = 4
-    IN_PROGRESS = 5
-    ABSENT = 6
-    BACKING_OFF = 7
-    SUCCEEDED = 8
-    FAILED = 9
-    TIMED_OUT = 10
-    RETURNING = 11
-    STRANDED = 12
-    ROLLED_BACK = 13
-    SUPERSEDED = 14
-    QUARANTINED = 15
-    LEFT = 16
-
-    @property
-    def published(self) -> DeviceInRollout:
-        return DeviceInRollout[self.name]
+__all__ = ["Members"]
 
 
-IN_FLIGHT = (State.COMMANDED, State.IN_PROGRESS)
-# A stage is not settled while one of its devices is in one of these.
-OPEN = (State.WAITING, State.HELD, State.COMMANDED, State.IN_PROGRESS, State.BACKING_OFF)
-
-_Codes = npt.NDArray[np.uint8]
 _AWAITED = (*IN_FLIGHT, State.RETURNING)
 _STATES = len(State)
 _ONLINE = 1
 _TOUCHED = 2
 _PUBLISHED = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One row, as a value."""
-
-    device_id: str
-    state: State
-    stage: int = NO_STAGE
-    position: float = 0.0
-    attempts: int = 0
-    previous: str = ""
-    # What it shares with others that may fail as a class, such as "hw=rev2|firmware=2.4".
-    kin: str = ""
-    online: bool = True
-    # A command of this rollout reached it at some time, so that there may be something to take back.
-    touched: bool = False
-    # It stands on a topic, from which it has to be taken one day.
-    published: bool = False
-    # When it was last commanded; while it backs off, when it may be tried again.
-    at_ms: int = 0
-    reason: str = ""
 
 
 class Members:
@@ -89,7 +35,7 @@ class Members:
         self._rows: dict[str, int] = {}
         self._state, self._stage, self._attempts, self._flags = bytearray(), bytearray(), bytearray(), bytearray()
         self._position, self._at_ms = array("d"), array("q")
-        self._previous, self._kin = _Names(), _Names()
+        self._previous, self._kin = Texts(), Texts()
         self._reasons: dict[int, str] = {}
         self._counts = [0] * (_STATES * (NO_STAGE + 1))
         self._totals = [0] * _STATES
@@ -366,33 +312,3 @@ class Members:
         state = self._state[row]
         self._counts[self._stage[row] * _STATES + state] += step
         self._totals[state] += step
-
-
-class _Names:
-    """A column of texts that repeat, each kept once."""
-
-    def __init__(self) -> None:
-        self.texts = [""]
-        self._known = {"": 0}
-        self.numbers = array("H")
-
-    def __getitem__(self, row: int) -> str:
-        return self.texts[self.numbers[row]]
-
-    def __setitem__(self, row: int, text: str) -> None:
-        self.numbers[row] = self.number(text)
-
-    def append(self, text: str) -> None:
-        self.numbers.append(self.number(text))
-
-    def extend(self, texts: Sequence[str]) -> None:
-        for text in set(texts):
-            self.number(text)
-        self.numbers.extend(map(self._known.__getitem__, texts))
-
-    def number(self, text: str) -> int:
-        number = self._known.get(text)
-        if number is None:
-            number = self._known[text] = len(self.texts)
-            self.texts.append(text)
-        return number

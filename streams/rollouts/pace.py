@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from streams.rollouts import devices
 from streams.rollouts.effects import Effect
-from streams.rollouts.members import IN_FLIGHT, State
+from streams.rollouts.member import IN_FLIGHT, State
 from streams.rollouts.rollout import Pace, Rollout
 
 __all__ = ["fill"]

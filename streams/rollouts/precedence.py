@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from schemas.rollouts import RolloutPhase
 from streams.rollouts.events import DeviceFreed, DeviceTaken, Event, Superseded
-from streams.rollouts.members import IN_FLIGHT, State
+from streams.rollouts.member import IN_FLIGHT, State
 from streams.rollouts.rings import NO_STAGE
 from streams.rollouts.rollout import SETTLED, Rollout
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from schemas.rollouts import GateVerdict, RolloutPhase
 from streams.rollouts import devices, pace
 from streams.rollouts.effects import Effect, GoOn, NoteDevice, RaiseAlert, ResolveAlert, WriteAudit
-from streams.rollouts.members import OPEN, State
+from streams.rollouts.member import OPEN, State
 from streams.rollouts.rings import NO_STAGE
 from streams.rollouts.rollout import LIVE, SETTLED, Pace, Rollout
 

@@ -17,7 +17,7 @@ from streams.rollouts.effects import (
     WriteAudit,
 )
 from streams.rollouts.events import QuarantineLifted
-from streams.rollouts.members import IN_FLIGHT, State
+from streams.rollouts.member import IN_FLIGHT, State
 from streams.rollouts.rollout import LIVE, Rollout
 
 __all__ = ["apart", "judged", "lifted"]

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from schemas.rollouts import DeviceInRollout, RolloutDevice, RolloutPhase, RolloutStatus
-from streams.rollouts.members import Member, State
+from streams.rollouts.member import Member, State
 from streams.rollouts.plan import Plan
 from streams.rollouts.rollout import Pace, Rollout
 

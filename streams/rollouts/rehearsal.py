@@ -15,7 +15,7 @@ from streams.rollouts.events import Acked, GatesJudged, TimePassed
 from streams.rollouts.gates.metric import Metric
 from streams.rollouts.gates.sequential import devices_needed
 from streams.rollouts.machine import decide
-from streams.rollouts.members import State
+from streams.rollouts.member import State
 from streams.rollouts.plan import Plan
 from streams.rollouts.rings import NO_STAGE
 from streams.rollouts.rollout import SETTLED, Rollout

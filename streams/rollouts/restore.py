@@ -11,7 +11,7 @@ from schemas.release import ModelRelease
 from schemas.rollouts import RolloutDevice, RolloutPhase, RolloutPlan, RolloutStatus
 from streams.rollouts import membership
 from streams.rollouts.controller import Controller
-from streams.rollouts.members import Member, State
+from streams.rollouts.member import Member, State
 from streams.rollouts.plan import parse_plan
 from streams.rollouts.records import is_put_away, restored_head, restored_member
 from streams.rollouts.retirement import has_no_more_to_do

@@ -8,7 +8,7 @@ from schemas.drift_scores import DriftScores
 from schemas.model_health import ModelHealth
 from streams.rollouts.events import GatesJudged
 from streams.rollouts.gates import Evidence, Group
-from streams.rollouts.members import State
+from streams.rollouts.member import State
 from streams.rollouts.rollout import LIVE, Rollout
 
 __all__ = ["Watch", "Watching"]

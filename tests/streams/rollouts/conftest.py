@@ -8,7 +8,8 @@ from schemas.rollouts import AckPhase, GateResult, GateVerdict
 from streams.rollouts.effects import CommandDevice
 from streams.rollouts.events import Acked, DeviceJoined, GatesJudged, TimePassed
 from streams.rollouts.machine import decide
-from streams.rollouts.members import IN_FLIGHT, Members
+from streams.rollouts.member import IN_FLIGHT
+from streams.rollouts.members import Members
 from streams.rollouts.plan import parse_plan
 from streams.rollouts.rollout import Rollout
 

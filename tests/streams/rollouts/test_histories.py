@@ -14,7 +14,7 @@ from schemas.rollouts import Ack, AckPhase, Command, GateResult, GateVerdict, Ro
 from streams.rollouts.controller import Controller, ControllerOptions
 from streams.rollouts.events import Acked, DeviceJoined, GatesJudged, TimePassed
 from streams.rollouts.machine import decide
-from streams.rollouts.members import IN_FLIGHT, State
+from streams.rollouts.member import IN_FLIGHT, State
 from streams.rollouts.plan import parse_plan
 from streams.rollouts.restore import Published, restore
 from streams.rollouts.rollout import LIVE, SETTLED, Rollout

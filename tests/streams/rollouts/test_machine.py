@@ -6,7 +6,8 @@ from schemas.rollouts import AckPhase, RolloutPhase
 from streams.rollouts import events as told
 from streams.rollouts.effects import CommandDevice, NoteDevice, RaiseAlert, RefuseRequest, ResolveAlert, WriteAudit
 from streams.rollouts.machine import decide
-from streams.rollouts.members import Member, Members, State
+from streams.rollouts.member import Member, State
+from streams.rollouts.members import Members
 from streams.rollouts.plan import parse_plan
 from streams.rollouts.rings import NO_STAGE
 from streams.rollouts.rollout import LIVE, SETTLED, Rollout

@@ -122,10 +122,23 @@ def health(
 @_FOLLOW
 @_KEYRING
 @_INSTANCE
+@click.option(
+    "--settle-s",
+    type=click.FloatRange(min=0),
+    default=60.0,
+    show_default=True,
+    help="How long a pane waits, after its first share, for those of other partitions.",
+)
 @watched
 @on_a_cluster
 def cohorts(
-    settings: Settings, policy: Path | None, follow: str, keyring: Path | None, instance_id: str, watch: Watch
+    settings: Settings,
+    policy: Path | None,
+    follow: str,
+    keyring: Path | None,
+    instance_id: str,
+    settle_s: float,
+    watch: Watch,
 ) -> None:
     """Judge cohorts as one large device each, and make one alert of many that have one cause."""
     from streams.drift.cohort_service import CohortSettings, make_cohort_app
@@ -137,6 +150,7 @@ def cohorts(
         follow=follow,
         keyring=_pinned(keyring),
         instance_id=instance_id,
+        settle_s=settle_s,
         cache_dir=settings.cache,
     )
     warm_up()

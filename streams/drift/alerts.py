@@ -19,6 +19,7 @@ from schemas.operators import AuditEntry, OperatorRequest
 from streams.drift.policy import Life
 
 __all__ = [
+    "HOUR_MS",
     "MATCHED",
     "AlertBook",
     "Breach",
@@ -27,9 +28,13 @@ __all__ = [
     "Shown",
     "Silence",
     "audited",
+    "hours_turned",
     "silence_audited",
 ]
 
+HOUR_MS = 3_600_000
+# What alerts wait for is over after so many hours in which nobody looked.
+_MOST_HOURS = 7 * 24
 _GRAVER = (Severity.UNKNOWN, Severity.LOW, Severity.MEDIUM, Severity.HIGH, Severity.CRITICAL)
 
 
@@ -243,6 +248,18 @@ class AlertBook:
             for key, held in alerts.items()
             if held.alert.alert_id == alert_id
         ]
+
+
+def hours_turned(hour: int, now_ms: int) -> list[int]:
+    """Return the ends, in milliseconds, of the hours that have turned since an hour, told by its number.
+
+    Whoever lets alerts grow old does so hour by hour: then nothing depends on when anybody looked.
+
+    >>> hours_turned(1, 3 * HOUR_MS + 5)
+    [7200000, 10800000]
+    """
+    now = now_ms // HOUR_MS
+    return [turned * HOUR_MS for turned in range(max(hour + 1, now - _MOST_HOURS), now + 1)]
 
 
 def audited(alert: DriftAlert, *, who: str) -> AuditEntry:

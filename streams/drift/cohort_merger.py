@@ -18,7 +18,7 @@ from schemas.drift_alert import AlertState, DriftAlert
 from schemas.drift_scores import CohortPane, DriftScores
 from schemas.errors import BadRecordError
 from sensing.week import hour_of_week
-from streams.drift.alerts import AlertBook, Live, Silence
+from streams.drift.alerts import AlertBook, Live, Silence, hours_turned
 from streams.drift.cohort_shares import Cohort
 from streams.drift.cohorts import Cohorts, follow_cohorts
 from streams.drift.judge import Judge, needs_of
@@ -38,7 +38,6 @@ HOUR_MS = 3_600_000
 # A cohort of which nothing was heard for so long is forgotten; its log reaches no further back.
 _FORGOTTEN_AFTER_MS = 24 * HOUR_MS
 _CLOCKS_DIFFER_MS = 60_000
-_MOST_HOURS = 7 * 24
 
 
 @dataclass
@@ -133,14 +132,14 @@ class Merger:
 
     def pass_time(self, now_ms: int) -> Found:
         """Judge the panes that are due, and let alerts grow old hour by hour."""
-        found, hour = Found(), now_ms // HOUR_MS
-        for turned in range(max(self._hour + 1, hour - _MOST_HOURS), hour + 1):
-            found.plus(self._judged_by(turned * HOUR_MS))
+        found = Found()
+        for turned_ms in hours_turned(self._hour, now_ms):
+            found.plus(self._judged_by(turned_ms))
             for (cohort, model_id), book in self.books.items():
                 rules = self.policy.rules.for_device(model_id, dict([cohort.split("=", 1)]))
-                found.alerts += book.pass_time(turned * HOUR_MS, rules.life)
-            self._forget(turned * HOUR_MS - _FORGOTTEN_AFTER_MS)
-        self._hour = max(hour, self._hour)
+                found.alerts += book.pass_time(turned_ms, rules.life)
+            self._forget(turned_ms - _FORGOTTEN_AFTER_MS)
+        self._hour = max(now_ms // HOUR_MS, self._hour)
         found.plus(self._judged_by(now_ms))
         return found
 

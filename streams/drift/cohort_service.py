@@ -224,6 +224,9 @@ class CohortService:
         now_ms = _now_ms() - _ON_ITS_WAY_MS
         due: dict[int, _Held] = {}
         for number, front in self._fronts().items():
+            # Of a partition of which nothing was ever done, nothing is known.
+            if not front and number not in self._held:
+                continue
             async with self._turn:
                 held = self._held.get(number)
                 if held is None or held.next_offset < front:

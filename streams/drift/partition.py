@@ -7,7 +7,7 @@ from schemas.columns import GridShape
 from schemas.drift_alert import DriftAlert
 from schemas.drift_scores import CohortPane, DriftScores
 from schemas.feature_stats import FeatureStats
-from streams.drift.alerts import AlertBook
+from streams.drift.alerts import AlertBook, hours_turned
 from streams.drift.cohort_shares import shares_of
 from streams.drift.engine import Engine, pane_ms_of
 from streams.drift.following import follow
@@ -22,8 +22,6 @@ from streams.drift.windows import Ints, Windows
 __all__ = ["Outcome", "Partition", "Stretch"]
 
 HOUR_MS = 3_600_000
-# What alerts wait for is over after so many hours without any arrival.
-_MOST_HOURS = 7 * 24
 
 
 @dataclass(frozen=True)
@@ -99,12 +97,9 @@ class Partition:
         Whoever wants what a worker publishes calls it with the arrival of each batch, before its windows, and with
         batches that lie within an hour.
         """
-        hour, aged = arrived_ms // HOUR_MS, list[DriftAlert]()
-        # Hour by hour, so that nothing depends on whether anything arrived meanwhile.
-        for turned in range(max(self.hour + 1, hour - _MOST_HOURS), hour + 1):
-            aged += self.book.pass_time(turned * HOUR_MS, self.rules.life)
-        self.hour = max(hour, self.hour)
-        return aged
+        turned = hours_turned(self.hour, arrived_ms)
+        self.hour = max(arrived_ms // HOUR_MS, self.hour)
+        return [alert for at_ms in turned for alert in self.book.pass_time(at_ms, self.rules.life)]
 
     def is_due(self, now_ms: int) -> bool:
         """Say whether an arrival by now would have alerts grow old, or cohorts told of."""

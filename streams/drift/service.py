@@ -192,6 +192,9 @@ class DriftService:
         """Let alerts grow old and tell shares of cohorts, of partitions on which all that arrived was judged."""
         now_ms, due = self.settings.clock_ms() - _ON_ITS_WAY_MS, dict[int, Held]()
         for number, front in self._fronts().items() if self._is_open else ():
+            # Of a partition of which nothing was ever done, nothing is known.
+            if not front and number not in self.held:
+                continue
             async with self._turn:
                 held = await self._taken_up(number, front)
             if held.partition.is_due(now_ms):

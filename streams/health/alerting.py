@@ -29,6 +29,10 @@ class Alerting:
         self._life = policy.rules.life
         self.book.policy_id, self.book.policy_revision = policy.policy_id, policy.revision
 
+    def pass_time(self, now_ms: int) -> list[DriftAlert]:
+        """Escalate, and end silences, where no window comes to remind of it."""
+        return self.book.pass_time(now_ms, self._life)
+
     def changes(self, findings: Sequence[Finding]) -> list[DriftAlert]:
         """Take the findings of one window of one model, and return the alerts that they change."""
         if not findings:

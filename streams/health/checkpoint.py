@@ -38,6 +38,7 @@ def freeze(partition: HealthPartition, offsets: Mapping[str, int]) -> bytes:
         "counts": [panel.counts.judged, panel.counts.repeated, panel.counts.late],
         "join": partition.join.state(),
         "book": book_told(partition.alerting.book),
+        "hour": partition.hour,
     }
     head = json.dumps(told).encode()
     return zlib.compress(_HEAD.pack(len(head)) + head + bytes(series), 1)
@@ -70,6 +71,8 @@ def thaw(frozen: bytes) -> tuple[HealthPartition, dict[str, int]]:
     panel.counts.judged, panel.counts.repeated, panel.counts.late = told["counts"]
     partition.join.restore(told["join"])
     told_to_book(told["book"], partition.alerting.book)
+    # The first release's checkpoints do not have it.
+    partition.hour = told.get("hour", 0)
     return partition, told["offsets"]
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from schemas.drift_alert import DriftAlert
+from streams.drift.alerts import HOUR_MS, hours_turned
 from streams.drift.policy import InForce
 from streams.health.alerting import Alerting
 from streams.health.labels import LabelJoin
@@ -23,13 +24,26 @@ class HealthPartition:
         self.panel = HealthPanel(read)
         self.join = _join(read)
         self.alerting = Alerting(policy)
+        # The hour of arrival that is going on.
+        self.hour = 0
 
     def take(self, topic: str, record: Any, *, arrived_ms: int) -> list[DriftAlert]:
-        """Take in one record, and return the alerts that it changed."""
-        changed = []
+        """Take in one record, and return the alerts that it, or its hour, changed."""
+        # One topic is the clock: how those of several topics come between each other is chance.
+        changed = self.pass_time(arrived_ms) if topic == HEALTH else []
         for findings in self._findings(topic, record, arrived_ms):
             changed += self.alerting.changes(findings)
         return changed
+
+    def pass_time(self, arrived_ms: int) -> list[DriftAlert]:
+        """Escalate alerts and end silences as hours turn; returns the alerts that this changed."""
+        turned = hours_turned(self.hour, arrived_ms)
+        self.hour = max(arrived_ms // HOUR_MS, self.hour)
+        return [alert for at_ms in turned for alert in self.alerting.pass_time(at_ms)]
+
+    def is_due(self, now_ms: int) -> bool:
+        """Say whether time alone may have changed an alert by now."""
+        return now_ms // HOUR_MS > self.hour and bool(self.alerting.book.live)
 
     def take_up(self, policy: InForce) -> None:
         """Judge by another policy from now on; what is watched in the same way goes on."""

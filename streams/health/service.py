@@ -4,11 +4,13 @@ import asyncio
 import logging
 import math
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import faust
+from confluent_kafka import KafkaException
 
 from schemas.cluster import Cluster
 from schemas.drift_alert import DriftAlert
@@ -18,6 +20,7 @@ from schemas.wire import Contract
 from streams.drift.alerts import audited
 from streams.drift.operators import Operators
 from streams.drift.policy import InForce, PolicyFeed, Refused, Wanted, note_applied, untold
+from streams.drift.replay import newest_offsets
 from streams.health.decoding import Decoded, decoded
 from streams.health.holding import CHECKPOINTS, Held, restored
 from streams.health.metrics import Metrics
@@ -36,6 +39,9 @@ _READ = (HEALTH, SAMPLES, LABELS)
 # Topics whose schemas must be known before the first run is worked on.
 _WRITTEN = ("drift.alerts", "drift.policy-applied", CHECKPOINTS, "audit.log", "dead-letters")
 _ASK_AGAIN_S = 0.5
+_LOOK_EVERY_S = 1.0
+# What the broker has stamped by now may still be on its way to its log.
+_ON_ITS_WAY_MS = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +57,8 @@ class HealthSettings:
     instance_id: str = ""
     max_run_records: int = 2000
     cache_dir: Path | None = None
+    # What time it is where nothing arrives to tell.
+    clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
 
 
 def make_health_app(cluster: Cluster, settings: HealthSettings | None = None, **app_settings: Any) -> faust.App:
@@ -64,7 +72,14 @@ def make_health_app(cluster: Cluster, settings: HealthSettings | None = None, **
         security=cluster.security,
         **app_settings,
     )
-    service = HealthService(cluster, settings, Metrics(figures(app).registry))
+
+    def fronts() -> Mapping[int, int]:
+        """By partition of model health that is this worker's: up to where all is done."""
+        consumer: Any = app.consumer
+        standings = [] if consumer is None else consumer.standings()
+        return {one.partition: one.front for one in standings if one.topic == cluster.named(HEALTH)}
+
+    service = HealthService(cluster, settings, fronts, Metrics(figures(app).registry))
 
     @app.agent(bulk_topic(app, *map(cluster.named, _READ)))
     async def watch_health(deliveries: Any) -> None:
@@ -83,14 +98,25 @@ def make_health_app(cluster: Cluster, settings: HealthSettings | None = None, **
         """Judge by what is signed and published, from the next run on."""
         await service.follow_policy()
 
+    @app.task  # type: ignore[untyped-decorator]
+    async def mind_time() -> None:
+        """Let alerts grow old where nothing comes to remind of it."""
+        while not app.should_stop:
+            await service.mind_time()
+            await asyncio.sleep(_LOOK_EVERY_S)
+
     return app
 
 
 class HealthService:
     """What joins runs, partitions and topics."""
 
-    def __init__(self, cluster: Cluster, settings: HealthSettings, metrics: Metrics) -> None:
+    def __init__(
+        self, cluster: Cluster, settings: HealthSettings, fronts: Callable[[], Mapping[int, int]], metrics: Metrics
+    ) -> None:
         self.cluster, self.settings = cluster, settings
+        self._fronts = fronts
+        self._is_open = False
         self._names = {cluster.named(name): name for name in _READ}
         self.held: dict[int, Held] = {}
         self.metrics = metrics
@@ -109,6 +135,7 @@ class HealthService:
         await self._operators.current.wait()
         if self.settings.keyring is not None:
             await self._policies.current.wait()
+        self._is_open = True
 
     async def work(self, run: Run) -> None:
         """Judge a run and publish what came of it; returns when Kafka has all of it."""
@@ -126,8 +153,33 @@ class HealthService:
             await self._connect()
             await self._policies.follow(self._known, self._refused)
 
+    async def mind_time(self) -> None:
+        """Let alerts grow old on partitions on which all that arrived was judged."""
+        now_ms, due = self.settings.clock_ms() - _ON_ITS_WAY_MS, dict[int, Held]()
+        for number, front in self._fronts().items() if self._is_open else ():
+            # Of a partition of which nothing was ever done, nothing is known.
+            if not front and number not in self.held:
+                continue
+            async with self._turn:
+                held = self.held.get(number)
+                if held is None or held.offsets.get(HEALTH, 0) < front:
+                    held = await self._taken_up(HEALTH, number, front, follows=False)
+            if held.partition.is_due(now_ms):
+                due[number] = held
+        try:
+            ends = await asyncio.to_thread(newest_offsets, self.cluster, HEALTH, due)
+        except KafkaException as why:
+            log.warning("not known whether all is judged: why=%s", why)
+            return
+        for number, held in due.items():
+            async with self._turn:
+                if self.held.get(number) is held and held.offsets.get(HEALTH, 0) >= ends[number]:
+                    aged = held.partition.pass_time(now_ms)
+                    self.metrics.follow(aged)
+                    await self._producer.deliver(await asyncio.to_thread(self._told, number, aged))
+
     async def _work(self, topic: str, run: Run) -> None:
-        held = await self._taken_up(topic, run)
+        held = await self._taken_up(topic, run.partition, run.start, follows=run.follows)
         fresh = run.between(held.offsets.get(topic, 0), run.end)
         for part in held.parts_of(topic, fresh, self._policies.wanted):
             await self._note(held)
@@ -136,23 +188,21 @@ class HealthService:
         if len(fresh) and held.is_due(self.settings.checkpoint_every_s):
             await self._keep(held, max(fresh.timestamps_ms))
 
-    async def _taken_up(self, topic: str, run: Run) -> Held:
-        """Return the run's partition, brought to where the run begins."""
-        held = self.held.get(run.partition)
-        if held is None or (not run.follows and held.offsets.get(topic, 0) < run.start):
-            held = await asyncio.to_thread(restored, self.cluster, run.partition, self._policies.wanted)
+    async def _taken_up(self, topic: str, number: int, start: int, *, follows: bool) -> Held:
+        """Return a partition, brought to where a run of one topic begins."""
+        held = self.held.get(number)
+        if held is None or (not follows and held.offsets.get(topic, 0) < start):
+            held = await asyncio.to_thread(restored, self.cluster, number, self._policies.wanted)
             self._operators.silence_all(held.partition.alerting.book)
-            self.held[run.partition] = held
+            self.held[number] = held
         begun_s = time.monotonic()
-        folded = await asyncio.to_thread(
-            held.fold, self.cluster, topic, run.start, self._policies.wanted, self._decoded
-        )
-        if not run.follows:
+        folded = await asyncio.to_thread(held.fold, self.cluster, topic, start, self._policies.wanted, self._decoded)
+        if not follows:
             seconds = time.monotonic() - begun_s
             self.metrics.restore.set(seconds)
             log.info(
                 "partition taken up: topic=%s partition=%d offset=%d folded=%d seconds=%.1f",
-                topic, run.partition, run.start, folded, seconds,
+                topic, number, start, folded, seconds,
             )  # fmt: skip
         return held
 

@@ -141,7 +141,7 @@ async def test_shares_that_make_no_sense_are_dead_letters_and_the_rest_goes_on(
     publish(
         PANES,
         [
-            replace(good, pane_ms=7),
+            replace(good, pane_start_ms=good.pane_start_ms + 1),
             replace(good, counts=good.counts[: len(good.counts) // 2]),
             replace(good, model_id="nobody/1"),
         ],

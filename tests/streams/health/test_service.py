@@ -4,6 +4,7 @@ import asyncio
 import math
 import time
 import uuid
+from dataclasses import replace
 
 import pytest
 from confluent_kafka import Producer
@@ -33,6 +34,22 @@ async def test_a_rise_of_the_anomaly_rate_becomes_an_alert_that_is_acknowledged(
     assert alerts[0].evidence.scores["usual"] == 11 / 600
     assert audit[0].who == "health worker"
     assert (heard[-1].state, heard[-1].by) == (AlertState.ACKNOWLEDGED, "ada")
+
+
+async def test_an_alert_escalates_though_nothing_arrives_any_more(cluster, publish, found_on, running):
+    """Also when the worker began anew meanwhile, and on a partition from which nothing was read since."""
+    publish("telemetry.model-health", [health(minute, anomalies=10 + minute % 3) for minute in range(60)])
+    publish("telemetry.model-health", [health(minute, anomalies=90 + minute % 3) for minute in range(60, 120)])
+    settings = HealthSettings(checkpoint_every_s=0)
+    async with running(make_health_app(cluster, settings)) as app:
+        (fired, *_) = await asyncio.to_thread(found_on, "drift.alerts", lambda found: found)
+        await committed(app, 120)
+
+    tomorrow = replace(settings, clock_ms=lambda: int(time.time() * 1000) + 25 * 3_600_000)
+    async with running(make_health_app(cluster, tomorrow)):
+        alerts = await asyncio.to_thread(found_on, "drift.alerts", lambda found: any(one.escalated for one in found))
+
+    assert alerts[-1].alert_id == fired.alert_id
 
 
 async def test_a_record_that_cannot_be_read_is_a_dead_letter_and_the_rest_goes_on(cluster, publish, found_on, running):

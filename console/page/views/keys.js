@@ -19,8 +19,7 @@ export function show({ items }, context) {
       h("label", { for: "name" }, "Name", h("input", { id: "name", name: "name", required: true })),
       h("label", { for: "role" }, "Role", h("select", { id: "role", name: "role" }, ["viewer", "operator", "approver", "admin"].map((role) => h("option", { value: role }, role)))),
       h("button", { class: "main", type: "submit", name: "how", value: "invite" }, "Make a link for a person"),
-      h("button", { type: "submit", name: "how", value: "key" }, "Make a key for a program")),
-    h("output", { id: "made" }));
+      h("button", { type: "submit", name: "how", value: "key" }, "Make a key for a program")));
 }
 
 async function make(event, context) {

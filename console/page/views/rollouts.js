@@ -40,8 +40,7 @@ function start(context) {
     h("form", { onsubmit: (event) => begin(event, context) },
       h("label", { for: "plan" }, "Plan, JSON", h("textarea", { id: "plan", name: "plan", spellcheck: "false", placeholder: EXAMPLE })),
       h("label", { for: "plan-why" }, "Why", h("input", { id: "plan-why", name: "why" })),
-      h("div", { class: "row" }, h("button", { type: "submit", name: "how", value: "foresee" }, "What would it do?"), h("button", { class: "main", type: "submit", name: "how", value: "start" }, "Start"))),
-    h("output", { id: "foreseen", for: "plan" }));
+      h("div", { class: "row" }, h("button", { type: "submit", name: "how", value: "foresee" }, "What would it do?"), h("button", { class: "main", type: "submit", name: "how", value: "start" }, "Start"))));
 }
 
 async function begin(event, context) {

@@ -1,13 +1,15 @@
 """What a new stack of containers needs once: keys that nobody else has, the topics, and their schemas.
 
-Run again, it finds everything in its place and changes nothing.
+Run again, after a run that was cut short too, it makes only what is missing.
 """
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 KEYS = Path("/keys")
+KEYRING = Path("/trust/keyring.json")
 SIGNERS = {"trainer": "manifest", "controller": "command", "operator": "policy"}
 
 
@@ -19,15 +21,18 @@ def driftline(*arguments: str) -> None:
         sys.exit(code)
 
 
+def pinned() -> set[str]:
+    return {key["name"] for key in json.loads(KEYRING.read_text())["keys"]} if KEYRING.exists() else set()
+
+
 def make_keys() -> None:
-    keyring = KEYS / "keyring.json"
+    trusted = pinned()
     for name, may_sign in SIGNERS.items():
-        key = KEYS / f"{name}.pem"
+        key = KEYS / name / "key.pem"
         if not key.exists():
             driftline("keys", "make", str(key))
-            driftline("keys", "pin", name, "--key", f"file:{key}", "--may-sign", may_sign, "--keyring", str(keyring))
-    # Gateways read it, and run as another container's user.
-    keyring.chmod(0o644)
+        if name not in trusted:
+            driftline("keys", "pin", name, "--key", f"file:{key}", "--may-sign", may_sign, "--keyring", str(KEYRING))
 
 
 make_keys()

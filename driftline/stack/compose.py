@@ -42,8 +42,8 @@ def engine_problem() -> str:
     return ""
 
 
-def missing_images() -> list[str]:
-    return [image for image in IMAGES if _docker("image", "inspect", image, limit_s=30).returncode != 0]
+def missing_images(images: Sequence[str] = IMAGES) -> list[str]:
+    return [image for image in images if _docker("image", "inspect", image, limit_s=30).returncode != 0]
 
 
 def pull_problem(images: Sequence[str], *, limit_s: float = 600) -> str:

@@ -70,6 +70,8 @@ def test_containers_come_up_serve_crash_and_end(driftline):
     assert SchemaRegistryClient({"url": endpoints["registry_url"]}).get_compatibility() == "FULL_TRANSITIVE"
     assert redis.Redis.from_url(endpoints["redis_url"]).ping()
     assert "the stack is up already" in driftline("up", "--docker").stdout
+    project = Compose(driftline.data.resolve(), {}).project
+    assert all(name.startswith(project) for server in SERVICES for name in _volumes(_container(driftline, server)))
     assert "Kafka Server started" in driftline("logs", "kafka", "--lines", "1000").stdout
     assert "is of the docker kind, asked for was embedded" in driftline("up").stderr
 
@@ -87,3 +89,10 @@ def _container(shell, service: str) -> str:
     label = f"label=com.docker.compose.project={Compose(shell.data.resolve(), {}).project}"
     command = ["docker", "ps", "-q", "--filter", label, "--filter", f"label=com.docker.compose.service={service}"]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _volumes(container: str) -> list[str]:
+    """A volume without a name of ours would outlive the stack."""
+    each = '{{range .Mounts}}{{if eq .Type "volume"}}{{.Name}} {{end}}{{end}}'
+    command = ["docker", "inspect", "--format", each, container]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()

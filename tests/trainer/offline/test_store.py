@@ -7,6 +7,7 @@ import pytest
 from trainer.errors import DatasetError
 from trainer.offline.files import DAY_MS, Stored, files_of, merge_small
 from trainer.offline.kinds import LABELS, SAMPLES
+from trainer.offline.place import Place, write_place
 from trainer.offline.store import OfflineStore
 
 
@@ -91,6 +92,17 @@ def test_a_full_disk_leaves_no_half_file(tmp_path, sample):
         OfflineStore(tmp_path).add(SAMPLES, stored(noise))
 
     assert list((tmp_path / "samples" / "day=0").iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written_is_named_with_what_still_holds(tmp_path):
+    (tmp_path / "positions").write_text("somebody else's file")
+
+    with pytest.raises(DatasetError) as refused:
+        write_place(tmp_path, SAMPLES, Place())
+
+    assert str(refused.value).startswith(f"{tmp_path}/positions/telemetry.samples.json was not written: ")
+    assert "the files since then do not count, and are written again" in str(refused.value)
+    assert "start the sink again" in refused.value.hint
 
 
 def test_a_label_of_later_days_is_found_but_not_one_of_the_future(tmp_path, sample, label):

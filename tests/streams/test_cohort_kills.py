@@ -38,7 +38,7 @@ pytestmark = pytest.mark.nightly
 @pytest.mark.parametrize(("times", "seed"), [(2, 1), (20, 2)], ids=["2 moments", "20 moments"])
 @pytest.mark.timeout(1500)
 def test_shares_scores_and_alerts_of_cohorts_agree(cluster, publish, tmp_path, times, seed):
-    fleet, panes = Fleet(features=2, samples=SAMPLES), min(12 * times, 40)
+    fleet, panes = Fleet(features=2, samples=SAMPLES), min(6 * times, 40)
     publish("models.grids", [fleet.grid])
     publish("models.baselines", [fleet.baseline])
     publish("fleet.devices", [device(name) for name in DEVICES])
@@ -89,7 +89,7 @@ def troubled(cluster, publish, log, folder, times, seed):
     def write():
         for some in log:
             publish(SOURCE, some)
-            over.wait(12.0 * times / len(log))
+            over.wait(24.0 * times / len(log))
 
     workers = {
         kind: WorkerProcesses(cluster, kind, folders[kind], "--policy", str(folder / "policy.toml"), *args)

@@ -19,7 +19,7 @@ export function show({ alerts, silences }, context, { query }) {
       h("select", { id: "state", onchange: (event) => (location.hash = `#/alerts?state=${event.target.value}`) },
         [["", "all that are open"], ["firing", "firing"], ["pending", "pending"], ["acknowledged", "acknowledged"], ["resolved", "resolved"]].map(([value, text]) =>
           h("option", { value, selected: value === state }, text))))),
-    alerts.items.length ? [h("p", { class: "small quiet" }, `${alerts.total} alerts`), alerts.items.map((alert) => card(alert, context))]
+    alerts.items.length ? [h("p", { class: "small quiet" }, alerts.total === 1 ? "1 alert" : `${alerts.total} alerts`), alerts.items.map((alert) => card(alert, context))]
       : empty(state === "resolved" ? "Nothing was resolved lately." : "All quiet: no alert is open."),
     alerts.next ? h("p", null, h("a", { href: `#/alerts?${new URLSearchParams({ ...query, cursor: alerts.next })}` }, "Next page")) : null,
     silences.length ? [h("h2", null, "Silences"),

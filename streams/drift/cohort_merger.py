@@ -20,7 +20,7 @@ from schemas.errors import BadRecordError
 from sensing.week import hour_of_week
 from streams.drift.alerts import AlertBook, Live, Silence, hours_turned
 from streams.drift.cohort_shares import Cohort
-from streams.drift.cohorts import Cohorts, follow_cohorts
+from streams.drift.cohorts import FOR_EVER, Cohorts, follow_cohorts
 from streams.drift.judge import Judge, needs_of
 from streams.drift.kinds import family_of
 from streams.drift.measured import Group
@@ -70,9 +70,13 @@ class _Merged:
         self.cohorts = Cohorts(shape, pane_ms=pane_ms)
         self.judge = Judge(policy.rules, shape=shape)
         self.following: dict[Cohort, _Following] = {}
+        # No pane is due before: most shares come when none is.
+        self.next_due_ms = FOR_EVER
 
     def ready(self, now_ms: int) -> Iterator[tuple[Cohort, int, int]]:
         """Yield the panes to judge by now, and as of when; with a pane go all that were told before it."""
+        if now_ms < self.next_due_ms:
+            return
         for cohort, mine in self.following.items():
             due = {pane for pane, due_ms in mine.due_ms.items() if due_ms <= now_ms}
             if not due:
@@ -85,6 +89,8 @@ class _Merged:
                     if pane > mine.judged_to:
                         mine.judged_to = pane
                         yield cohort, pane, told_ms
+        waiting = (due_ms for mine in self.following.values() for due_ms in mine.due_ms.values())
+        self.next_due_ms = min(waiting, default=FOR_EVER)
 
 
 class Merger:
@@ -121,14 +127,14 @@ class Merger:
         if pane <= mine.judged_to:
             self.late += 1
         else:
-            mine.due_ms.setdefault(pane, arrived_ms + self.settle_ms)
+            due_ms = mine.due_ms.setdefault(pane, arrived_ms + self.settle_ms)
+            merged.next_due_ms = min(due_ms, merged.next_due_ms)
 
     def is_due(self, now_ms: int) -> bool:
         """Say whether any pane is to be judged by now, or an alert grows old."""
         if now_ms // HOUR_MS > self._hour and any(book.live for book in self.books.values()):
             return True
-        following = (mine for merged in self._merged.values() for mine in merged.following.values())
-        return any(due_ms <= now_ms for mine in following for due_ms in mine.due_ms.values())
+        return any(merged.next_due_ms <= now_ms for merged in self._merged.values())
 
     def pass_time(self, now_ms: int) -> Found:
         """Judge the panes that are due, and let alerts grow old hour by hour."""

@@ -26,7 +26,7 @@ from streams.drift.merging import merged_moments
 from streams.drift.scores import Floats
 from streams.drift.telling import REACH_PANES
 
-__all__ = ["Cohort", "Cohorts", "Members", "follow_cohorts"]
+__all__ = ["FOR_EVER", "Cohort", "Cohorts", "Members", "follow_cohorts"]
 
 FOR_EVER = 2**62
 

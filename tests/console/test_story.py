@@ -5,6 +5,7 @@ and a release that somebody distrusts is aborted.
 """
 
 import json
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -32,7 +33,7 @@ PLAN = {
     "strategy": {"kind": "canary", "percent": [20, 100]},
     "limits": {"bake_s": 600, "device_bake_s": 1, "min_devices": 1, "concurrency": 10, "retries": 0},
 }
-PATIENCE_MS = 120_000
+PATIENCE_MS = 240_000
 
 
 @pytest.mark.nightly
@@ -103,7 +104,7 @@ class _Clicks:
 
     def see_the_alert_and_care_for_it(self) -> None:
         self._go("Alerts")
-        button = self.page.get_by_role("button", name="Acknowledge: ").first
+        button = self.page.get_by_role("button", name=re.compile(f"Acknowledge: .*({'|'.join(WARM_HALL)})")).first
         button.wait_for(timeout=PATIENCE_MS)
         subject = (button.get_attribute("aria-label") or "").removeprefix("Acknowledge: ")
         card = self.page.get_by_role("article").filter(has=self.page.get_by_role("heading", name=subject, exact=True))

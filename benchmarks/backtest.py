@@ -12,7 +12,7 @@ drifts at any time.
   .venv-rivals has it.
 
 Times are the clock's; the processor's stand beside them, for a busy machine disturbs those less. --small takes a day,
-three days for the month (its time is then extrapolated, and said to be), and a tenth of a day from Kafka.
+one and three days for the month (its time is then extrapolated, and said to be), and a tenth of a day from Kafka.
 """
 
 import argparse
@@ -81,7 +81,7 @@ def main() -> None:
         if "live" in parts:
             live(archive(folder, minutes=DAY_MINUTES))
         if "month" in parts:
-            month(archive(folder, minutes=(3 if chosen.small else MONTH_DAYS) * DAY_MINUTES))
+            month([archive(folder, minutes=some * DAY_MINUTES) for some in ((1, 3) if chosen.small else (MONTH_DAYS,))])
         if "kafka" in parts:
             kafka(archive(folder, minutes=DAY_MINUTES // (10 if chosen.small else 1)), chosen.stack)
         if "rivals" in parts:
@@ -137,21 +137,29 @@ def live(path: Path) -> None:
     print(f"{'backtest, reading included':<50}{backtest_s / windows * 1e6:>8.1f}")
 
 
-def month(path: Path) -> None:
-    """Print the time and memory of a whole month in two processes."""
-    history = FileHistory(path)
-    windows, whole = history.extent(SOURCE).records, DEVICES * MONTH_DAYS * DAY_MINUTES
-    took_s, spent_s, alerts = timed(history, Plan(candidates=many(1), processes=2))
+def month(paths: list[Path]) -> None:
+    """Print the time and memory of a whole month in two processes, or what two shorter stretches say of it."""
+    whole = DEVICES * MONTH_DAYS * DAY_MINUTES
+    print(
+        f"\n{'windows':>10}{'seconds':>10}{'windows/s':>12}{'processor us':>14}   two processes, their start included\n"
+    )
+    measured = []
+    for path in paths:
+        history = FileHistory(path)
+        windows = history.extent(SOURCE).records
+        took_s, spent_s, _ = timed(history, Plan(candidates=many(1), processes=2))
+        measured.append((windows, took_s))
+        rate, each_us = windows / took_s, spent_s / windows * 1e6
+        print(f"{windows:>10,}{took_s:>10.1f}{rate:>12,.0f}{each_us:>14.1f}", flush=True)
     own, children = (
         resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     )
-    print(
-        f"\n{windows:,} device-windows in two processes: {took_s:.1f} s, {windows / took_s:,.0f}/s, "
-        f"{spent_s / windows * 1e6:.1f} us of processor time a window, {alerts} alerts; "
-        f"at most {own:.0f} MB in the parent and {children:.0f} MB in a child"
-    )
-    if windows < whole:
-        print(f"extrapolated, not measured: {whole:,} would take {took_s * whole / windows:.0f} s at this rate")
+    print(f"at most {own:.0f} MB in the parent and {children:.0f} MB in a child")
+    if len(measured) > 1:
+        (few, short_s), (more, long_s) = measured
+        each_s = (long_s - short_s) / (more - few)
+        told_s = long_s + each_s * (whole - more)
+        print(f"extrapolated from these two, not measured: {whole:,} device-windows would take {told_s:.0f} s")
 
 
 def kafka(path: Path, stack: Path | None) -> None:

@@ -31,7 +31,9 @@ def replayed(cluster: Cluster, topic: str, partition: int, start: int, end: int)
         consumer.assign([TopicPartition(name, partition, position)])
         deadline_s = time.monotonic() + _PATIENCE_S
         while position < end:
-            records, reached = _checked(consumer.consume(_RUN_RECORDS, timeout=1.0), end)
+            # Asked for more than there is, it would wait in vain at the end.
+            wanted = min(_RUN_RECORDS, end - position)
+            records, reached = _checked(consumer.consume(wanted, timeout=1.0), end)
             if reached is not None:
                 if records:
                     yield _run(topic, partition, position, reached, records)

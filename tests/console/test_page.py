@@ -150,7 +150,7 @@ def test_a_training_is_asked_for_by_clicking(visit, story, console):
     page = visit(Role.OPERATOR)
     page.goto(f"{console.url}/#/trainings")
 
-    page.get_by_label("Model").fill(model)
+    page.get_by_label("Model", exact=True).fill(model)
     page.get_by_label("Pipeline").fill("machine/1")
     page.get_by_label("Why").fill("new pumps")
     page.get_by_role("button", name="Ask", exact=True).click()

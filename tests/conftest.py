@@ -45,6 +45,7 @@ class Way:
 
 
 WISHES = ("auto", "docker", "embedded")
+_ROOM_BYTES = 4 * 1024**3
 WAY = pytest.StashKey[Way]()
 SHARED = pytest.StashKey[Path]()
 """The data folder of the stack that all processes of this run share."""
@@ -63,7 +64,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):
         config.stash[SHARED] = Path(config.workerinput["stack"])
         return
-    folder = Path(tempfile.mkdtemp(prefix="driftline-")).resolve()
+    folder = Path(tempfile.mkdtemp(prefix="driftline-", dir=_quick_folder())).resolve()
     watch = guard(folder, purge=True)
     config.stash[SHARED] = folder
 
@@ -161,6 +162,13 @@ def docker_compose_file() -> str:
 def docker_compose_project_name(planned_containers: tuple[Path, State]) -> str:
     data, state = planned_containers
     return Compose(data, state.ports).project
+
+
+def _quick_folder() -> Path | None:
+    """Memory, where there is plenty: tests make and delete thousands of partitions, each of several files."""
+    memory = Path("/dev/shm")  # noqa: S108 - the folder in it has a name of its own, and belongs to us
+    roomy = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > _ROOM_BYTES
+    return memory if roomy else None
 
 
 def _delete_topics(bootstrap: str, prefix: str) -> None:

@@ -65,9 +65,9 @@ def totals(draw):
     )  # fmt: skip
 
 
-def compared(found, expected, *, atol=1e-4):
+def compared(found, expected, *, rtol=2e-3, atol=1e-4):
     np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
-    np.testing.assert_allclose(np.nan_to_num(found), np.nan_to_num(expected), rtol=2e-3, atol=atol)
+    np.testing.assert_allclose(np.nan_to_num(found), np.nan_to_num(expected), rtol=rtol, atol=atol)
 
 
 @settings(max_examples=60, deadline=None)
@@ -102,7 +102,9 @@ def test_loops_score_as_the_definitions_do(sums):
         rtol=5e-3, atol=0.05,
     )  # fmt: skip
     up = SCORES["missing_rate_change"](pair) > 0
-    compared(np.where(up, score[:, Kind.MISSING], 0), np.where(up, SCORES["missing_z"](pair), 0), atol=1e-3)
+    # The loops take the difference of two shares in single precision.
+    found, expected = np.where(up, score[:, Kind.MISSING], 0), np.where(up, SCORES["missing_z"](pair), 0)
+    compared(found, expected, rtol=5e-3, atol=1e-3)
 
 
 def test_what_an_entry_scores_does_not_depend_on_its_neighbours():

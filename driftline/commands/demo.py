@@ -1,12 +1,15 @@
 """`driftline demo`: the loop, closed in front of your eyes."""
 
 import logging
+import shutil
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 import click
+
+from schemas.errors import DriftlineError
 
 __all__ = ["demo"]
 
@@ -35,10 +38,18 @@ def demo(folder: Path | None, fast: bool) -> None:
             say("ending")
 
     watched = sys.stdout.isatty() and not fast
-    with tempfile.TemporaryDirectory(prefix="driftline-demo-") as temporary:
-        place = folder or Path(temporary) / "demo"
+    place = folder or Path(tempfile.mkdtemp(prefix="driftline-demo-")) / "demo"
+    keeps = folder is not None
+    try:
         (place / "logs").mkdir(parents=True)
         logging.basicConfig(filename=place / "logs" / "gateways.log", format="%(asctime)s %(name)s %(message)s")
         story = tell(Stack.start, place, say, pause=pause if watched else lambda _console: None)
         say(f"the loop is closed: {story.sent} records sent by the gateways, {story.lost} lost")
+    except DriftlineError:
+        # Its hint says where the workers' words are.
+        keeps = True
+        raise
+    finally:
+        if not keeps:
+            shutil.rmtree(place.parent, ignore_errors=True)
     say("everything is stopped again")

@@ -5,7 +5,7 @@ for each way to drift; each score feeds one or two sums (see `calibration`). A s
 to 0, so there is no window length to choose: a large shift is proven in two looks, a small one in as many as
 the information takes. Each row and feature is weighed by itself: what a device gets never depends on its batch.
 
-The arithmetic is that of `streams.drift.kernels.weigh`; `gather` does it for rows that somebody else keeps.
+The arithmetic is that of `streams.drift.kernels.weigh`.
 """
 
 from dataclasses import dataclass
@@ -16,20 +16,15 @@ import numpy as np
 import numpy.typing as npt
 
 from streams.drift.calibration import credit, needed
-from streams.drift.kernels import Bars, Parts, gather_rows
+from streams.drift.kernels import Bars, Parts
 from streams.drift.policy import Floors
 from streams.drift.windows import Singles
 
 __all__ = [
     "COMPONENTS",
-    "Gathered",
     "Kind",
     "Look",
-    "SumsAndRuns",
     "bars_of",
-    "floors_of",
-    "gather",
-    "nothing_gathered",
     "parts_of",
 ]
 
@@ -85,47 +80,6 @@ class Look:
     effect: Singles
 
 
-@dataclass(frozen=True)
-class SumsAndRuns:
-    """What is remembered of all looks so far: devices × components × features."""
-
-    sums: Singles
-    # Looks since each sum last stood at 0, and their summed effects.
-    run: Singles
-    run_effect: Singles
-
-
-@dataclass(frozen=True)
-class Gathered:
-    """Evidence after a look: devices × components × features."""
-
-    state: SumsAndRuns
-    # A healthy feature reaches level L, by all components together, once in exp(L) looks.
-    level: Singles
-    # Mean effect of the run, corrected for the part that chance adds.
-    effect: Singles
-
-
-def nothing_gathered(devices: int, features: int) -> SumsAndRuns:
-    return SumsAndRuns(*(np.zeros((devices, len(COMPONENTS), features), np.float32) for _ in range(3)))
-
-
-def gather(state: SumsAndRuns, look: Look, *, cap: Singles, ceiling: Singles) -> Gathered:
-    """Add a look to the evidence; `cap` and `ceiling` bound, per device, one look's part and the sum."""
-    after = SumsAndRuns(*(np.array(one, np.float32) for one in (state.sums, state.run, state.run_effect)))
-    level, effect = np.empty_like(after.sums), np.empty_like(after.sums)
-    gather_rows(
-        after.sums, after.run, after.run_effect, look.score, look.effect, np.asarray(cap, np.float32),
-        np.asarray(ceiling, np.float32), _UNMINDED, level, effect,
-    )  # fmt: skip
-    return Gathered(state=after, level=level, effect=effect)
-
-
-def floors_of(floors: Floors) -> Singles:
-    """The smallest effect that matters, by component."""
-    return parts_of(floors).floor
-
-
 def bars_of(budget: npt.NDArray[np.float64], features: int, *, share: float | npt.NDArray[np.float64] = 1.0) -> Bars:
     """Return what verdicts take of looks with these budgets; one look counts for at most `share` of it."""
     drift = needed(budget, features)
@@ -158,7 +112,3 @@ def parts_of(floors: Floors) -> Parts:
         directed=sum(one.kind <= Kind.SPREAD_DOWN for one in COMPONENTS),
         headroom=_HEADROOM,
     )
-
-
-# For looks whose floors were minded before.
-_UNMINDED = parts_of(Floors())._replace(floor=np.full(len(COMPONENTS), -np.inf, np.float32))

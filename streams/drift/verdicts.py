@@ -8,17 +8,13 @@ import numpy.typing as npt
 
 from schemas.drift_alert import Severity
 from schemas.drift_scores import Verdict
-from streams.drift.evidence import COMPONENTS, Gathered, bars_of, floors_of
-from streams.drift.kernels import judge_rows
-from streams.drift.policy import Floors, Limit
+from streams.drift.policy import Limit
 from streams.drift.scores import Floats
 
-__all__ = ["SEVERITIES", "Found", "Grade", "by_evidence", "by_floors", "by_limits"]
+__all__ = ["SEVERITIES", "Found", "Grade", "by_limits"]
 
 # By the numbers that arrays hold.
 SEVERITIES = (Severity.UNKNOWN, Severity.LOW, Severity.MEDIUM, Severity.HIGH, Severity.CRITICAL)
-
-_KINDS = np.array([one.kind for one in COMPONENTS], np.int64)
 
 
 class Grade(IntEnum):
@@ -48,25 +44,6 @@ class Found:
     kind: Grades
     # 1 low … 4 critical; 0 where nothing was found.
     severity: Grades
-
-
-def by_evidence(gathered: Gathered, floors: Floors, budget: npt.NDArray[np.float64]) -> Found:
-    """Judge by evidence: high enough for the budget (one value a device), and an effect above its floor.
-
-    Over the features of one device runs Benjamini and Hochberg's rule: the k-th highest level must reach what
-    k features together take.
-    """
-    return by_floors(gathered, floors_of(floors)[:, np.newaxis], budget)
-
-
-def by_floors(gathered: Gathered, floor: Floats, budget: npt.NDArray[np.float64]) -> Found:
-    """Judge by evidence, with floors as an array: components × 1, or a set of them for each device."""
-    devices, components, features = gathered.level.shape
-    floors = np.ascontiguousarray(np.broadcast_to(floor, (devices, components, 1))[:, :, 0], np.float32)
-    grade, kind, severity = (np.zeros((devices, features), np.uint8) for _ in range(3))
-    level, effect = (np.ascontiguousarray(one, np.float32) for one in (gathered.level, gathered.effect))
-    judge_rows(level, effect, floors, bars_of(budget, features), _KINDS, grade, kind, severity)
-    return Found(grade=grade, kind=kind, severity=severity)
 
 
 def by_limits(limits: dict[str, Limit], scores: dict[str, Floats], alert_from: Severity) -> Found:

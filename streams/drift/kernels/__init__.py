@@ -4,10 +4,10 @@ from streams.drift.kernels.fold import Arrived, Became, Devices, Panes, add_pane
 from streams.drift.kernels.gathering import OpenLooks, RollupArrays, gather_looks, roll_up
 from streams.drift.kernels.layout import References, Totals, stacked
 from streams.drift.kernels.score import look_closely, score_totals
-from streams.drift.kernels.weigh import Bars, Parts, Remembered, Verdicts, gather_rows, judge_rows, weigh, weigh_alone
+from streams.drift.kernels.weigh import Bars, Parts, Remembered, Verdicts, weigh, weigh_alone
 
 __all__ = [
     "Arrived", "Bars", "Became", "Devices", "OpenLooks", "Panes", "Parts", "References", "Remembered", "RollupArrays",
-    "Totals", "Verdicts", "add_panes", "add_up", "fold", "gather_looks", "gather_rows", "judge_rows", "look_closely",
-    "roll_up", "score_totals", "stacked", "sum_panes", "transposed", "weigh", "weigh_alone",
+    "Totals", "Verdicts", "add_panes", "add_up", "fold", "gather_looks", "look_closely", "roll_up", "score_totals",
+    "stacked", "sum_panes", "transposed", "weigh", "weigh_alone",
 ]  # fmt: skip

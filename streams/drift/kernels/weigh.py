@@ -10,8 +10,7 @@ from streams.drift.kernels.compiled import compiled, inlined
 from streams.drift.windows import Ints, Rows, Singles
 
 __all__ = [
-    "Bars", "Parts", "Remembered", "Verdicts", "add_look", "correct_effects", "gather_rows", "judge_levels",
-    "judge_rows", "weigh", "weigh_alone",
+    "Bars", "Parts", "Remembered", "Verdicts", "add_look", "correct_effects", "judge_levels", "weigh", "weigh_alone",
 ]  # fmt: skip
 
 Grades = npt.NDArray[np.uint8]
@@ -137,29 +136,6 @@ def weigh_alone(score: Singles, effect: Singles, bars: Bars, parts: Parts, found
         if highest >= bars.warning[i]:
             correct_effects(once, sizes, score[i], effect[i], parts, sizes)
             judge_levels(level, sizes, parts.kind, parts.floor, bars.drift[i], bars.warning[i], grade, kind, severity)
-
-
-@compiled
-def gather_rows(
-    sums: Singles, run: Singles, run_effect: Singles, score: Singles, effect: Singles, cap: Singles, ceiling: Singles,
-    parts: Parts, level: Singles, mean_effect: Singles,
-) -> None:  # fmt: skip
-    """Add a look to each row's evidence, in place, and write what it then comes to."""
-    for i in range(sums.shape[0]):
-        add_look(sums[i], run[i], run_effect[i], score[i], effect[i], cap[i], ceiling[i], parts, level[i])
-        correct_effects(run[i], run_effect[i], score[i], effect[i], parts, mean_effect[i])
-
-
-@compiled
-def judge_rows(
-    level: Singles, effect: Singles, floors: Singles, bars: Bars, kinds: Ints, grade: Grades, kind: Grades,
-    severity: Grades,
-) -> None:  # fmt: skip
-    """Judge each row's evidence by floors of its own."""
-    for i in range(level.shape[0]):
-        judge_levels(
-            level[i], effect[i], kinds, floors[i], bars.drift[i], bars.warning[i], grade[i], kind[i], severity[i]
-        )
 
 
 @compiled

@@ -1,16 +1,28 @@
 """What the drift worker knows of grids and baselines, from their topics."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
+from schemas import feeds
+from schemas.cluster import Cluster
 from schemas.columns import GridShape
 from schemas.errors import DriftlineError
 from schemas.grid import Baseline, Grid
 from streams.drift.references import ScoredAgainst, lay_out
 
-__all__ = ["Known"]
+__all__ = ["Known", "following"]
 
 _LOOK_AGAIN_S = 0.5
+
+
+@contextmanager
+def following(cluster: Cluster) -> Iterator["Known"]:
+    """Follow grids and baselines; gives what is known of them once all of the past was read."""
+    with feeds.table(cluster, "models.grids") as grids, feeds.table(cluster, "models.baselines") as baselines:
+        grids.wait_until_current()
+        baselines.wait_until_current()
+        yield Known(grids, baselines)
 
 
 class Known:

@@ -3,6 +3,8 @@
 from streams.kafka.app import make_app
 from streams.kafka.bulk import accepted_runs, figures
 from streams.kafka.errors import BulkAppError, DeliveryError, UnfinishedRunError
+from streams.kafka.fronts import fronts
+from streams.kafka.outbox import Outbox
 from streams.kafka.producer import BatchProducer, Outgoing
 from streams.kafka.run import Run
 from streams.kafka.topic import BulkTopic, bulk_topic
@@ -13,12 +15,14 @@ __all__ = [
     "BulkAppError",
     "BulkTopic",
     "DeliveryError",
+    "Outbox",
     "Outgoing",
     "Run",
     "UnfinishedRunError",
     "accepted_runs",
     "bulk_topic",
     "figures",
+    "fronts",
     "make_app",
     "run_worker",
 ]

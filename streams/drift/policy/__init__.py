@@ -5,7 +5,7 @@ from streams.drift.policy.document import PolicyError
 from streams.drift.policy.feed import PolicyFeed, Refused
 from streams.drift.policy.in_force import InForce, note_applied, own_policy, signed_policy
 from streams.drift.policy.reader import read_policy
-from streams.drift.policy.refusals import untold
+from streams.drift.policy.refusals import told_of
 from streams.drift.policy.rules import Against, Budget, Floors, Life, Limit, Minimum, Mode, Override, Reporting, Rules
 from streams.drift.policy.timeline import Timeline, timelines
 from streams.drift.policy.wanted import Wanted
@@ -34,5 +34,5 @@ __all__ = [
     "read_policy",
     "signed_policy",
     "timelines",
-    "untold",
+    "told_of",
 ]

@@ -55,6 +55,8 @@ class PolicyFeed:
     def __init__(self, cluster: Cluster, policy_id: str, wanted: Wanted, *, cache_dir: Path | None = None) -> None:
         self._cluster, self._policy_id, self._cache_dir = cluster, policy_id, cache_dir
         self.wanted = wanted
+        # Without a keyring nothing verifies, and the topic is left alone.
+        self.is_followed = wanted.has_keyring
         self.current = asyncio.Event()
 
     async def follow(self, contract: Contract, tell: Callable[[Refused], Awaitable[None]]) -> None:

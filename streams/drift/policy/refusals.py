@@ -1,14 +1,27 @@
 """Policies that were refused, told once: not by each worker, and not at each start."""
 
+from typing import Any
+
 from schemas import feeds
 from schemas.cluster import Cluster
 from streams.drift.policy.feed import TOPIC, Refused
 
-__all__ = ["untold"]
+__all__ = ["told_of"]
 
 
-def untold(cluster: Cluster, refused: list[Refused]) -> list[Refused]:
-    """Return those of which there is no dead letter yet, whoever wrote it."""
+def told_of(cluster: Cluster, refused: list[Refused], *, who: str, now_ms: int) -> list[tuple[str, Any]]:
+    """Return what is to be told of policies that were refused, as pairs of a topic and a record.
+
+    Nothing of those of which there is a dead letter already, whoever wrote it.
+    """
+    told: list[tuple[str, Any]] = []
+    for one in _untold(cluster, refused):
+        told.append(("dead-letters", one.dead_letter(who=who, now_ms=now_ms)))
+        told.append(("audit.log", one.audit_entry(who=who, now_ms=now_ms)))
+    return told
+
+
+def _untold(cluster: Cluster, refused: list[Refused]) -> list[Refused]:
     if not refused:
         return []
     told = set()

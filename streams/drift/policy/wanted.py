@@ -21,6 +21,7 @@ class Wanted:
 
     def __init__(self, own: InForce, keyring: Keyring | None = None) -> None:
         self.own, self._keyring = own, keyring
+        self.has_keyring = keyring is not None
         self._signed: InForce | None = None
         self._newest = (-1, 0)
         self._refused = False

@@ -1,0 +1,52 @@
+"""The partitions that a drift worker has, each brought to where it is needed."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterator
+
+from streams.drift.metrics import Metrics
+from streams.drift.restoring import Held, Restorer
+from streams.kafka import Run
+
+__all__ = ["Holdings"]
+
+log = logging.getLogger(__name__)
+
+
+class Holdings:
+    """State by partition; whoever holds `turn` is the only one to change it."""
+
+    def __init__(self, restorer: Callable[[], Restorer], metrics: Metrics) -> None:
+        self._restorer, self._metrics = restorer, metrics
+        self.held: dict[int, Held] = {}
+        # Runs and requests take turns: both change the alerts.
+        self.turn = asyncio.Lock()
+
+    async def take_up(self, number: int, offset: int) -> Held:
+        """Wait for a turn, and return the state of a partition at an offset, or further on."""
+        async with self.turn:
+            return await self.taken_up(number, offset)
+
+    async def taken_up(self, number: int, offset: int) -> Held:
+        """Return the state of a partition at an offset, or further on; for whoever has the turn."""
+        held = self.held.get(number)
+        if held is None or held.next_offset < offset:
+            held = self.held[number] = await asyncio.to_thread(self._restored, number, offset)
+        return held
+
+    def parts_of(self, run: Run, held: Held) -> Iterator[Run]:
+        """Yield what is new of a run, in parts; the change of a policy may have to read the log again."""
+        fresh = run.between(held.next_offset, run.end)
+        return self._restorer().parts_of(run.partition, fresh, held)
+
+    def _restored(self, number: int, offset: int) -> Held:
+        started_s, restorer = time.monotonic(), self._restorer()
+        held = restorer.restored(number, offset)
+        seconds = time.monotonic() - started_s
+        self._metrics.restored(seconds)
+        log.info(
+            "partition taken up: partition=%d offset=%d folded=%d seconds=%.1f",
+            number, offset, restorer.folded, seconds,
+        )  # fmt: skip
+        return held

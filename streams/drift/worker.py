@@ -1,0 +1,236 @@
+"""What joins runs of feature statistics, the partitions that judge them, and the topics that are told."""
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+from schemas.catalogue import topic_named
+from schemas.cluster import Cluster
+from schemas.drift_alert import DriftAlert
+from schemas.drift_scores import CohortPane
+from schemas.errors import RegistryAwayError
+from schemas.operators import OperatorRequest
+from schemas.partition import partition_of
+from streams.drift.alert_news import ALERTS, news_of
+from streams.drift.alerts import AlertBook, silence_audited
+from streams.drift.desk import SOURCE, Opened, open_run
+from streams.drift.holdings import Holdings
+from streams.drift.known import Known, following
+from streams.drift.labels import Labels, names_that_matter
+from streams.drift.metrics import Metrics
+from streams.drift.operators import Operators
+from streams.drift.partition import Outcome
+from streams.drift.patience import Patience
+from streams.drift.policy import PolicyFeed, Refused, note_applied, told_of
+from streams.drift.requests import is_about_silence
+from streams.drift.restoring import ROLLUPS, Held, Restorer
+from streams.drift.time_passing import ON_ITS_WAY_MS, due_partitions
+from streams.drift.traces import windows_by_device
+from streams.drift.vault import TOPIC as CHECKPOINTS
+from streams.kafka import Outbox, Outgoing, Run
+
+__all__ = ["DriftWorker"]
+
+WHO = "drift worker"
+# Topics whose schemas must be known before the first run is worked on.
+_TOPICS = (
+    SOURCE, "drift.scores", ALERTS, "drift.cohort-panes", "drift.policy-applied", ROLLUPS, CHECKPOINTS, "audit.log",
+    "dead-letters",
+)  # fmt: skip
+
+
+class DriftWorker:
+    """Works on one run at a time; `fronts` says which partitions are the worker's, and how far each is done."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        policies: PolicyFeed,
+        fronts: Callable[[], Mapping[int, int]],
+        metrics: Metrics,
+        *,
+        wait_for_baseline_s: float,
+        checkpoint_every_s: float,
+        cache_dir: Path | None,
+    ) -> None:
+        self._cluster, self._policies, self._fronts, self._metrics = cluster, policies, fronts, metrics
+        self._checkpoint_every_s = checkpoint_every_s
+        self.labels = Labels()
+        self._holdings = Holdings(self._restorer, metrics)
+        self._is_open = False
+        self._operators = Operators(cluster)
+        self._outbox = Outbox(cluster, _TOPICS, cache_dir=cache_dir)
+        self._patience = Patience(wait_for_baseline_s)
+        # Until whoever answers for them has told of them.
+        self._refusals: list[Refused] = []
+        self._known: Known | None = None
+        self._tables = ExitStack()
+
+    def close(self) -> None:
+        """Follow grids and baselines no longer, until `open` is called again."""
+        self._is_open = False
+        self._tables.close()
+        self._known = None
+
+    async def open(self) -> None:
+        """Learn what is known by now: grids and baselines, labels, silences, and the policy that counts."""
+        await self._outbox.connect()
+        if self._known is None:
+            self._known = await asyncio.to_thread(self._tables.enter_context, following(self._cluster))
+        await self._operators.current.wait()
+        await self.labels.current.wait()
+        if self._policies.is_followed:
+            await self._policies.current.wait()
+        self._is_open = True
+
+    async def work(self, run: Run) -> None:
+        """Judge a run and publish what came of it; returns when Kafka has all of it."""
+        async with self._holdings.turn:
+            held = await self._holdings.taken_up(run.partition, run.start)
+            parts = self._holdings.parts_of(run, held)
+            while (part := await asyncio.to_thread(next, parts, None)) is not None:
+                await self._note(run.partition, held)
+                if part.offsets:
+                    await self._judge(part, held)
+            held.next_offset = max(run.end, held.next_offset)
+            if held.is_due(self._checkpoint_every_s):
+                await self._keep(run, held)
+
+    async def heed_operators(self) -> None:
+        """Follow what operators ask, for as long as the worker runs."""
+        await self._outbox.connect()
+        await self._operators.follow(self._heed)
+
+    async def follow_policy(self) -> None:
+        """Follow the signed policy, for as long as the worker runs."""
+        if self._policies.is_followed:
+            await self._policies.follow(await self._outbox.connect(), self._refused)
+
+    async def mind_time(self, now_ms: int) -> None:
+        """Let alerts grow old and tell shares of cohorts, of partitions on which all that arrived was judged."""
+        if not self._is_open:
+            return
+        by_ms = now_ms - ON_ITS_WAY_MS
+        due = await due_partitions(
+            self._cluster, SOURCE, self._fronts(), held=self._holdings.held,
+            take_up=self._holdings.take_up, state_of=lambda held: held.partition, now_ms=by_ms,
+        )  # fmt: skip
+        await self._tell_refused()
+        for number, (held, end) in due.items():
+            async with self._holdings.turn:
+                if self._holdings.held.get(number) is held and held.next_offset >= end:
+                    aged = held.partition.pass_time(by_ms)
+                    await self._tell_shares(held.partition.tell(by_ms, self.labels.all, number=number))
+                    await self._tell(number, aged)
+
+    # ---- judging
+
+    async def _judge(self, run: Run, held: Held) -> None:
+        self.labels.matter(names_that_matter(held.policy.rules))
+        opened = await self._patience.opened(run, self._opened_wholly)
+        aged = held.pass_time(run)
+        await self._tell_shares(await asyncio.to_thread(held.tell, run, self.labels.all))
+        started_s = time.monotonic()
+        outcome = await asyncio.to_thread(held.partition.work, opened.stretches)
+        self._metrics.judged(run.partition, outcome, seconds=time.monotonic() - started_s)
+        self._metrics.bad(len(opened.dead))
+        # Scores before alerts: whoever opens an alert finds its evidence already there.
+        await self._outbox.deliver(await asyncio.to_thread(self._evidence, run, opened, outcome))
+        await self._tell(run.partition, [*aged, *outcome.alerts], run)
+
+    def _opened_wholly(self, run: Run) -> Opened:
+        opened = self._open_run(run)
+        if opened.unread:
+            raise RegistryAwayError(f"{len(opened.unread)} records have a schema that is not known yet")
+        return opened
+
+    def _open_run(self, run: Run) -> Opened:
+        known = self._known_by_now
+        return open_run(self._outbox.contract, run, known, self.labels.mattering, now_ms=_now_ms())
+
+    @property
+    def _known_by_now(self) -> Known:
+        assert self._known is not None  # noqa: S101  (`open` comes first)
+        return self._known
+
+    # ---- what is held of partitions
+
+    def _restorer(self) -> Restorer:
+        return Restorer(
+            cluster=self._cluster,
+            wanted=self._policies.wanted,
+            known=self._known_by_now,
+            open_run=self._open_run,
+            furnish=self._furnish,
+        )
+
+    def _furnish(self, book: AlertBook) -> None:
+        self._operators.silence_all(book)
+        book.labels = self.labels.all
+
+    async def _keep(self, run: Run, held: Held) -> None:
+        """Write a checkpoint, and forget devices that are long silent."""
+        self._metrics.evicted(held.partition.evict(max(run.timestamps_ms, default=0)))
+        parts = await asyncio.to_thread(held.in_parts, run.partition, at_ms=_now_ms())
+        await self._outbox.send(CHECKPOINTS, parts, partition=run.partition)
+        held.kept_s = time.monotonic()
+
+    # ---- what is told
+
+    def _evidence(self, run: Run, opened: Opened, outcome: Outcome) -> list[Outgoing]:
+        return [
+            *(self._outbox.packed("drift.scores", record) for record in outcome.scores),
+            *(self._outbox.packed(ROLLUPS, record, partition=run.partition) for record in outcome.rollups),
+            *(self._outbox.packed("dead-letters", record) for record in opened.dead),
+        ]
+
+    async def _tell(self, number: int, alerts: list[DriftAlert], run: Run | None = None) -> None:
+        if alerts:
+            windows = windows_by_device(run)
+            told = await asyncio.to_thread(news_of, alerts, self._outbox, partition=number, who=WHO, windows=windows)
+            await self._outbox.deliver(told)
+
+    async def _tell_shares(self, shares: list[CohortPane]) -> None:
+        self._metrics.shares.inc(len(shares))
+        await self._outbox.send("drift.cohort-panes", shares)
+
+    async def _note(self, number: int, held: Held) -> None:
+        """Say from which record on another policy counts, before anything is told that follows from it."""
+        applied = [
+            note_applied(policy, topic=SOURCE, partition=number, offset=offset, at_ms=_now_ms())
+            for offset, policy in held.counting.take_unnoted()
+        ]
+        await self._outbox.send("drift.policy-applied", applied)
+
+    async def _heed(self, request: OperatorRequest, is_news: bool) -> None:
+        async with self._holdings.turn:
+            for number, held in self._holdings.held.items():
+                changed = self._operators.heed(held.partition.book, request)
+                if changed:
+                    await self._tell(number, changed)
+                    # The log that a restore folds knows nothing of requests; the next checkpoint must.
+                    held.kept_s = -math.inf
+            if is_news and is_about_silence(request) and self._answers(request.subject):
+                await self._outbox.send("audit.log", [silence_audited(request)])
+
+    def _answers(self, subject: str) -> bool:
+        """Say whether this worker, and no other of its group, tells what became of a request to them all."""
+        return partition_of(subject, topic_named(SOURCE).partitions) in self._fronts()
+
+    async def _refused(self, refused: Refused) -> None:
+        self._refusals.append(refused)
+
+    async def _tell_refused(self) -> None:
+        """Tell of policies that were refused, if this worker answers for them and nobody has told yet."""
+        mine = [one for one in self._refusals if self._answers(one.policy_id)]
+        told = await asyncio.to_thread(told_of, self._cluster, mine, who=WHO, now_ms=_now_ms())
+        for topic, record in told:
+            await self._outbox.send(topic, [record])
+        self._refusals = [one for one in self._refusals if one not in mine]
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

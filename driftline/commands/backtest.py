@@ -67,6 +67,7 @@ def drift(settings: Settings, **said: Any) -> None:
     from streams.backtest.report import page, plain, write_parquet
     from streams.backtest.study import study
 
+    _refuse_lost_places(said)
     history = _history(settings, said["source"])
     question = _question(settings, said)
     with progress_bar("replaying", 0) as told:
@@ -163,6 +164,17 @@ def _question(settings: Settings, said: dict[str, Any]) -> Any:
         processes=said["processes"] or len(os.sched_getaffinity(0)),
         resume_folder=settings.cache / "backtests",
     )
+
+
+def _refuse_lost_places(said: dict[str, Any]) -> None:
+    """Say so at once, not after the replay."""
+    for option, out in (("--report", said["report"]), ("--save-policy", said["save_policy"])):
+        if out is not None and not out.absolute().parent.is_dir():
+            raise click.UsageError(f"{option} {out}: found no folder {out.parent}")
+        if out is not None and out.is_dir():
+            raise click.UsageError(f"{option} {out}: found a folder, wanted a file")
+    if said["parquet"] is not None and said["parquet"].is_file():
+        raise click.UsageError(f"--parquet {said['parquet']}: found a file, wanted a folder")
 
 
 def _what_if(said: dict[str, Any]) -> "WhatIf | None":

@@ -12,7 +12,7 @@ _FOR_EVER = 2**62
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One alert that is not the same in both: "only then", "only now" or "other time"."""
+    """One alert that is not the same in both: "only then", "only now", "other time", or "other kind" at that time."""
 
     what: str
     subject: str
@@ -37,9 +37,12 @@ def compare(then: Sequence[Story], now: Sequence[Story]) -> list[Difference]:
         twin = next((one for one in left if _overlap(story, one)), None)
         if twin is None:
             differences.append(_difference("only then", story, None))
-        else:
-            left.remove(twin)
+            continue
+        left.remove(twin)
+        if story.fired_ms != twin.fired_ms:
             differences.append(_difference("other time", story, twin))
+        elif story.kind != twin.kind:
+            differences.append(_difference("other kind", story, twin))
     differences += [_difference("only now", None, story) for story in left]
     return sorted(differences, key=lambda one: (_first(one), one.subject, one.feature))
 
@@ -55,8 +58,9 @@ def _overlap(one: Story, other: Story) -> bool:
 def _difference(what: str, then: Story | None, now: Story | None) -> Difference:
     shown = then or now
     assert shown is not None  # noqa: S101  (one of them is there)
+    kind = f"{then.kind} → {now.kind}" if then and now and then.kind != now.kind else shown.kind
     return Difference(
-        what, shown.subject, shown.feature, shown.kind, then.fired_ms if then else None, now.fired_ms if now else None
+        what, shown.subject, shown.feature, kind, then.fired_ms if then else None, now.fired_ms if now else None
     )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """Write stretches of topics into files, and back."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -103,13 +103,18 @@ def export_folder(
 
 
 def import_file(
-    cluster: Cluster, path: Path, *, topics: Iterable[str] | None = None, told: Told = lambda _: None
+    cluster: Cluster, path: Path, *, topics: Collection[str] | None = None, told: Told = lambda _: None
 ) -> Exported:
     """Write the records of a file or folder to a cluster's topics, each partition's in order.
 
     Broker time and offsets are given anew. Records that could not be read again are not written; they are told.
     """
     history, done = FileHistory(path), Exported(files=[path])
+    there = history.topics()
+    for name in topics or ():
+        if name not in there or not history.extent(name).records:
+            held = [one for one in there if history.extent(one).records]
+            raise NothingThereError(f"{name}: found none in {path}; it has {', '.join(held) or 'nothing'}")
     contract = Contract.connect(cluster)
     failed: list[KafkaError] = []
     producer = Producer({**cluster.producer_settings(), "enable.idempotence": True, "linger.ms": 5})
@@ -118,7 +123,7 @@ def import_file(
         if error is not None:
             failed.append(error)
 
-    for name in [one for one in history.topics() if topics is None or one in set(topics)]:
+    for name in [one for one in there if topics is None or one in topics]:
         topic = topic_named(name)
         for share in history.shares(name, EVER):
             for entries in history.entries(share):

@@ -1,5 +1,9 @@
 """What was done then: which policies counted, what happened beside, what was left out, and what was alerted."""
 
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from schemas.drift_alert import DriftAlert
 from schemas.drift_kind import DriftKind
 from schemas.policy import PolicyApplied
 from streams.backtest.happenings import Asked, Happening, Labelled
@@ -10,13 +14,22 @@ from streams.drift.alerts import AlertBook
 from streams.drift.policy import InForce, Timeline, read_policy
 from streams.drift.requests import RequestError, heed, is_about_silence
 from streams.drift.scores import SCORES
+from streams.health.partition import HEALTH
 from streams.health.series import SERIES
 
-__all__ = ["happenings_of", "left_out_then", "published", "timelines_of"]
+__all__ = ["Published", "happenings_of", "left_out_then", "published", "timelines_of"]
 
 # What alerts of single devices by the drift worker are called, and by the health worker.
 _DRIFT, _HEALTH = {*(kind.value for kind in DriftKind), *SCORES}, ("shift", "limit")
 _REQUESTS = "operators.requests"
+
+
+@dataclass(frozen=True)
+class Published:
+    """The alerts that fired then and that a replay can tell, and how many others there were, by what they are of."""
+
+    stories: list[Story]
+    beyond: dict[str, int]
 
 
 def timelines_of(history: History, topic: str) -> dict[int, Timeline]:
@@ -63,21 +76,26 @@ def happenings_of(history: History) -> list[Happening]:
     return sorted(found, key=lambda one: one.at_ms)
 
 
-def published(history: History, span: Span) -> list[Story]:
-    """Return the alerts of single devices that fired within a span of broker time, as far as they are kept.
+def published(history: History, span: Span) -> Published:
+    """Return the alerts that fired within a span of broker time, as far as they are kept."""
+    told, others = Stories(), dict[str, Stories]()
+    for entry, record in records_of(history, "drift.alerts"):
+        if record is not None and entry.at_ms in span:
+            beyond = _beyond(record, history.topics())
+            (others.setdefault(beyond, Stories()) if beyond else told).take([record])
+    counts = {what: len(some.fired()) for what, some in sorted(others.items())}
+    return Published(told.fired(), {what: count for what, count in counts.items() if count})
 
-    Those that a replay cannot tell are left out: of cohorts, and of quality, which samples and labels show.
-    """
-    stories = Stories()
-    stories.take(
-        record
-        for entry, record in records_of(history, "drift.alerts")
-        if record is not None
-        and entry.at_ms in span
-        and not record.subject_is_cohort
-        and (record.kind in _DRIFT or (record.kind in _HEALTH and record.feature in SERIES))
-    )
-    return stories.fired()
+
+def _beyond(alert: DriftAlert, topics: Collection[str]) -> str:
+    """Return what an alert is of, if a replay cannot tell it; empty if it can."""
+    if alert.subject_is_cohort:
+        return "cohorts"
+    if alert.kind in _DRIFT:
+        return ""
+    if alert.kind not in _HEALTH or alert.feature not in SERIES:
+        return "quality, which samples and labels show"
+    return "" if HEALTH in topics else f"model health, without {HEALTH} in the history"
 
 
 def _in_force(record: PolicyApplied, read: dict[tuple[str, int, str], InForce]) -> InForce:

@@ -18,7 +18,7 @@ from streams.backtest.history import History, Share, state_of
 from streams.backtest.inject import Injection
 from streams.backtest.keeping import Kept
 from streams.backtest.logbook import DeviceNotes, Noted
-from streams.backtest.past import happenings_of, left_out_then, published, timelines_of
+from streams.backtest.past import Published, happenings_of, left_out_then, published, timelines_of
 from streams.backtest.players import AS_THEN
 from streams.backtest.replay import Counts, Replayed, replay
 from streams.backtest.span import EVER, Span, told_moment
@@ -97,9 +97,17 @@ def run(history: History, plan: Plan, *, told: Told = lambda _: None, total: Tol
     troubles = {*history.troubles, *(trouble for one in found for trouble in one.troubles)}
     backtest = _joined(plan, found, then, sorted(troubles))
     backtest.notes[:0] = notes
+    backtest.notes += _not_compared(then)
     for task in tasks:
         kept.forget(task)
     return backtest
+
+
+def _not_compared(then: Published | None) -> list[str]:
+    return [] if then is None else [
+        f"neither replayed nor compared: {count:,} alerts that fired then, of {what}"
+        for what, count in then.beyond.items()
+    ]  # fmt: skip
 
 
 def _shares(history: History, span: Span, notes: list[str]) -> list[Share]:
@@ -266,7 +274,7 @@ def _in_process(task: Task, kept: Kept) -> Replayed:
     return replay(task, lambda more: _queue.put(more) if _queue is not None else None, kept.midway(task))
 
 
-def _joined(plan: Plan, found: Sequence[Replayed], then: list[Story] | None, troubles: list[str]) -> Backtest:
+def _joined(plan: Plan, found: Sequence[Replayed], then: Published | None, troubles: list[str]) -> Backtest:
     """Put results together in an order that no process had a hand in."""
     names = [*(one.name for one in plan.candidates), *([AS_THEN] if plan.as_then else [])]
     stories = {
@@ -283,7 +291,7 @@ def _joined(plan: Plan, found: Sequence[Replayed], then: list[Story] | None, tro
     return Backtest(
         span=plan.span,
         stories=stories,
-        published=then,
+        published=None if then is None else then.stories,
         devices=dict(sorted(devices.items())),
         scores=sorted(
             (noted for one in found for noted in one.logbook.scores), key=lambda one: (one.device_id, one.at_ms)

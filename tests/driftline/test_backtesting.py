@@ -95,6 +95,9 @@ def test_the_command_speaks_json(folder):
         (["--what-if", "shift=much"], "--what-if: found 'shift=much', wanted one of shift, scale, dropout, trend"),
         (["--labels", "nowhere.csv"], "nowhere.csv: found .*, wanted incidents, CSV"),
         (["--budget", "1"], "found neither incidents nor faults"),
+        (["--report", "gone/r.html"], "--report gone/r.html: found no folder gone"),
+        (["--budget", "1", "--save-policy", "."], r"--save-policy \.: found a folder, wanted a file"),
+        (["--parquet", "incidents.csv"], r"--parquet incidents\.csv: found a file, wanted a folder"),
     ],
 )
 def test_what_cannot_be_done_is_said_clearly(folder, monkeypatch, arguments, message):

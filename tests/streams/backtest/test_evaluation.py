@@ -168,13 +168,18 @@ def test_unknown_devices_in_labels_are_named():
 
 
 def test_differences_are_told_by_what_happened():
-    then = [story("d-1", 10), story("d-2", 10), story("d-3", 10), story("d-4", 10, opened=3)]
-    now = [story("d-1", 10), story("d-2", 10, opened=9), story("d-4", 14, opened=3), story("d-5", 11)]
+    then = [story("d-1", 10), story("d-2", 10), story("d-3", 10), story("d-4", 10, opened=3), story("d-6", 11)]
+    # Opened at another time is no news, if it fired when it did.
+    then += [story("d-7", 12)]
+    now = [story("d-1", 10), story("d-2", 10.5), story("d-4", 14, opened=3), story("d-5", 11)]
+    now += [story("d-6", 11, kind="shape_change", opened=1), story("d-7", 12, opened=9)]
     now[2].alert_id = then[3].alert_id
 
     found = compare(then, now)
 
     assert [(one.what, one.subject) for one in found] == [
         ("other time", "d-2"), ("only then", "d-3"), ("other time", "d-4"), ("only now", "d-5"),
+        ("other kind", "d-6"),
     ]  # fmt: skip
+    assert found[-1].kind == "mean_shift → shape_change"
     assert compare(then, then) == []

@@ -80,6 +80,13 @@ def test_only_what_arrived_in_the_range_is_exported(cluster, told, tmp_path):
     assert seqs(tmp_path / "early.avro") == list(range(60))
 
 
+def test_a_topic_that_a_file_does_not_have_is_not_imported_in_silence(cluster, told, tmp_path):
+    export_file(ClusterHistory(cluster), STATS, EVER, tmp_path / "a.avro")
+
+    with pytest.raises(NothingThereError, match=r"drift\.alerts: found none in .*a\.avro; it has .*feature-stats"):
+        import_file(cluster, tmp_path / "a.avro", topics=["drift.alerts"])
+
+
 def test_a_folder_goes_on_where_it_was_interrupted(cluster, told, publish, tmp_path):
     history = ClusterHistory(cluster)
     first = export_folder(history, [STATS, "models.grids"], EVER, tmp_path)

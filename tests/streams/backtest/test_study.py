@@ -9,6 +9,7 @@ from backtest_fleet import HOUR_MS, exported, recorded
 from drift_fleet import MINUTE_MS, START_MS, Fleet, boot_of
 
 from schemas.catalogue import topic_named
+from schemas.drift_alert import AlertState, DriftAlert, Evidence, Severity
 from schemas.model_health import ModelHealth
 from schemas.partition import partition_of
 from schemas.record import as_plain
@@ -276,6 +277,37 @@ def test_model_health_is_judged_beside(past, tmp_path):
     (story,) = [one for one in found if one.subject == "d-2"]
     assert (story.feature, story.kind) == ("error_rate", "shift")
     assert START_MS + 200 * MINUTE_MS < story.fired_ms < START_MS + 230 * MINUTE_MS
+
+
+def test_alerts_that_no_replay_tells_are_counted_and_named(past, tmp_path):
+    path, _ = past
+    (tmp_path / "stats.parquet").write_bytes(path.read_bytes())
+    fired = [
+        alert("site=b", subject_is_cohort=True), alert("site=c", subject_is_cohort=True),
+        alert("d-1", feature="accuracy", kind="shift"), alert("d-2", feature="error_rate", kind="shift"),
+        alert("d-3"),
+    ]  # fmt: skip
+    told = [Entry(0, i, START_MS, one.alert_id.encode(), as_plain(one)) for i, one in enumerate(fired)]
+    with ParquetWriter(tmp_path / "alerts.parquet", topic_named("drift.alerts")) as writer:
+        writer.write(told)
+
+    backtest = study(FileHistory(tmp_path), Question()).backtest
+
+    assert [one.subject for one in backtest.published] == ["d-3"]
+    assert backtest.notes == [
+        "neither replayed nor compared: 2 alerts that fired then, of cohorts",
+        "neither replayed nor compared: 1 alerts that fired then, of model health, without telemetry.model-health "
+        "in the history",
+        "neither replayed nor compared: 1 alerts that fired then, of quality, which samples and labels show",
+    ]
+
+
+def alert(subject, *, feature="f0", kind="mean_shift", subject_is_cohort=False):
+    return DriftAlert(
+        alert_id=f"{subject}/{feature}", kind=kind, subject=subject, subject_is_cohort=subject_is_cohort,
+        feature=feature, model_id="pump/1", state=AlertState.FIRING, severity=Severity.HIGH, opened_ms=START_MS,
+        changed_ms=START_MS, summary="", evidence=Evidence(scores={}, samples=0, reference="", horizon_ms=0), policy_id="default", policy_revision=0,
+    )  # fmt: skip
 
 
 def health(device, minute, *, errors):

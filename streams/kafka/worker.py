@@ -3,6 +3,7 @@
 import ctypes
 import logging
 import os
+import signal
 import sys
 import threading
 from typing import NoReturn
@@ -11,8 +12,13 @@ import faust
 
 __all__ = ["run_worker"]
 
+log = logging.getLogger(__name__)
+
 CRASH_GRACE_S = 20.0
 """How long a crashed worker may take to say its last words."""
+
+STOP_GRACE_S = 8.0
+"""How long a worker that was told to stop may take to finish; Docker kills what takes ten seconds."""
 
 GIL_SWITCH_S = 0.001
 
@@ -23,7 +29,8 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 def run_worker(app: faust.App, *, loglevel: str = "warning") -> NoReturn:
     """Run `app` until SIGTERM or SIGINT; what is being worked on is finished and committed first.
 
-    The process ends with 0 then, and with 1 after an exception in an agent.
+    The process ends with 0 then, and with 1 after an exception in an agent. It also ends with 1 where it cannot finish
+    within `STOP_GRACE_S`, as without a broker that would take the commit: what follows the last commit is read again.
     """
     _settle_in()
     code = 1
@@ -43,9 +50,22 @@ class _Worker(faust.Worker):
     def _crash(self, reason: BaseException) -> None:
         """See to it that the process ends whatever hangs on the way, so that whoever runs it starts it again."""
         super()._crash(reason)
-        last_resort = threading.Timer(CRASH_GRACE_S, os._exit, (1,))
-        last_resort.daemon = True
-        last_resort.start()
+        _end_within(CRASH_GRACE_S, "crashed")
+
+    def _schedule_shutdown(self, signal: signal.Signals) -> None:
+        """See to it that the process ends though a join is pending, a broker is away, or state is being restored."""
+        super()._schedule_shutdown(signal)
+        _end_within(STOP_GRACE_S, "told to stop")
+
+
+def _end_within(seconds: float, why: str) -> None:
+    def end() -> None:
+        log.warning("ended unfinished: why=%s waited_s=%g", why, seconds)
+        os._exit(1)
+
+    last_resort = threading.Timer(seconds, end)
+    last_resort.daemon = True
+    last_resort.start()
 
 
 def _settle_in() -> None:

@@ -14,7 +14,7 @@ def main(settings: Mapping[str, str]) -> None:
         settings["WORKER_GROUP"],
         settings["WORKER_BOOTSTRAP"],
         instance_id=settings["WORKER_INSTANCE"],
-        commit_every_s=0.1,
+        commit_every_s=float(settings.get("WORKER_COMMIT_EVERY_S", "0.1")),
         session_timeout_s=6.0,
         max_run_records=int(settings.get("WORKER_MAX_RUN", "200")),
         security=json.loads(settings.get("WORKER_SECURITY", "{}")),

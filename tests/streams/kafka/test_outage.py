@@ -1,10 +1,13 @@
-"""A worker while the broker is away for longer than its session lasts."""
+"""A worker while the broker is away, and told to stop while it is."""
 
+import signal
 import time
 
 import pytest
+from secure_kafka import secure_kafka
 
 from driftline.stack import Stack
+from streams.kafka.worker import STOP_GRACE_S
 
 RECORDS = 60_000
 
@@ -36,3 +39,19 @@ def test_an_outage_loses_nothing_repeats_nothing_and_does_not_fill_the_disk(tmp_
         assert group.log.repeated() == 0
         assert len(group.words().splitlines()) < 1_000
         group.end()
+
+
+def test_a_worker_that_cannot_commit_for_want_of_a_broker_ends_all_the_same(tmp_path, make_broker, workers):
+    with secure_kafka(tmp_path / "kafka", users=["worker"]) as kafka:
+        broker = make_broker(kafka.inside)
+        topic = broker.topic(partitions=1)
+        broker.produce(topic, [b"1", b"2"])
+        group = workers(topic, on=broker, commit_every_s="60")
+        worker = group.start()
+        group.wait_for(2, within_s=60)
+
+    worker.send_signal(signal.SIGTERM)
+    code = worker.wait(STOP_GRACE_S + 10)
+
+    assert code == 1, group.words()
+    assert "ended unfinished: why=told to stop" in group.words()

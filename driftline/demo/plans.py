@@ -26,7 +26,14 @@ def _asked_for(kind: Kind, now_ms: int) -> OperatorRequest:
         "standing": True,
         "cohort": f'kind == "{kind.name}"',
         "strategy": {"kind": "canary", "percent": [CANARY_PERCENT, 100]},
-        "limits": {"bake_s": 1, "device_bake_s": 1, "min_devices": 1, "concurrency": 10, "retries": 1},
+        "limits": {
+            "bake_s": 1,
+            "device_bake_s": 1,
+            "min_devices": 1,
+            "concurrency": 10,
+            "retries": 1,
+            "backoff_s": 2,
+        },
     }
     return OperatorRequest(
         request_id=str(uuid.uuid4()),

@@ -46,7 +46,9 @@ class Simulated:
     faults: Sequence[Fault] = ()
     start_ms: int = _EPOCH_MS
     _block: int = field(default=0, init=False, repr=False)
-    _ready: list[SimulatedReadings] = field(default_factory=list, init=False, repr=False)
+    # What is left of the newest block, and all of it before any fault.
+    _ready: SimulatedReadings | None = field(default=None, init=False, repr=False)
+    _healthy: tuple[Ints, Floats] | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.fleet not in WORLDS:
@@ -64,25 +66,25 @@ class Simulated:
         return PIPELINES[f"{self.fleet}/1"]
 
     def suffer(self, fault: Fault) -> None:
-        """Add trouble to a sensor that runs; it shows from the next block of 1024 readings on."""
+        """Add trouble to a sensor that runs; readings that were taken stay as they were."""
         self._held[len(self.faults)] = 0.0
         self.faults = (*self.faults, fault)
+        if self._ready is not None and self._healthy is not None:
+            self._ready = self._struck(*self._healthy).rows(slice(-len(self._ready.at_ms), None))
 
     @property
     def step(self) -> int:
-        """The first reading that has not been made yet, counted as faults count."""
-        return self._block * BLOCK
+        """The next reading, counted as faults count."""
+        return self._block * BLOCK - (0 if self._ready is None else len(self._ready.at_ms))
 
     def take(self, count: int) -> SimulatedReadings:
         """Return what the sensor sends over its next `count` steps; dropouts make that fewer readings."""
         parts: list[SimulatedReadings] = []
         while count > 0:
-            block = self._ready.pop() if self._ready else self._next_block()
-            if len(block.at_ms) > count:
-                self._ready.append(block.rows(slice(count, None)))
-                block = block.rows(slice(count))
-            count -= len(block.at_ms)
-            parts.append(block)
+            block = self._next_block() if self._ready is None else self._ready
+            parts.append(block.rows(slice(count)))
+            self._ready = block.rows(slice(count, None)) if len(block.at_ms) > count else None
+            count -= len(parts[-1].at_ms)
         if not parts:
             return SimulatedReadings(
                 np.empty(0, dtype=np.int64),
@@ -97,11 +99,16 @@ class Simulated:
         return whole.rows(whole.labels & bit_of(FaultKind.DROPOUT) == 0)
 
     def _next_block(self) -> SimulatedReadings:
-        index = self._block * BLOCK + np.arange(BLOCK)
+        at_ms = self.start_ms + (self._block * BLOCK + np.arange(BLOCK)) * self.pipeline.every_ms
         rng = np.random.default_rng([self.seed, self.device, self.stream, self._block + 1])
+        self._healthy = at_ms, self._world.block(rng, at_ms)
         self._block += 1
-        at_ms = self.start_ms + index * self.pipeline.every_ms
-        values = self._world.block(rng, at_ms)
+        return self._struck(*self._healthy)
+
+    def _struck(self, at_ms: Ints, healthy: Floats) -> SimulatedReadings:
+        """The newest block, with all trouble in it."""
+        index = (self._block - 1) * BLOCK + np.arange(BLOCK)
+        values = healthy.copy()
         labels = np.zeros(BLOCK, dtype=np.uint16)
         for number, fault in enumerate(self.faults):
             # A generator of the fault's own: leaving one fault out changes nothing about the others.

@@ -98,3 +98,17 @@ def test_vectors_carry_the_labels_of_their_readings():
 def test_a_wrong_script_is_refused_in_words(wrong, said):
     with pytest.raises(SensingError, match=said):
         wrong()
+
+
+def test_trouble_that_comes_while_a_sensor_runs_shows_from_its_next_reading():
+    runs, healthy = Simulated("machine", device=1), Simulated("machine", device=1)
+    before, after = runs.take(700), healthy.take(700)
+    assert runs.step == 700
+
+    runs.suffer(Fault(kind=FaultKind.SUDDEN_DRIFT, channel=0, size=4.0, first=runs.step))
+    warm, usual = runs.take(600), healthy.take(600)
+
+    assert (before.values == after.values).all()
+    np.testing.assert_allclose(warm.values[:, 0] - usual.values[:, 0], 4.0 * 2.4)
+    assert (warm.values[:, 1:] == usual.values[:, 1:]).all()
+    assert (warm.labels == bit_of(FaultKind.SUDDEN_DRIFT)).all()

@@ -19,10 +19,15 @@ pytestmark = pytest.mark.timeout(400)
 SCHEMA = Schema('{"type": "record", "name": "R", "fields": [{"name": "a", "type": "int"}]}', "AVRO")
 
 
-def test_data_survives_down_and_up_and_ends_with_purge(driftline):
+def test_data_survives_a_crash_down_and_up_and_ends_with_purge(driftline, wait_for):
+    driftline.data.mkdir()
+    (driftline.data / "thesis.txt").write_text("years of work")
     assert driftline("up").returncode == 0
     _write(driftline.endpoints())
 
+    os.kill(driftline.status()["kafka"]["pid"], signal.SIGKILL)
+    wait_for(lambda: driftline.status()["kafka"]["condition"] == "crashed")
+    _crash_is_shown_and_healed(driftline)
     down = driftline("down")
 
     assert down.stdout.endswith(", kafka\n"), driftline("logs", "kafka").stdout
@@ -30,20 +35,14 @@ def test_data_survives_down_and_up_and_ends_with_purge(driftline):
     assert {s["condition"] for s in driftline.status().values()} == {"stopped"}
     assert driftline("up").returncode == 0
     assert _read(driftline.endpoints()) == (b"a window", 1, b"value")
-    purge = driftline("down", "--purge")
-    assert purge.returncode == 0
+    assert driftline("down", "--purge").returncode == 0
     assert not driftline.processes()
-    assert not driftline.data.exists()
+    assert [path.name for path in driftline.data.iterdir()] == ["thesis.txt"], "only what is ours is purged"
 
 
-def test_a_crash_is_shown_with_last_words_and_healed_by_up(driftline, wait_for):
-    assert driftline("up").returncode == 0
-    os.kill(driftline.status()["kafka"]["pid"], signal.SIGKILL)
-    wait_for(lambda: driftline.status()["kafka"]["condition"] == "crashed")
+def _crash_is_shown_and_healed(driftline):
     others = {name: driftline.status()[name]["pid"] for name in ("registry", "valkey")}
-
     status = driftline("status")
-
     assert status.returncode == 1
     assert "kafka     crashed" in status.stdout
     last_line = (driftline.data / "logs" / "kafka.log").read_text().splitlines()[-1]
@@ -68,41 +67,27 @@ def test_an_up_that_is_interrupted_leaves_no_process(driftline, number, wait_for
     assert not driftline.processes()
 
 
-def test_down_ends_what_a_killed_up_left_behind(driftline, wait_for):
-    up = driftline.begin("up")
-    wait_for(lambda: len(driftline.processes()) == 3)
-    up.kill()
-    up.wait()
-    assert driftline.processes()
+def test_what_a_killed_up_left_behind_is_ended_by_up_and_by_down(driftline, wait_for):
+    _kill_while_it_starts(driftline, wait_for)
+    left = {process.pid for process in driftline.processes()}
+    assert left
 
-    down = driftline("down")
-
-    assert down.returncode == 0
+    assert driftline("down").returncode == 0
     assert not driftline.processes()
 
-
-def test_up_after_a_killed_up_starts_afresh(driftline, wait_for):
-    up = driftline.begin("up")
-    wait_for(lambda: len(driftline.processes()) == 3)
-    up.kill()
-    up.wait()
+    _kill_while_it_starts(driftline, wait_for)
     left = {process.pid for process in driftline.processes()}
-
     again = driftline("up")
-
     assert again.returncode == 0, again.stderr
     assert driftline("status").returncode == 0
     assert not left & {process.pid for process in driftline.processes()}
 
 
-def test_purging_spares_what_is_not_ours(driftline):
-    driftline.data.mkdir()
-    (driftline.data / "thesis.txt").write_text("years of work")
-    assert driftline("up").returncode == 0
-
-    driftline("down", "--purge")
-
-    assert [path.name for path in driftline.data.iterdir()] == ["thesis.txt"]
+def _kill_while_it_starts(driftline, wait_for):
+    up = driftline.begin("up")
+    wait_for(lambda: len(driftline.processes()) == 3)
+    up.kill()
+    up.wait()
 
 
 def test_a_server_that_cannot_start_is_named_with_its_last_words(driftline):

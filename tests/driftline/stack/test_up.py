@@ -90,6 +90,7 @@ def test_a_port_that_is_taken_is_refused_when_asked_for(driftline):
     assert not driftline.processes()
 
 
+@pytest.mark.nightly
 def test_usual_ports_that_are_taken_are_left_to_others(risen, driftline):
     # The stack of `risen`, or whoever was there before it, holds the usual ones.
     up = driftline("up")

@@ -204,6 +204,7 @@ def expire(rollout: Rollout, now_ms: int, effects: list[Effect]) -> Rollout:
             rollout = quarantine.judged(rollout, row, effects)
     for row in members.due_again(now_ms):
         members.wait(row)
+        effects.append(NoteDevice(members.ids[row]))
     return rollout
 
 

@@ -132,6 +132,17 @@ def test_a_failed_device_is_tried_again_after_its_back_off_and_then_has_failed(s
     assert rollout.state("a") == "failed"
 
 
+def test_whose_back_off_ends_while_it_is_away_is_noted_so_that_a_successor_knows_it(story):
+    rollout = story({**ONE, "limits": {"retries": 1, "backoff_s": 30, "failure_threshold": 1}}, a=0).begin()
+    rollout.ack("a", "failed")
+    rollout.tell(told.DeviceSeen("a", False, rollout.now_ms))
+
+    effects = rollout.wait(30)
+
+    assert rollout.state("a") == "offline"
+    assert NoteDevice("a") in effects
+
+
 def test_the_back_off_doubles(story):
     rollout = story({**ONE, "limits": {"retries": 3, "backoff_s": 10, "failure_threshold": 1}}, a=0).begin()
 

@@ -4,6 +4,7 @@ import resource
 import signal
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,14 +58,28 @@ def dataset_for(machines):
 
 
 @pytest.fixture
-def no_room() -> Iterator[None]:
-    """Let the kernel refuse to write a file longer than 64 KiB, as a full disk would."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (64 * 1024, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, ignored)
+def full_disk() -> Callable[[], AbstractContextManager[None]]:
+    """Let the kernel refuse to write a file longer than 8 KiB, as a full disk would, for as long as it is entered."""
+
+    @contextmanager
+    def full() -> Iterator[None]:
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (8 * 1024, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+            signal.signal(signal.SIGXFSZ, ignored)
+
+    return full
+
+
+@pytest.fixture
+def no_room(full_disk) -> Iterator[None]:
+    """A disk that is full for the whole of a test."""
+    with full_disk():
+        yield
 
 
 @pytest.fixture

@@ -2,7 +2,8 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -33,8 +34,10 @@ class Store(Protocol):
 
 
 def open_store(url: str) -> Store:
-    """Open a folder (a path), or what `s3://…`, `gs://…`, `memory://…` names, with fsspec and its driver."""
-    return ObjectStore(url) if "://" in url else FolderStore(Path(url))
+    """Open a folder (a path or `file://…`), or what `s3://…`, `gs://…`, `memory://…` names, with fsspec's driver."""
+    # Not by fsspec: a file that it writes has its name before it has its content.
+    folder = url.removeprefix("file://").removeprefix("local://")
+    return ObjectStore(url) if "://" in folder else FolderStore(Path(folder))
 
 
 def bundle_name(sha256: str) -> str:
@@ -59,10 +62,8 @@ class FolderStore:
 
     def get(self, name: str) -> bytes:
         _check(name)
-        try:
+        with _reading(name, str(self.folder)):
             return (self.folder / name).read_bytes()
-        except FileNotFoundError:
-            raise RegistryError(f"{name} is not in the store at {self.folder}") from None
 
     def sizes(self, folder: str) -> Mapping[str, int]:
         found = sorted(path for path in (self.folder / folder).glob("**/*") if path.is_file())
@@ -91,15 +92,16 @@ class ObjectStore:
 
     def put(self, name: str, content: bytes) -> None:
         _check(name, content)
-        self._files.makedirs(self._at(name).rpartition("/")[0], exist_ok=True)
-        self._files.pipe_file(self._at(name), content)
+        try:
+            self._files.makedirs(self._at(name).rpartition("/")[0], exist_ok=True)
+            self._files.pipe_file(self._at(name), content)
+        except OSError as error:
+            raise RegistryError(f"{self._at(name)} was not stored: {error}", hint="see what the store says") from error
 
     def get(self, name: str) -> bytes:
         _check(name)
-        try:
+        with _reading(name, self._root):
             return bytes(self._files.cat_file(self._at(name)))
-        except FileNotFoundError:
-            raise RegistryError(f"{name} is not in the store at {self._root}") from None
 
     def sizes(self, folder: str) -> Mapping[str, int]:
         try:
@@ -121,6 +123,16 @@ class ObjectStore:
 
     def _at(self, name: str) -> str:
         return f"{self._root.rstrip('/')}/{name}"
+
+
+@contextmanager
+def _reading(name: str, place: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise RegistryError(f"{name} is not in the store at {place}") from None
+    except OSError as error:
+        raise RegistryError(f"{name} in the store at {place} cannot be read: {error}") from error
 
 
 def _check(name: str, content: bytes | None = None) -> None:

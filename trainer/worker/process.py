@@ -5,6 +5,7 @@ Loading the libraries takes longer than most trainings, so a process is started 
 
 import contextlib
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -16,7 +17,9 @@ from typing import IO
 
 from trainer.worker.job import OUTCOME, JobOrder, Outcome
 
-__all__ = ["Job", "Progress", "Spare"]
+__all__ = ["Ahead", "Job", "Progress", "Spare"]
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,38 @@ class Spare:
             # An order that nobody read any more goes with the pipe.
             with contextlib.suppress(BrokenPipeError):
                 _pipe(pipe).close()
+
+
+class Ahead:
+    """The process that was started before anything is asked; whoever has none starts one when it is."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._spare: Spare | None = None
+
+    def prepare(self) -> None:
+        """Have a process wait, where there is room for one."""
+        if self._spare is not None:
+            return
+        try:
+            self._spare = Spare(self._environ)
+        except OSError as error:
+            # It only saves time: without it, the next training says what is missing, if that still is so.
+            log.warning("no process waits for the next training: %s", error)
+
+    def take(self) -> Spare:
+        """Return a process to train in: the one that waits, if it still does."""
+        spare, self._spare = self._spare, None
+        if spare is not None and spare.alive:
+            return spare
+        if spare is not None:
+            spare.close()
+        return Spare(self._environ)
+
+    def end(self) -> None:
+        if self._spare is not None:
+            self._spare.end()
+            self._spare = None
 
 
 class Job:

@@ -5,6 +5,7 @@ baseline, and the note that its request is finished are one transaction. So a re
 often it is delivered and whoever is killed in between, and no half release is ever visible.
 """
 
+import hashlib
 import logging
 import shutil
 from collections.abc import Callable, Mapping
@@ -32,9 +33,9 @@ from trainer.worker.facts import SERVICE, concerns_training, entry_of, fact_in
 from trainer.worker.finishing import finish
 from trainer.worker.job import BUNDLE, JobOrder, Outcome
 from trainer.worker.ledger import Idle, Ledger, Settle, Train, fold, next_step
-from trainer.worker.process import Job, Spare
+from trainer.worker.process import Ahead, Job
 from trainer.worker.watching import DeskWatch
-from trust import Keyring, write_whole
+from trust import Keyring, TrustError, write_whole
 
 __all__ = ["Term", "Workplace"]
 
@@ -66,7 +67,7 @@ class Term:
         self._place, self._config = workplace, workplace.config
         self._ledger = Ledger()
         self._job: Job | None = None
-        self._spare: Spare | None = None
+        self._ahead = Ahead(workplace.environ)
         self._desk: DeskWatch | None = None
         # By request_id: a release goes on in the trace of what asked for it.
         self._traces: dict[str, Context] = {}
@@ -92,13 +93,12 @@ class Term:
                 self._desk = DeskWatch(cluster, self._config.desk_policy, now_ms=self._place.clock_ms())
                 opening.callback(self._desk.close)
             self._resources = opening.pop_all()
-        self._spare = Spare(self._place.environ)
+        self._ahead.prepare()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._abandon_job()
-        if self._spare is not None:
-            self._spare.end()
+        self._ahead.end()
         self._resources.close()
         self._publisher.close()
 
@@ -129,7 +129,7 @@ class Term:
                 self._note(entry_of(request, how, why=why, at_ms=now_ms))
             case Idle():
                 # Not beside a training, which needs the processor itself.
-                self._spare = self._spare or Spare(self._place.environ)
+                self._ahead.prepare()
 
     def _take_in(self, event: feeds.Event[Any], *, live: bool, now_ms: int) -> None:
         match event:
@@ -148,27 +148,28 @@ class Term:
         except UnknownPipelineError as error:
             self._note(entry_of(request, "failed", why=str(error), at_ms=now_ms, attempt=attempt))
             return
+        # Noted first: an attempt that takes the worker down with it counts.
+        version = next_version(dict(self._releases), request.model)
+        self._note(entry_of(request, "started", why=request.reason, at_ms=now_ms, attempt=attempt, version=version))
         try:
-            order = self._order(request, attempt, pipeline)
+            order = self._order(request, attempt, pipeline, version)
+            self._job = Job(order, self._ahead.take(), started_ms=now_ms, attempt=attempt)
         except OSError as error:
             # A full disk: there may be room for the next attempt.
+            shutil.rmtree(self._folder_of(request, attempt), ignore_errors=True)
             self._note(entry_of(request, "attempt_failed", why=str(error), at_ms=now_ms, attempt=attempt))
-            return
-        # Noted first: an attempt that takes the worker down with it counts.
-        self._note(
-            entry_of(request, "started", why=request.reason, at_ms=now_ms, attempt=attempt, version=order.version)
-        )
-        self._job = Job(order, self._process(), started_ms=now_ms, attempt=attempt)
 
-    def _order(self, request: TrainingRequest, attempt: int, pipeline: str) -> JobOrder:
-        folder = self._place.folder / f"{request.request_id}-{attempt}".replace("/", "_")
-        shutil.rmtree(folder, ignore_errors=True)
+    def _order(self, request: TrainingRequest, attempt: int, pipeline: str, version: str) -> JobOrder:
+        # Whoever was killed in an earlier attempt has left its files.
+        for earlier in range(1, attempt + 1):
+            shutil.rmtree(self._folder_of(request, earlier), ignore_errors=True)
+        folder = self._folder_of(request, attempt)
         folder.mkdir(parents=True)
         releases = dict(self._releases)
         champion = in_production(releases, request.model)
         return JobOrder(
             request=request,
-            version=next_version(releases, request.model),
+            version=version,
             algorithm=self._config.algorithm_of(request.model),
             key=self._config.key,
             cluster=self._place.cluster,
@@ -182,14 +183,10 @@ class Term:
             mlflow=self._config.mlflow,
         )
 
-    def _process(self) -> Spare:
-        """Return a process to train in: the one that waits, if it still does."""
-        spare, self._spare = self._spare, None
-        if spare is not None and spare.alive:
-            return spare
-        if spare is not None:
-            spare.close()
-        return Spare(self._place.environ)
+    def _folder_of(self, request: TrainingRequest, attempt: int) -> Path:
+        # Whoever asks may name a request as they like; a folder may not be called anything.
+        name = hashlib.sha256(request.request_id.encode()).hexdigest()[:16]
+        return self._place.folder / f"{name}-{attempt}"
 
     def _watch(self, job: Job, now_ms: int) -> None:
         request = job.order.request
@@ -216,7 +213,8 @@ class Term:
                 self._note(entry_of(request, "attempt_failed", why=outcome.failed, at_ms=now_ms, attempt=job.attempt))
             else:
                 self._release(job, outcome, now_ms)
-        except RegistryError as error:
+        except (RegistryError, TrustError, OSError) as error:
+            # A full disk, or what it left of a file: the next attempt may find it otherwise.
             self._note(entry_of(request, "attempt_failed", why=str(error), at_ms=now_ms, attempt=job.attempt))
         finally:
             shutil.rmtree(job.order.folder, ignore_errors=True)

@@ -63,3 +63,27 @@ def test_a_full_disk_leaves_no_half_bundle(tmp_path, no_room):
 def test_an_unknown_kind_of_store_is_refused_in_words():
     with pytest.raises(RegistryError, match="cannot be opened"):
         open_store("gopher://x")
+
+
+def test_a_folder_may_be_named_as_a_url(tmp_path, no_room):
+    store, content = open_store(f"file://{tmp_path}/store"), bytes(1024**2)
+
+    with pytest.raises(RegistryError, match="nothing of it was kept"):
+        store.put(named(content), content)
+
+    assert list((tmp_path / "store" / "bundles").iterdir()) == []
+
+
+def test_an_object_store_that_refuses_says_so(tmp_path, monkeypatch):
+    store = open_store(f"memory://{tmp_path.name}")
+    for method in ("pipe_file", "cat_file"):
+        monkeypatch.setattr(store._files, method, refuse)
+
+    with pytest.raises(RegistryError, match=r"was not stored: .*no more room in this bucket"):
+        store.put(named(b"one"), b"one")
+    with pytest.raises(RegistryError, match=r"cannot be read: .*no more room in this bucket"):
+        store.get(named(b"one"))
+
+
+def refuse(*_: object) -> None:
+    raise OSError("no more room in this bucket")

@@ -1,22 +1,28 @@
-"""A fleet of one test's own on the running cluster, with data to learn from and hands to ask for training."""
+"""A fleet on the running cluster, with data to learn from and hands to ask for training.
+
+Most tests share its topics, which is what takes time to make and fill; each has names of its own on them.
+"""
 
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from confluent_kafka.admin import AdminClient
 
 from schemas import feeds
+from schemas.catalogue import CATALOGUE
 from schemas.cluster import Cluster
 from schemas.operators import AuditEntry, OperatorRequest
 from schemas.release import ModelRelease
 from schemas.sample import Label, Sample, SampledBecause
+from schemas.topics import create_missing
 from schemas.training import TrainingCause, TrainingRequest
 from schemas.wire import Contract
 from trainer.data import Dataset
@@ -25,6 +31,20 @@ from trainer.worker import run_trainer
 from trainer.worker.config import TrainerConfig
 
 FAR_MS = 4_000_000_000_000
+# What a trainer reads and writes; a whole fleet's topics take the broker longer to make.
+TOPICS = (
+    "audit.checkpoints",
+    "audit.log",
+    "dead-letters",
+    "drift.alerts",
+    "models.baselines",
+    "models.grids",
+    "models.releases",
+    "operators.requests",
+    "telemetry.labels",
+    "telemetry.samples",
+    "training.requests",
+)
 
 
 def now_ms() -> int:
@@ -33,19 +53,27 @@ def now_ms() -> int:
 
 @dataclass
 class Fleet:
+    """One test's share of the topics: requests and models that it names are told apart by its mark."""
+
     cluster: Cluster
     config: TrainerConfig
     folder: Path
     publisher: Publisher
+    mark: str
+    _notes: list[AuditEntry] = field(default_factory=list)
+    _log: feeds.Feed[Any] | None = None
+
+    def own(self, name: str) -> str:
+        return f"{name}-{self.mark}"
 
     def send(self, topic: str, *records: Any) -> None:
         for start in range(0, len(records), 5_000):
             self.publisher.publish([(topic, record) for record in records[start : start + 5_000]])
 
-    def ask(self, name: str, **changes: Any) -> TrainingRequest:
+    def ask(self, name: str, *, model: str = "bearing", **changes: Any) -> TrainingRequest:
         facts: dict[str, Any] = {
-            "request_id": name,
-            "model": "bearing",
+            "request_id": self.own(name),
+            "model": self.own(model),
             "pipeline": "machine/1",
             "cause": TrainingCause.PERSON,
             "reason": "a test",
@@ -59,31 +87,40 @@ class Fleet:
         return request
 
     def say(self, name: str, action: str) -> None:
+        subject = f"training/{self.own(name)}"
         asked = OperatorRequest(
-            request_id=str(uuid.uuid4()), subject=f"training/{name}", action=action, who="ann", why="", at_ms=now_ms()
+            request_id=str(uuid.uuid4()), subject=subject, action=action, who="ann", why="", at_ms=now_ms()
         )
         self.send("operators.requests", asked)
 
     def notes(self, name: str) -> list[AuditEntry]:
-        with feeds.follow(self.cluster, "audit.log", from_ms=0, until_current=True) as feed:
-            entries = [event.value for event in feed if isinstance(event, feeds.Changed)]
-        return [entry for entry in entries if entry.subject == f"training/{name}"]
+        """What the log says by now of a request, be it one of this test's or one that the desk named."""
+        if self._log is None:
+            self._log = feeds.follow(self.cluster, "audit.log", from_ms=0).open()
+        read = True
+        while read or not self._log.current:
+            read = self._log.poll(0.05)
+            self._notes += [event.value for event in read if isinstance(event, feeds.Changed)]
+        subjects = (f"training/{self.own(name)}", f"training/{name}")
+        return [entry for entry in self._notes if entry.subject in subjects]
 
-    def requests(self) -> list[TrainingRequest]:
-        with feeds.follow(self.cluster, "training.requests", from_ms=0, until_current=True) as feed:
-            return [event.value for event in feed if isinstance(event, feeds.Changed)]
-
-    def wait_for_request(self, by: str, timeout_s: float = 90) -> TrainingRequest:
+    def wait_for_requests(self, by: str, timeout_s: float = 90) -> list[TrainingRequest]:
+        """What somebody has asked for of this test's models, as soon as there is anything."""
         until = time.monotonic() + timeout_s
         while time.monotonic() < until:
-            found = [request for request in self.requests() if request.requested_by == by]
+            with feeds.follow(self.cluster, "training.requests", from_ms=0, until_current=True) as feed:
+                asked = [event.value for event in feed if isinstance(event, feeds.Changed)]
+            found = [one for one in asked if one.requested_by == by and one.model.endswith(f"-{self.mark}")]
             if found:
-                return found[0]
+                return found
             time.sleep(0.3)
         raise AssertionError(f"{by} asked for nothing")
 
     def releases(self) -> dict[str, ModelRelease]:
-        return feeds.snapshot(self.cluster, "models.releases")
+        """The releases of this test's models, without its mark."""
+        found = feeds.snapshot(self.cluster, "models.releases")
+        own = {name: one for name, one in found.items() if one.model.endswith(f"-{self.mark}")}
+        return {name.replace(f"-{self.mark}/", "/"): one for name, one in own.items()}
 
     def wait_for(self, name: str, *actions: str, timeout_s: float = 90) -> AuditEntry:
         until = time.monotonic() + timeout_s
@@ -91,12 +128,11 @@ class Fleet:
             found = [note for note in self.notes(name) if note.action in actions]
             if found:
                 return found[-1]
-            time.sleep(0.3)
         raise AssertionError(f"{name} never {actions}: {[(note.action, note.why) for note in self.notes(name)]}")
 
     @contextmanager
-    def working(self, environ: dict[str, str] | None = None) -> Iterator[None]:
-        """A worker in a thread of its own."""
+    def working(self, environ: dict[str, str] | None = None) -> Iterator[Callable[[], None]]:
+        """A worker in a thread of its own; gives what stops it."""
         stop, troubles = threading.Event(), []
 
         def work() -> None:
@@ -114,66 +150,102 @@ class Fleet:
                 raise
 
         thread = threading.Thread(target=work)
-        thread.start()
-        try:
-            yield
-        finally:
+
+        def end() -> None:
             stop.set()
             thread.join(60)
+
+        thread.start()
+        try:
+            yield end
+        finally:
+            end()
         assert not troubles
         assert not thread.is_alive()
 
+    def close(self) -> None:
+        if self._log is not None:
+            self._log.close()
+        self.publisher.close()
+
+
+@pytest.fixture(scope="session")
+def shared_cluster(bootstrap, registry_url) -> Iterator[Cluster]:
+    cluster = Cluster(bootstrap=bootstrap, registry_url=registry_url, prefix=f"t-{uuid.uuid4().hex[:8]}-")
+    create_missing(cluster, catalogue=[CATALOGUE[name] for name in TOPICS])
+    yield cluster
+    admin = AdminClient(cluster.client_settings())
+    for future in admin.delete_topics([cluster.named(name) for name in TOPICS]).values():
+        future.result(30)
+
+
+@pytest.fixture(scope="session")
+def shared_with_data(shared_cluster, machines) -> Cluster:
+    """The topics, after gateways have sent what three machines saw, and somebody has labelled it."""
+    send_dataset(shared_cluster, machines)
+    return shared_cluster
+
 
 @pytest.fixture
-def fleet(cluster, keys, tmp_path) -> Iterator[Fleet]:
-    config = TrainerConfig(
-        key=keys.source, store=str(tmp_path / "store"), public_url="http://127.0.0.1:9/", cool_down_s=0, backoff_s=0.1
-    )
-    publisher = Publisher(cluster, Contract.connect(cluster), name="test").start()
-    yield Fleet(cluster, config, tmp_path, publisher)
+def fleet_on(keys, tmp_path) -> Iterator[Callable[[Cluster], Fleet]]:
+    made = []
+
+    def make(cluster: Cluster) -> Fleet:
+        mark = uuid.uuid4().hex[:6]
+        config = TrainerConfig(
+            key=keys.source,
+            store=str(tmp_path / "store"),
+            public_url="http://127.0.0.1:9/",
+            cool_down_s=0,
+            backoff_s=0.1,
+            # The quickest to learn; tests that mean another say so.
+            algorithms={f"bearing-{mark}": "logistic"},
+        )
+        publisher = Publisher(cluster, Contract.connect(cluster), name=f"test-{mark}").start()
+        made.append(Fleet(cluster, config, tmp_path, publisher, mark))
+        return made[-1]
+
+    yield make
+    for fleet in made:
+        fleet.close()
+
+
+@pytest.fixture
+def fleet(fleet_on, shared_cluster) -> Fleet:
+    return fleet_on(shared_cluster)
+
+
+@pytest.fixture
+def with_data(fleet_on, shared_with_data) -> Fleet:
+    return fleet_on(shared_with_data)
+
+
+def send_dataset(cluster: Cluster, data: Dataset, *, later_ms: int = 0) -> None:
+    """Have the data seen and labelled, so much later than they were."""
+    rng = np.random.default_rng(later_ms)
+    samples, labels = [], []
+    for row in range(len(data)):
+        at_ms = int(data.at_ms[row]) + later_ms
+        about = {"device_id": data.devices[data.device[row]], "prediction_id": str(uuid.UUID(bytes=rng.bytes(16)))}
+        sample = Sample(
+            **about,
+            model_id="bearing/0",
+            pipeline=data.pipeline,
+            at_ms=at_ms,
+            features=data.matrix[row].tobytes(),
+            score=0.5,
+            anomaly=False,
+            confidence=0.5,
+            because=SampledBecause.UNIFORM,
+        )
+        samples.append(("telemetry.samples", sample))
+        labels.append(("telemetry.labels", Label(**about, value=float(data.label[row]), at_ms=at_ms + 1, by="test")))
+    publisher = Publisher(cluster, Contract.connect(cluster), name="gateways").start()
+    publisher.publish(samples)
+    publisher.publish(labels)
     publisher.close()
 
 
 @pytest.fixture
-def with_data(fleet: Fleet, machines: Dataset) -> Fleet:
-    """The fleet, after its gateways have sent what three machines saw, and somebody has labelled it."""
-    send_dataset(fleet, machines)
-    return fleet
-
-
-def send_dataset(fleet: Fleet, data: Dataset) -> None:
-    rng = np.random.default_rng(0)
-    samples, labels = [], []
-    for row in range(len(data)):
-        prediction = str(uuid.UUID(bytes=rng.bytes(16)))
-        device = data.devices[data.device[row]]
-        samples.append(
-            Sample(
-                device_id=device,
-                prediction_id=prediction,
-                model_id="bearing/0",
-                pipeline=data.pipeline,
-                at_ms=int(data.at_ms[row]),
-                features=data.matrix[row].tobytes(),
-                score=0.5,
-                anomaly=False,
-                confidence=0.5,
-                because=SampledBecause.UNIFORM,
-            )
-        )
-        labels.append(
-            Label(
-                device_id=device,
-                prediction_id=prediction,
-                value=float(data.label[row]),
-                at_ms=int(data.at_ms[row]) + 1,
-                by="test",
-            )
-        )
-    fleet.send("telemetry.samples", *samples)
-    fleet.send("telemetry.labels", *labels)
-
-
-@pytest.fixture
-def sending() -> Callable[[Fleet, Dataset], None]:
+def sending() -> Callable[..., None]:
     return send_dataset

@@ -7,14 +7,14 @@ from schemas.release import ReleaseStage
 from schemas.training import TrainingCause
 
 
-def alert(cluster_name: str) -> DriftAlert:
+def alert(cohort: str, model: str) -> DriftAlert:
     return DriftAlert(
-        alert_id=f"{cluster_name}/temperature/mean_shift/0",
+        alert_id=f"{cohort}/temperature/mean_shift/0",
         kind="mean_shift",
-        subject=cluster_name,
+        subject=cohort,
         subject_is_cohort=True,
         feature="temperature",
-        model_id="bearing/1",
+        model_id=f"{model}/1",
         state=AlertState.FIRING,
         severity=Severity.HIGH,
         opened_ms=0,
@@ -28,14 +28,16 @@ def alert(cluster_name: str) -> DriftAlert:
 
 def test_a_cohorts_drift_becomes_one_request(with_data):
     with_data.config = replace(with_data.config, promote_to="production", cool_down_s=0)
+    north, south = with_data.own("region=north"), with_data.own("region=south")
     with with_data.working():
         # Asked for long ago: the desk has rested since.
         with_data.ask("r1", requested_ms=1_790_000_000_000)
         with_data.wait_for("r1", "finished")
-        with_data.send("drift.alerts", alert("region=north"), alert("region=south"))
-        asked = with_data.wait_for_request("desk")
+        model = with_data.own("bearing")
+        with_data.send("drift.alerts", alert(north, model), alert(south, model))
+        (asked,) = with_data.wait_for_requests(by="desk")
         with_data.wait_for(asked.request_id, "failed", "finished")
 
     assert with_data.releases()["bearing/1"].stage is ReleaseStage.PRODUCTION
     assert asked.cause is TrainingCause.DRIFT
-    assert len([one for one in with_data.requests() if one.requested_by == "desk"]) == 1
+    assert with_data.wait_for_requests(by="desk") == [asked]

@@ -14,9 +14,9 @@ from schemas.cluster import Cluster
 from schemas.errors import BadRecordError, DriftlineError, SchemaError
 from schemas.record import from_plain
 from schemas.rollouts import Command
-from schemas.tracing import Context, context_in
+from schemas.tracing import Context, context_from, context_in
 
-__all__ = ["COMMANDS", "Follower", "Received", "command_of"]
+__all__ = ["COMMANDS", "Follower", "Received", "received_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -34,11 +34,12 @@ class Received(NamedTuple):
     trace: Context = ()
 
 
-def command_of(content: bytes) -> Command:
+def received_of(content: bytes, position: str) -> Received:
     """Return the command that a bridge hands out, JSON, unverified; fields of newer versions are left out."""
     try:
         plain = json.loads(content)
-        return from_plain(Command, {field.name: plain[field.name] for field in fields(Command) if field.name in plain})
+        known = {field.name: plain[field.name] for field in fields(Command) if field.name in plain}
+        return Received(from_plain(Command, known), position, context_from(plain.get("trace")))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, SchemaError) as error:
         raise BadRecordError("command", found=f"{error}", wanted="a command, JSON") from error
 

@@ -11,7 +11,7 @@ from random import Random
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from edge_gateway.commands import Received, command_of
+from edge_gateway.commands import Received, received_of
 from edge_gateway.errors import BridgeAwayError
 from edge_gateway.uplink_config import UplinkConfig
 from schemas.errors import DriftlineError
@@ -85,7 +85,7 @@ class Asker:
             return
         # An unreadable command is not asked for again; the one that corrects it has another tag.
         self._etag = answer.etag
-        self._deliver(Received(command_of(answer.body), _POSITION + answer.etag))
+        self._deliver(received_of(answer.body, _POSITION + answer.etag))
 
 
 def ask_at_once(settings: UplinkConfig, timeout_s: float) -> bool:

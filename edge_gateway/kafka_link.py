@@ -1,12 +1,11 @@
 """The way to Kafka itself."""
 
 from collections.abc import Mapping
-from contextlib import nullcontext
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from edge_gateway.link import Failure, Origin, Settled
+from edge_gateway.link import Failure, Origin, Settled, sending
 from edge_gateway.schema_ids import SchemaIds
 from edge_gateway.spool import Spooled
 from schemas.canonical import canonical_json
@@ -15,12 +14,10 @@ from schemas.cluster import Cluster
 from schemas.codec import codec_of
 from schemas.parcel import GATEWAY_TOPICS
 from schemas.registry import Registry
-from schemas.tracing import span
 from schemas.wire import body_header
 
 __all__ = ["KafkaLink"]
 
-_WINDOWS = "telemetry.feature-stats"
 _NEVER = {
     KafkaError.MSG_SIZE_TOO_LARGE,
     KafkaError.INVALID_MSG,
@@ -60,9 +57,8 @@ class KafkaLink:
 
     def send(self, record: Spooled, definition: str, origin: Origin, settled: Settled) -> None:
         value = body_header(self._ids.get(self._subject(record.topic), definition)) + record.body
-        told = span("send a window", {"device": record.key}) if record.topic == _WINDOWS else nullcontext(())
         try:
-            with told as trace:
+            with sending(record) as trace:
                 headers: list[tuple[str, str | bytes | None]] = [*_cloud_event(record, origin).items(), *trace]
             self._producer.produce(
                 self.cluster.named(record.topic),

@@ -1,11 +1,15 @@
 """What carries records out of the spool, whatever the way: Kafka itself, or a bridge in front of it."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple, Protocol
 
 from edge_gateway.spool import Spooled
+from schemas.tracing import Context, span
 
-__all__ = ["Failure", "Link", "Origin", "Settled"]
+__all__ = ["Failure", "Link", "Origin", "Settled", "sending"]
+
+_WINDOWS = "telemetry.feature-stats"
 
 
 class Failure(NamedTuple):
@@ -41,3 +45,8 @@ class Link(Protocol):
     def poll(self, timeout_s: float = 0.0) -> None: ...
 
     def close(self, timeout_s: float) -> None: ...
+
+
+def sending(record: Spooled) -> AbstractContextManager[Context]:
+    """Tell of the sending of a window, where its trace begins; other records begin none."""
+    return span("send a window", {"device": record.key}) if record.topic == _WINDOWS else nullcontext(())

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
-from edge_gateway.commands import Received, command_of
+from edge_gateway.commands import Received, received_of
 from edge_gateway.errors import BridgeAwayError, ConfigError
 from edge_gateway.https_bridge import tls_context
 from edge_gateway.uplink_config import UplinkConfig
@@ -132,7 +132,7 @@ class MqttBridge:
         # The broker gives the retained one again after every cut.
         if etag != self._etag:
             self._etag = etag
-            self._deliver(Received(command_of(content), _POSITION + etag))
+            self._deliver(received_of(content, _POSITION + etag))
 
 
 def _address(settings: UplinkConfig) -> tuple[str, int]:

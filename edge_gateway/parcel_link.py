@@ -7,11 +7,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple, Protocol
 
 from edge_gateway.errors import BridgeAwayError
-from edge_gateway.link import Failure, Origin, Settled
+from edge_gateway.link import Failure, Origin, Settled, sending
 from edge_gateway.spool import Spooled
 from schemas.errors import BadRecordError, WrongValueError
 from schemas.parcel import Letter, Parcel, Receipt
 from schemas.schema_cache import fingerprint
+from schemas.tracing import as_plain_context
 
 __all__ = ["Carrier", "ParcelLink"]
 
@@ -54,7 +55,10 @@ class ParcelLink:
         schema = self._fingerprints.get(definition)
         if schema is None:
             schema = self._fingerprints[definition] = fingerprint(json.loads(definition))
-        letter = Letter(number=record.id, topic=record.topic, schema=schema, body=record.body)
+        with sending(record) as trace:
+            letter = Letter(
+                number=record.id, topic=record.topic, schema=schema, body=record.body, trace=as_plain_context(trace)
+            )
         self._boot_id = origin.boot_id
         self._queue.append(_Waiting(letter, definition, settled))
 

@@ -40,6 +40,9 @@ class Letter:
     topic: Annotated[str, "The topic, without a prefix."]
     schema: Annotated[str, "Fingerprint of the schema that the body was written with, SHA-256 in hex."]
     body: Annotated[bytes, "The Avro body."]
+    trace: Annotated[Mapping[str, str], "Headers by which the record belongs to a trace, if somebody traces."] = field(
+        default_factory=dict
+    )
 
 
 @record(namespace="bridge")

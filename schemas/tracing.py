@@ -13,7 +13,18 @@ from schemas.errors import DriftlineError
 if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
 
-__all__ = ["Context", "Headers", "context_in", "is_tracing", "mark", "span", "start_tracing", "stop_tracing"]
+__all__ = [
+    "Context",
+    "Headers",
+    "as_plain_context",
+    "context_from",
+    "context_in",
+    "is_tracing",
+    "mark",
+    "span",
+    "start_tracing",
+    "stop_tracing",
+]
 
 Headers = Sequence[tuple[str, bytes | None]]
 Context = tuple[tuple[str, bytes], ...]
@@ -21,6 +32,8 @@ Attributes = Mapping[str, str | int]
 
 _ASKED_BY = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 _FIELDS = ("traceparent", "tracestate")
+# As much as the W3C asks everybody to hand on.
+_LONGEST = 512
 # What made an alert may be many windows; the newest say enough.
 _MOST_LINKS = 32
 _OFF: AbstractContextManager[Context] = nullcontext(())
@@ -97,6 +110,33 @@ def context_in(headers: Headers | None) -> Context:
     if _tracer is None or not headers:
         return ()
     return tuple((name, value) for name, value in headers if name in _FIELDS and value is not None)
+
+
+def as_plain_context(headers: Headers | None) -> dict[str, str]:
+    """Return what of a record's headers belongs to a trace, for a way that is not Kafka.
+
+    Who only hands it on need not trace.
+
+    >>> as_plain_context([("ce_id", b"7"), ("traceparent", b"00-1-2-01")])
+    {'traceparent': '00-1-2-01'}
+    """
+    return {
+        name: value.decode("latin-1")
+        for name, value in headers or ()
+        if name in _FIELDS and value is not None and len(value) <= _LONGEST
+    }
+
+
+def context_from(plain: object) -> Context:
+    """Return the headers that `as_plain_context` was given; what is none of them is left out, whoever sent it."""
+    if not isinstance(plain, Mapping):
+        return ()
+    told = ((name, plain.get(name)) for name in _FIELDS)
+    return tuple(
+        (name, value.encode())
+        for name, value in told
+        if isinstance(value, str) and value.isascii() and len(value) <= _LONGEST
+    )
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from schemas.feeds import Bad, CaughtUp, Changed, Deleted, Event, Restarted
 from schemas.record import as_plain
 from schemas.rollouts import Command
+from schemas.tracing import Headers, as_plain_context
 
 __all__ = ["Desk", "Held"]
 
@@ -26,8 +27,10 @@ class Held(NamedTuple):
     etag: str
 
     @classmethod
-    def of(cls, command: Command) -> "Held":
-        content = json.dumps(as_plain(command), separators=(",", ":")).encode()
+    def of(cls, command: Command, headers: Headers = ()) -> "Held":
+        trace = as_plain_context(headers)
+        told = {**as_plain(command), "trace": trace} if trace else as_plain(command)
+        content = json.dumps(told, separators=(",", ":")).encode()
         return cls(content, hashlib.sha256(content).hexdigest()[:32])
 
 
@@ -52,8 +55,8 @@ class Desk:
     def apply(self, event: Event[Command]) -> None:
         """Take an event of the topic into account."""
         match event:
-            case Changed(key=key, value=value):
-                self._put(key, Held.of(value))
+            case Changed(key=key, value=value, headers=headers):
+                self._put(key, Held.of(value, headers))
             case Deleted(key=key):
                 self._put(key, None)
             case Restarted():

@@ -10,6 +10,7 @@ from schemas.catalogue import topic_named
 from schemas.dead_letter import dead_letter
 from schemas.errors import BadRecordError, IncompatibleSchemaError, RegistryAwayError
 from schemas.parcel import Parcel, Receipt, unpack
+from schemas.tracing import context_from
 from schemas.wire import Contract, body_header
 from streams.bridge.admission import Admission, Admitted, Refused, Unknown
 from streams.bridge.errors import BadParcelError, BusyError
@@ -93,7 +94,7 @@ class Intake:
                 self._contract.cluster.named(each.letter.topic),
                 each.key,
                 headers[each.letter.topic, each.letter.schema] + each.letter.body,
-                _cloud_event(device_id, parcel, each),
+                (*_cloud_event(device_id, parcel, each), *context_from(each.letter.trace)),
             )
             for each in admitted
         ]

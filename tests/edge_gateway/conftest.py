@@ -291,9 +291,9 @@ def write(cluster):
     contract = Contract.connect(cluster)
     producer = Producer(cluster.producer_settings())
 
-    def publish(topic, record):
+    def publish(topic, record, headers=()):
         key, value = contract.encode(topic, record)
-        producer.produce(cluster.named(topic), key=key, value=value)
+        producer.produce(cluster.named(topic), key=key, value=value, headers=list(headers))
         assert producer.flush(10) == 0
 
     return publish

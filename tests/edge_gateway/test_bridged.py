@@ -10,6 +10,7 @@ from random import Random
 import fastavro
 import pytest
 from a_bridge import Grounds, bridge_on
+from drift_fleet import Fleet
 from live_gateway import Live, read
 
 from edge_gateway import BridgeAwayError, GatewayConfig, UplinkConfig
@@ -26,6 +27,7 @@ from schemas.codec import codec_of
 from schemas.fleet import Device, DeviceState
 from schemas.operators import AuditEntry
 from schemas.parcel import Letter, Parcel
+from schemas.tracing import span, stop_tracing
 from trust import write_keyring
 
 BOOT = "0b5d2f0e-8f2f-4a3a-9a63-0f7f9f0c8f11"
@@ -189,6 +191,33 @@ def test_a_record_that_an_older_version_left_in_the_spool_goes_out_with_its_sche
     assert outcomes[0].why == "1 schemas are not known here"
     assert outcomes[1] is None
     assert [each.action for each in read(cluster, "audit.log", lambda found: len(found) >= 1)] == ["old"]
+
+
+def test_a_trace_goes_on_through_the_bridge_both_ways(cluster, foundry, reach, write, receiver):
+    """The bridge itself traces nothing; it hands on what it is given."""
+    link, settled, found = ParcelLink(HttpsCarrier(reach())), [], []
+    topic = topic_named("telemetry.feature-stats")
+    window = Fleet().window("press-7", 0)
+    spooled = Spooled(1, Lane.WINDOWS, topic.name, "press-7", 1, 0, codec_of(topic.record).encode(window))
+    link.send(spooled, json.dumps(codec_of(topic.record).schema), Origin("gateways/press-7", BOOT), settled.append)
+    while not settled:
+        link.poll(0.1)
+    link.close(1)
+    with span("issue a command") as trace:
+        write("rollouts.commands", foundry.command(foundry.bundle("1"), 1), trace)
+    asker = Asker(reach(), found.append, resume=None, rng=Random(1))
+    asker.start()
+    while not found:
+        time.sleep(0.01)
+    asker.stop()
+    with feeds.follow(cluster, topic.name, from_ms=0) as feed:
+        (event,) = [event for event in feed.poll(10) if isinstance(event, feeds.Changed)]
+    stop_tracing()
+
+    (sent,), (issued,) = receiver.wait_for("send a window", "issue a command")
+    assert settled == [None]
+    assert dict(event.headers)["traceparent"].decode().split("-")[1:3] == [sent.trace, sent.span]
+    assert dict(found[0].trace)["traceparent"].decode().split("-")[1:3] == [issued.trace, issued.span]
 
 
 def test_a_command_comes_down_as_soon_as_it_is_given(foundry, reach, write):

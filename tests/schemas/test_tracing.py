@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import DriftlineError
-from schemas.tracing import context_in, is_tracing, span, start_tracing
+from schemas.tracing import as_plain_context, context_from, context_in, is_tracing, span, start_tracing
 
 
 def test_nothing_is_told_or_imported_until_somebody_asks():
@@ -75,6 +75,19 @@ def test_headers_of_strangers_begin_a_new_trace(receiver, headers):
 
     ((told,),) = receiver.wait_for("work")
     assert (told.parent, told.links) == ("", ())
+
+
+@pytest.mark.parametrize(
+    "plain", [None, "00-1", {"traceparent": 7}, {"traceparent": "é"}, {"traceparent": "0" * 513}, {"ce_id": "7"}]
+)
+def test_what_strangers_call_a_trace_becomes_no_header(plain):
+    assert context_from(plain) == ()
+
+
+def test_a_trace_goes_on_over_a_way_that_is_not_kafka():
+    headers = [("ce_id", b"7"), ("traceparent", b"00-1-2-3"), ("tracestate", b"a=1")]
+
+    assert context_from(as_plain_context(headers)) == (("traceparent", b"00-1-2-3"), ("tracestate", b"a=1"))
 
 
 def test_of_a_records_headers_only_the_trace_is_carried_on(receiver):

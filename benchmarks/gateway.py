@@ -54,6 +54,8 @@ FLEETS = ("machine", "vibration", "weather")
 ALGORITHMS = ("isolation_forest", "autoencoder")
 # Readings that make one vector.
 PER_VECTOR = {"machine": 1, "vibration": 256, "weather": 1}
+# Windows for the latency: a minute, and for hourly readings a day.
+WINDOW_S = {"machine": 60.0, "vibration": 60.0, "weather": 86_400.0}
 
 
 @click.command()
@@ -111,8 +113,8 @@ def serving(folder: Path, made: Made, config: GatewayConfig | None = None) -> It
     config = config or GatewayConfig(
         device_id="bench", data=folder, keyring=folder / "k", updates=UpdateConfig(reserve_bytes=0)
     )
-    with ThreadPoolExecutor(1) as executor:
-        gateway = Gateway(config, made.keyring, executor=executor, rng=Random(1), now_ms=0)
+    with ThreadPoolExecutor(1) as executor, ThreadPoolExecutor(1) as writer:
+        gateway = Gateway(config, made.keyring, executor=executor, rng=Random(1), now_ms=0, writer=writer)
         order = Order(
             revision=1,
             rollout_id="bench",
@@ -134,7 +136,12 @@ def serving(folder: Path, made: Made, config: GatewayConfig | None = None) -> It
 def latency(folder: Path, bundles: dict[tuple[str, str], Made], samples: int) -> list[dict[str, str]]:
     rows = []
     for (fleet_name, algorithm), made in bundles.items():
-        with serving(folder / f"latency-{fleet_name}-{algorithm}", made) as gateway:
+        home = folder / f"latency-{fleet_name}-{algorithm}"
+        windows = WindowConfig(length_s=WINDOW_S[fleet_name], lateness_s=0.0)
+        config = GatewayConfig(
+            device_id="bench", data=home, keyring=home / "k", windows=windows, updates=UpdateConfig(reserve_bytes=0)
+        )
+        with serving(home, made, config) as gateway:
             sensor, per = Simulated(fleet_name, device=77), PER_VECTOR[fleet_name]
             warm = sensor.take(2048)
             gateway.take([Readings("s", warm.at_ms, warm.values)], 0)

@@ -31,6 +31,7 @@ from edge_gateway.trusted import Trusted
 from edge_gateway.updater import Updater
 from edge_gateway.warden import Promises, Warden
 from edge_gateway.watch import Promise, promise_of
+from edge_gateway.writer import Writer
 from schemas.rollouts import AckPhase
 from sensing.sources.base import Readings
 from trust import Keyring
@@ -57,11 +58,14 @@ class Gateway:
         rng: Random,
         now_ms: int,
         channels: tuple[str, ...] | None = None,
+        writer: Executor | None = None,
     ) -> None:
+        """`writer` is where windows are written, of one thread; without one, decisions wait for the disk."""
         self.config = config
         self.metrics = Metrics()
         self.slots = Slots(config.data)
         self.spool = Spool(config.data / "spool.db", config.spool, now_ms=now_ms)
+        self._writer = Writer(self.spool, writer)
         self.decided = 0
         self.discarded = 0
         self._trusted = Trusted.of(config, keyring)
@@ -124,6 +128,7 @@ class Gateway:
 
     def tick(self, now_ms: int) -> None:
         """Do what is due: commands, updates, acks, heartbeats, checkpoints."""
+        self._writer.check()
         if self.slots.saved or (self._due.is_due("save", _SAVE_EVERY_MS, now_ms) and self.slots.save()):
             self._go_on(now_ms)
         self._arrange(now_ms)
@@ -156,6 +161,7 @@ class Gateway:
         self._happen(RanWell())
         self._obedience.speak(now_ms)
         self._checkpoint(now_ms)
+        self._writer.finish(now_ms)
 
     def stop(self, now_ms: int) -> None:
         """End in good order; a restart goes on with the open windows."""
@@ -258,7 +264,7 @@ class Gateway:
             if state is not None:
                 write.keep("engine", state)
 
-        self._write(build, now_ms)
+        self._writer.soon(build, now_ms)
 
     def _flush(self, scorer: Scorer, now_ms: int) -> None:
         scored = scorer.flush()

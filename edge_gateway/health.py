@@ -65,7 +65,14 @@ class HealthTally:
         return self.confidence_sum / self.inferences if self.inferences else math.nan
 
     def latency_ms(self, percentile: float) -> float:
-        return float(np.percentile(self._latencies_ms, percentile)) if self._latencies_ms else math.nan
+        """Return so many per cent of the latencies' way up; NaN without any. `np.percentile` says the same, slowly."""
+        if not self._latencies_ms:
+            return math.nan
+        ordered = np.sort(self._latencies_ms)
+        place = (len(ordered) - 1) * percentile / 100
+        low = int(place)
+        high = min(low + 1, len(ordered) - 1)
+        return float(ordered[low] + (ordered[high] - ordered[low]) * (place - low))
 
     def freeze(self) -> Arrays:
         sums = [self.inferences, self.anomalies, self.errors, self.score_mean, self.score_m2, self.confidence_sum]

@@ -99,6 +99,13 @@ class Station(NamedTuple):
     opened: Opened
 
 
+class _Executors(NamedTuple):
+    """Where the loop leaves what takes its time: fetching and self-tests, and the disk."""
+
+    updates: Executor
+    writes: Executor
+
+
 def run(
     config: GatewayConfig,
     opened: Opened,
@@ -122,8 +129,8 @@ def run_together(
     """Run several gateways in one process, as one box does that has several models; see `run` for when it ends."""
     _check_apart([station.config for station in stations])
     deadline_s = math.inf if duration_s is None else time.monotonic() + duration_s
-    with contextlib.ExitStack() as held, _executor() as executor, _stop_signal() as stopped:
-        running = [held.enter_context(_running(station, connect, executor, rng or Random())) for station in stations]
+    with contextlib.ExitStack() as held, _executors() as executors, _stop_signal() as stopped:
+        running = [held.enter_context(_running(station, connect, executors, rng or Random())) for station in stations]
         while not stopped.is_set() and not all(each.done for each in running) and time.monotonic() < deadline_s:
             for each in running:
                 with speaking_of(each.gateway.config.device_id if len(running) > 1 else ""):
@@ -133,17 +140,18 @@ def run_together(
 
 @contextlib.contextmanager
 def _running(
-    station: Station, connect: Callable[[Gateway], Network] | None, executor: Executor, rng: Random
+    station: Station, connect: Callable[[Gateway], Network] | None, executors: _Executors, rng: Random
 ) -> Iterator[Running]:
     config, opened = station
     with only_one(config.data):
         gateway = Gateway(
             config,
             read_keyring(config.keyring),
-            executor=executor,
+            executor=executors.updates,
             rng=rng,
             now_ms=wall_ms(),
             channels=opened.source.channels,
+            writer=executors.writes,
         )
         _log.info("gateway started: device=%s serving=%s", config.device_id, gateway.slots.installation.model_id or "-")
         with _api(gateway, opened):
@@ -176,9 +184,12 @@ def _api(gateway: Gateway, opened: Opened) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _executor() -> Iterator[Executor]:
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="updates") as executor:
-        yield executor
+def _executors() -> Iterator[_Executors]:
+    with (
+        ThreadPoolExecutor(max_workers=1, thread_name_prefix="updates") as updates,
+        ThreadPoolExecutor(max_workers=1, thread_name_prefix="writes") as writes,
+    ):
+        yield _Executors(updates, writes)
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ import sqlite3
 import threading
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -136,9 +136,17 @@ class Spool:
         `build` may be called more than once. While the disk is full it waits in memory, in order (False), and what
         no longer fits there is counted as dropped.
         """
+        self.hold(build)
+        return self.write_held(now_ms=now_ms)
+
+    def hold(self, build: Callable[[Write], None]) -> None:
+        """Let a write wait its turn in memory, for the next `write` or `write_held`; this itself never waits."""
+        self._held.append(build)
+
+    def write_held(self, *, now_ms: int) -> bool:
+        """Put on disk what waits in memory; False: the disk takes nothing now."""
         with self._lock:
             self._now_ms = now_ms
-            self._held.append(build)
             while self._held:
                 try:
                     written = self._written(self._held[0])
@@ -146,11 +154,11 @@ class Spool:
                     self._held.popleft()
                     raise
                 if not written:
-                    break
+                    while len(self._held) > _MAX_HELD:
+                        self._give_up_held()
+                    return False
                 self._held.popleft()
-            while len(self._held) > _MAX_HELD:
-                self._give_up_held()
-            return not self._held
+            return True
 
     def kept(self, name: str) -> bytes | None:
         """Return what was kept under this name."""
@@ -199,9 +207,10 @@ class Spool:
         gone = list(records)
         with self._lock:
             try:
-                self._delete([record.id for record in gone])
+                # Whatever a power cut brings back goes out once more, which is harmless; so this waits for no disk.
+                with self._unhurried():
+                    self._delete([record.id for record in gone])
             except sqlite3.DatabaseError as error:
-                # They go out once more, which is harmless.
                 self._survive(error)
 
     def give_up(self, records: Iterable[Spooled], why: str) -> None:
@@ -309,6 +318,18 @@ class Spool:
         before = log.stat().st_size if log.exists() else 0
         self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         return before > 0 and (not log.exists() or log.stat().st_size < before)
+
+    @contextlib.contextmanager
+    def _unhurried(self) -> Iterator[None]:
+        """Let commits reach the disk with the next one that must."""
+        if not self.config.survive_power_cut:
+            yield
+            return
+        self._connection.execute("PRAGMA synchronous=NORMAL")
+        try:
+            yield
+        finally:
+            self._connection.execute("PRAGMA synchronous=FULL")
 
     def _keep_bounds(self) -> None:
         if self._bytes > self.config.max_bytes:

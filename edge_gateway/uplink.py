@@ -118,16 +118,17 @@ class Uplink:
         for record, why in batch.never:
             self._spool.give_up([record], why)
         if batch.error:
-            self._fail(batch.error, now_ms)
+            self._fail(batch, now_ms)
         if batch.delivered:
             self._recover(batch, now_ms)
 
-    def _fail(self, error: str, now_ms: int) -> None:
+    def _fail(self, batch: _Batch, now_ms: int) -> None:
         if self.state.away_since_ms is None:
-            self.state.away_since_ms = now_ms
-            _log.warning("buffering: what is made waits in the spool; why=%s", error)
+            # A broker that is gone shows only when its time to answer is over.
+            self.state.away_since_ms = batch.begun_ms
+            _log.warning("buffering: what is made waits in the spool; why=%s", batch.error)
         self.state.failures += 1
-        self.state.last_error = error
+        self.state.last_error = batch.error
         self._pause_ms = min(max(self._pause_ms * 2, _FIRST_PAUSE_MS), _LONGEST_PAUSE_MS)
         self._not_before_ms = now_ms + int(self._pause_ms * self._rng.uniform(0.5, 1.0))
 

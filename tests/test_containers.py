@@ -2,16 +2,24 @@
 
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
+from prometheus_client import REGISTRY, CollectorRegistry
 
+from console.notify import Notifier, NotifyConfig, Route
 from driftline.command import COMMANDS
+from schemas.cluster import Cluster
+from streams.drift.metrics import Metrics
+from streams.webhooks import figures as webhooks
 
 ROOT = Path(__file__).parent.parent
 DOCKER = ROOT / "docker"
 _NAMED = re.compile(r'\b(Counter|Gauge|Histogram|Info|GaugeMetricFamily|CounterMetricFamily)\(\s*"(\w+)"')
+NOWHERE = Cluster(bootstrap="127.0.0.1:1", registry_url="http://127.0.0.1:1")
 _WORD = re.compile(r"[a-z][a-z0-9_]{3,}")
 _SUFFIXES = {
     "Counter": ("_total",),
@@ -56,6 +64,31 @@ def test_rules_and_panels_ask_for_metrics_that_exist(title, expression):
     asked = set(_WORD.findall(re.sub(r'"[^"]*"', "", expression))) - _NO_METRICS
 
     assert asked <= metrics(), title
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+def test_prometheus_itself_finds_its_files_and_every_expression_in_order(tmp_path):
+    rules = [{"record": f"panel_{number}", "expr": one} for number, (_, one) in enumerate(expressions())]
+    (tmp_path / "all.yml").write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}))
+    config = DOCKER / "watching/prometheus/prometheus.yml"
+
+    for said in (["config", config], ["rules", tmp_path / "all.yml"]):
+        checked = subprocess.run(["promtool", "check", *said], capture_output=True, text=True, check=False)
+        assert checked.returncode == 0, checked.stderr
+
+
+def test_counters_whose_first_increase_is_an_alarm_stand_at_nothing_from_the_start(tmp_path):
+    route = Route(name="night", to=("json://127.0.0.1:1",))
+    Notifier(NOWHERE, NotifyConfig(routes=(route,)))
+    webhooks.begin("orders")
+    registry = CollectorRegistry()
+    Metrics(registry)
+
+    assert REGISTRY.get_sample_value("driftline_notify_given_up_total", {"route": "night"}) == 0
+    assert (
+        REGISTRY.get_sample_value("driftline_webhook_attempts_total", {"webhook": "orders", "outcome": "given_up"}) == 0
+    )
+    assert registry.get_sample_value("driftline_drift_windows_total", {"outcome": "bad"}) == 0
 
 
 def test_every_service_runs_a_command_that_exists_with_least_rights(services):

@@ -50,6 +50,7 @@ class Notifier:
         self._cache_dir = cache_dir
         self._planner = Planner(config)
         addresses = {route.name: route.to + route.escalate_to for route in config.routes}
+        figures.begin(addresses)
         self._sender = Sender(addresses, config.url, handlers or {})
         self._now_ms = now_ms
         self._stopped = threading.Event()

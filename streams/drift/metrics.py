@@ -30,6 +30,8 @@ class Metrics:
         self.alerts = Counter("driftline_drift_alerts", "Alerts that began to fire.", ["severity"], registry=registry)
         self.shares = Counter("driftline_drift_cohort_shares", "Shares of cohorts published.", registry=registry)
         self.restore = Gauge("driftline_drift_restore_seconds", "Time that the last restore took.", registry=registry)
+        # Prometheus sees no increase in what begins at 1.
+        self.bad(0)
         self._live: dict[str, str] = {}
         self._highest: dict[int, dict[str, float]] = {}
 

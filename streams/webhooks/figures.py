@@ -2,7 +2,7 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
-__all__ = ["attempts", "seconds", "waiting"]
+__all__ = ["attempts", "begin", "seconds", "waiting"]
 
 attempts = Counter(
     "driftline_webhook_attempts", "Attempts to deliver an event, by what came of them.", ["webhook", "outcome"]
@@ -14,3 +14,9 @@ seconds = Histogram(
 )  # fmt: skip
 
 waiting = Gauge("driftline_webhook_waiting_records", "Records read, and not yet delivered or given up.", ["webhook"])
+
+
+def begin(webhook: str) -> None:
+    """Show a webhook with nothing done yet: Prometheus sees no increase in what begins at 1."""
+    for outcome in ("delivered", "failed", "given_up"):
+        attempts.labels(webhook, outcome)

@@ -43,6 +43,7 @@ class Reading:
     def __init__(self, cluster: Cluster, subscription: Subscription, work: Work) -> None:
         self._work, self._bootstrap = work, cluster.bootstrap
         self._topics = [cluster.named(topic) for topic in subscription.topics]
+        figures.begin(subscription.name)
         self._backlog = figures.waiting.labels(subscription.name)
         self._lanes: dict[Place, _Lane] = {}
         # The next offset of each partition whose records before it need nothing more, not yet committed.

@@ -10,7 +10,7 @@ from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Self
 
-from edge_gateway import GatewayConfig, Summary, UpdateConfig, WatchConfig, WindowConfig
+from edge_gateway import GatewayConfig, SamplingConfig, Summary, UpdateConfig, WatchConfig, WindowConfig
 from edge_gateway.fleet import Member, PlayedFleet, members
 from schemas.cluster import Cluster
 from sensing import pipeline_named
@@ -127,6 +127,8 @@ def _played(kind: Kind, cluster: Cluster, folder: Path, keyring: Path, now_ms: i
         heartbeat_s=3.0,
         windows=WindowConfig(length_s=kind.window_s, lateness_s=0.0, checkpoint_s=30.0),
         watch=WatchConfig(bake_s=1.0, bake_windows=2, bake_decisions=10, degradation=_FORGIVEN),
+        # Training learns from the uniform ones, and there is a minute to gather them.
+        sampling=SamplingConfig(uniform_per_window=6, anomalies_per_window=2, context=1),
         updates=UpdateConfig(reserve_bytes=0),
     )
     return PlayedFleet(

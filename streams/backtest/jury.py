@@ -58,9 +58,13 @@ class _Bench:
         alike: dict[tuple[float, ...], dict[str, Rules]] = {}
         self._alone: dict[str, Judge] = {}
         self._books = books
+        # What lies beyond the first horizon comes seldom: there each judges for itself.
+        self._beyond = {name: Judge(rules, shape=shape) for name, rules in policies.items()}
         for name, rules in policies.items():
             if rules.mode == Mode.THRESHOLDS:
-                self._alone[name] = Judge(rules, shape=shape)
+                self._alone[name] = self._beyond[name]
+                continue
+            if not rules.alerts_on(rules.horizons_ms[0]):
                 continue
             floors = rules.floors
             key = (need_of(rules, shape.bins), floors.missing_rate, floors.out_of_range, floors.unseen_category)
@@ -68,7 +72,11 @@ class _Bench:
         self._panels = [Panel(some, books, shape) for some in alike.values()]
 
     def judge(self, measured: Measured, told: dict[str, list[DriftAlert]]) -> None:
-        for panel in self._panels:
-            panel.judge(measured, told)
-        for name, judge in self._alone.items():
+        alone = self._alone
+        if measured.alone is not None:
+            alone = {name: one for name, one in self._beyond.items() if one.rules.alerts_on(measured.horizon_ms)}
+        else:
+            for panel in self._panels:
+                panel.judge(measured, told)
+        for name, judge in alone.items():
             told[name] += follow(self._books[name], judge.judge([measured]))

@@ -196,4 +196,4 @@ class _Close:
 
 
 def _strand(rules: Rules) -> tuple[float, float]:
-    return rules.budget.false_alarms_per_device_day, rules.budget.window_share
+    return rules.budget.of_looks, rules.budget.window_share

@@ -19,7 +19,7 @@ from streams.drift.judge import needs_of
 from streams.drift.labels import names_that_matter
 from streams.drift.measured import Measured
 from streams.drift.partition import Partition, Stretch
-from streams.drift.policy import InForce, Timeline
+from streams.drift.policy import Against, InForce, Timeline
 from streams.drift.presence import Tally
 from streams.drift.windows import Ints
 from streams.health.partition import HEALTH, HealthPartition
@@ -65,7 +65,7 @@ class Candidates:
             engine = self._engine(stretch, measure, alike)
             admitted = engine.admit(stretch.windows, stretch.groups, stretch.which)
             fast = [one for one in admitted.measured if one.horizon_ms == measure.horizons_ms[0]]
-            played.alerts |= self._juries[measure].judge(engine.grid_id, engine.shape, fast)
+            played.alerts |= self._juries[measure].judge(engine.grid_id, engine.shape, admitted.measured)
             if not place:
                 played.measured, played.tally = fast, admitted.tally
         return played
@@ -88,7 +88,8 @@ class AsThen:
         self._timeline, self._around = timeline, surroundings
         self._partition: Partition | None = None
         # Where horizons change, a worker fills rings anew from the log: what it then has, by the offset of the change.
-        self._next = {offset: _fresh(policy) for offset, policy in _changes_of_horizons(timeline)}
+        self._hold_past = any(policy.rules.reference == Against.EARLIER for _, policy in timeline.spans)
+        self._next = {offset: self._fresh(policy) for offset, policy in _changes_of_horizons(timeline)}
 
     def play(self, found: Usable) -> Played:
         """Judge windows; the alerts are those that they, and what happened before them, changed."""
@@ -125,7 +126,7 @@ class AsThen:
         if partition is None:
             # What came before the first change is of the policy that counted there.
             self._next = {at: later for at, later in self._next.items() if at > offset}
-            partition = self._partition = _fresh(policy)
+            partition = self._partition = self._fresh(policy)
             self._around.furnish(partition.book)
             partition.book.labels = self._around.labels.all
         elif partition.rules.horizons_ms != policy.rules.horizons_ms:
@@ -136,6 +137,10 @@ class AsThen:
         if (partition.policy_id, partition.policy_revision) != (policy.policy_id, policy.revision):
             partition.take_up(policy.rules, policy_id=policy.policy_id, policy_revision=policy.revision)
         return partition
+
+    def _fresh(self, policy: InForce) -> Partition:
+        rules, revision = policy.rules, policy.revision
+        return Partition(rules, policy_id=policy.policy_id, policy_revision=revision, hold_past=self._hold_past)
 
 
 class HealthAsThen:
@@ -171,7 +176,3 @@ def _changes_of_horizons(timeline: Timeline) -> Iterator[tuple[int, InForce]]:
     for (_, before), (offset, policy) in pairwise(timeline.spans):
         if policy.rules.horizons_ms != before.rules.horizons_ms:
             yield offset, policy
-
-
-def _fresh(policy: InForce) -> Partition:
-    return Partition(policy.rules, policy_id=policy.policy_id, policy_revision=policy.revision)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from schemas.drift_alert import AlertState
-from streams.drift.alerts import AlertBook, Live, Observation
+from streams.drift.alerts import AlertBook, Key, Live, Observation
 from streams.drift.policy import Life
 
 __all__ = ["FOR_EVER", "same_until_ms"]
@@ -17,8 +17,9 @@ def same_until_ms(book: AlertBook, seen: Observation, life: Life) -> int:
     0 where even the next one changes something: a count of windows, if not an alert. Milder breaches are like graver
     ones, for an alert keeps its severity. A book with silences is another matter; a backtest's has none.
     """
-    breached = {(breach.feature, breach.family) for breach in seen.breaches}
-    mine: Mapping[tuple[str, str], Live] = book.live.get(seen.subject, {})
+    breached = {(breach.feature, breach.family, seen.horizon_ms) for breach in seen.breaches}
+    live = book.live.get(seen.subject, {})
+    mine: Mapping[Key, Live] = {key: held for key, held in live.items() if key[2] == seen.horizon_ms}
     if not breached <= mine.keys():
         return 0
     return min((_of_alert(held, key in breached, life) for key, held in mine.items()), default=FOR_EVER)

@@ -2,7 +2,9 @@
 
 The book of one partition's alerts keeps these rules:
 
-* a feature of a device has at most one live alert of each family; what kind it is shows at its opening;
+* a feature of a device has at most one live alert of each family and horizon; what kind it is shows at its opening;
+* a slower horizon opens none of what a faster one tells, or told of within its length: it sees the same for longer
+  (unless they are compared with different things);
 * an alert opens pending, fires after enough breaches among the last windows, and resolves after enough quiet
   ones; a window without enough data is neither;
 * one that comes back soon is the same alert, and takes longer to resolve each time;
@@ -23,6 +25,7 @@ __all__ = [
     "MATCHED",
     "AlertBook",
     "Breach",
+    "Key",
     "Live",
     "Observation",
     "Shown",
@@ -35,6 +38,8 @@ __all__ = [
 HOUR_MS = 3_600_000
 # What alerts wait for is over after so many hours in which nobody looked.
 _MOST_HOURS = 7 * 24
+# No horizon reaches further back.
+_ENDS_KEPT_MS = 60 * 24 * HOUR_MS
 _GRAVER = (Severity.UNKNOWN, Severity.LOW, Severity.MEDIUM, Severity.HIGH, Severity.CRITICAL)
 
 
@@ -71,6 +76,10 @@ class Observation:
     labels: Mapping[str, str] = field(default_factory=dict)
     is_cohort: bool = False
     members: tuple[str, ...] = ()
+    # The horizon that was looked at by itself; 0 for windows, whose evidence adds up.
+    horizon_ms: int = 0
+    # The fastest horizon that is compared with the same.
+    fastest_ms: int = 0
 
 
 # What a silence can name beside the labels of a device.
@@ -104,6 +113,10 @@ class Live:
     returns: int = 0
 
 
+# Feature, family and horizon of an alert.
+Key = tuple[str, str, int]
+
+
 class AlertBook:
     """All alerts of some subjects that live, or ended a short while ago."""
 
@@ -111,7 +124,9 @@ class AlertBook:
         self.policy_id, self.policy_revision = policy_id, policy_revision
         # How the ids of its alerts begin.
         self.prefix = prefix
-        self.live: dict[str, dict[tuple[str, str], Live]] = {}
+        self.live: dict[str, dict[Key, Live]] = {}
+        # When alerts last ended, by subject, as far as a slower horizon may still see what they were about.
+        self.ended_ms: dict[str, dict[Key, int]] = {}
         self.silences: dict[str, Silence] = {}
         # Labels of subjects, where more is known of them than an observation says.
         self.labels: Mapping[str, Mapping[str, str]] = {}
@@ -127,19 +142,23 @@ class AlertBook:
         """Take in one window, and return the alerts that it changed."""
         mine = self.live.setdefault(seen.subject, {})
         changed: list[DriftAlert] = []
-        breached = {(breach.feature, breach.family): breach for breach in seen.breaches}
+        breached = {(breach.feature, breach.family, seen.horizon_ms): breach for breach in seen.breaches}
+        for key in [key for key in breached if key not in mine and self._is_told(key, seen)]:
+            del breached[key]
         for key, breach in breached.items():
             after = self._breached(mine.get(key), breach, seen, life)
             _note(changed, mine.get(key), after)
             mine[key] = after
-        for key in [key for key in mine if key not in breached]:
+        for key in [key for key in mine if key not in breached and key[2] == seen.horizon_ms]:
             after_quiet = self._quiet(mine[key], seen, life) if key[0] not in seen.unknown else mine[key]
             if after_quiet is None:
                 del mine[key]
                 continue
             _note(changed, mine[key], after_quiet)
+            if after_quiet.alert is not mine[key].alert:
+                self.ended_ms.setdefault(seen.subject, {})[key] = seen.at_ms
             mine[key] = after_quiet
-        changed += self._grown_old(mine, seen.at_ms, life)
+        changed += self._grown_old(mine, seen.at_ms, life, horizon_ms=seen.horizon_ms)
         if not mine:
             del self.live[seen.subject]
         return changed
@@ -169,13 +188,37 @@ class AlertBook:
 
     def pass_time(self, now_ms: int, life: Life) -> list[DriftAlert]:
         """Escalate, and end silences, where no window comes to remind of it."""
+        self._forget_ends(now_ms)
         self.silences = {name: one for name, one in self.silences.items() if now_ms < one.until_ms}
         return [alert for alerts in self.live.values() for alert in self._grown_old(alerts, now_ms, life)]
 
-    def _grown_old(self, alerts: dict[tuple[str, str], Live], now_ms: int, life: Life | None) -> list[DriftAlert]:
+    def _is_told(self, key: Key, seen: Observation) -> bool:
+        """Say whether an alert of a faster horizon tells the same, or did within this one."""
+        if not seen.horizon_ms:
+            return False
+        feature, family, horizon_ms = key
+        live = self.live.get(seen.subject, {})
+        told = [one for one, held in live.items() if held.alert.state is not AlertState.RESOLVED]
+        since_ms = seen.at_ms - horizon_ms
+        told += [one for one, at_ms in self.ended_ms.get(seen.subject, {}).items() if at_ms > since_ms]
+        return any(one[:2] == (feature, family) and seen.fastest_ms <= one[2] < horizon_ms for one in told)
+
+    def _forget_ends(self, now_ms: int) -> None:
+        for subject, ends in list(self.ended_ms.items()):
+            kept = {key: at_ms for key, at_ms in ends.items() if at_ms > now_ms - _ENDS_KEPT_MS}
+            if kept:
+                self.ended_ms[subject] = kept
+            else:
+                del self.ended_ms[subject]
+
+    def _grown_old(
+        self, alerts: dict[Key, Live], now_ms: int, life: Life | None, *, horizon_ms: int | None = None
+    ) -> list[DriftAlert]:
         """End silences that are over, and escalate what fired long ago and nobody acknowledged."""
         changed = []
         for key, held in alerts.items():
+            if horizon_ms is not None and key[2] != horizon_ms:
+                continue
             alert, silenced = held.alert, self._silenced(held.alert, now_ms)
             if silenced != alert.silenced:
                 alert = replace(alert, silenced=silenced)
@@ -220,7 +263,7 @@ class AlertBook:
     def _opened(self, breach: Breach, seen: Observation) -> DriftAlert:
         shown = breach.closer()
         return DriftAlert(
-            alert_id=f"{self.prefix}{seen.subject}/{breach.feature}/{shown.kind}/{seen.at_ms}",
+            alert_id=f"{self.prefix}{seen.subject}/{breach.feature}/{shown.kind}/{seen.at_ms}{_over(seen)}",
             kind=shown.kind,
             subject=seen.subject,
             subject_is_cohort=seen.is_cohort,
@@ -241,7 +284,7 @@ class AlertBook:
     def _silenced(self, alert: DriftAlert, now_ms: int) -> bool:
         return any(silence.covers(alert, now_ms) for silence in self.silences.values())
 
-    def _places(self, alert_id: str) -> Sequence[tuple[str, tuple[str, str]]]:
+    def _places(self, alert_id: str) -> Sequence[tuple[str, Key]]:
         return [
             (subject, key)
             for subject, alerts in self.live.items()
@@ -298,6 +341,10 @@ def _note(changed: list[DriftAlert], before: Live | None, after: Live) -> None:
         changed.append(after.alert)
 
 
+def _over(seen: Observation) -> str:
+    return f"/{seen.horizon_ms // 60_000}min" if seen.horizon_ms else ""
+
+
 def _stale(held: Live, seen: Observation, life: Life) -> bool:
     return seen.at_ms - held.alert.changed_ms > life.flap_ms
 
@@ -312,4 +359,5 @@ def _escalated(alert: DriftAlert, now_ms: int, life: Life) -> DriftAlert:
 
 def _summary(breach: Breach, shown: Shown, seen: Observation, severity: Severity) -> str:
     told = ", ".join(f"{name} {value:.3g}" for name, value in list(shown.evidence.scores.items())[:3])
-    return f"{severity.value} {shown.kind.replace('_', ' ')} in {breach.feature} of {seen.subject} ({told})"
+    over = f" over {seen.horizon_ms / HOUR_MS:g} h" if seen.horizon_ms else ""
+    return f"{severity.value} {shown.kind.replace('_', ' ')} in {breach.feature} of {seen.subject}{over} ({told})"

@@ -25,7 +25,7 @@ from streams.drift.policy import Rules
 
 __all__ = ["CheckpointError", "Resolve", "freeze", "thaw"]
 
-FORMAT = 4
+FORMAT = 5
 
 # What windows of (model, grid) with these labels are compared with; None where that is no longer known.
 Resolve = Callable[[str, str, dict[str, str]], Group | None]

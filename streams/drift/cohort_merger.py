@@ -160,7 +160,7 @@ class Merger:
     def remember(self, alert: DriftAlert) -> None:
         """Go on from a live alert as it was published, which reaches further back than the log of shares may."""
         mine = self.book_of(alert.subject, alert.model_id).live.setdefault(alert.subject, {})
-        key = (alert.feature, family_of(alert.kind))
+        key = (alert.feature, family_of(alert.kind), 0)
         held = mine.get(key)
         judged_to_ms = self._judged_to_ms.get((alert.subject, alert.model_id), 0)
         if held is None:

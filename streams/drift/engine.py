@@ -20,11 +20,11 @@ from streams.drift.growing import GrowingArray
 from streams.drift.kernels import Arrived, Became, Devices, Totals, fold
 from streams.drift.looks import Looks
 from streams.drift.measured import Group, Measured
-from streams.drift.measuring import Batch, Measuring, summary_of
+from streams.drift.measuring import Batch, Heard, Measuring, summary_of
 from streams.drift.policy import Against
 from streams.drift.presence import Presence, Tally
 from streams.drift.ring import Ring
-from streams.drift.rollups import HOUR_MS, Closed
+from streams.drift.rollups import HOUR_MS
 from streams.drift.slow import SlowHorizons
 from streams.drift.windows import Ints, Rows, Summary, Windows
 
@@ -57,8 +57,6 @@ class Engine:
     ) -> None:
         features, bins = shape
         self.grid_id, self.shape = grid_id, shape
-        # What windows are compared with from now on.
-        self.reference = reference
         self.horizons_ms = tuple(horizons_ms)
         self.fast = Ring(**_fast_plan(horizons_ms), features=features, bins=bins)
         self.presence = Presence(fast_reach_ms=self.fast.pane_ms * self.fast.slots)
@@ -79,14 +77,15 @@ class Engine:
         # By row: its last boot, its group.
         self.boot_of: list[str] = []
         self.group_of: list[Group | None] = []
-        self.presence.reach_ms = self.reach_ms
         self._measuring = Measuring()
         self.provide(needs)
+        self.compare_with(reference)
 
     @property
     def reach_ms(self) -> int:
         """How far back the longest ring goes."""
-        rings = [self.fast, *(ring for _, ring in self.slow.rings)]
+        past = self.slow.past if self.reference == Against.EARLIER else []
+        rings = [self.fast, *(ring for _, ring in self.slow.rings), *past]
         return max(ring.pane_ms * ring.slots for ring in rings)
 
     def admit(self, windows: Windows, groups: Sequence[Group], which: Ints) -> Admitted:
@@ -110,6 +109,20 @@ class Engine:
         held = self.looks
         self.looks = {need: held.get(need) or Looks(features=features, bins=bins) for need in needs}
         self.reserve(len(self.boot_of))
+
+    def compare_with(self, reference: str, *, hold_past: bool = False) -> bool:
+        """Compare windows with something else from now on; says whether the past is held now, and was not before.
+
+        With `hold_past` it is held in any case.
+        """
+        self.reference, held = reference, bool(self.slow.past)
+        if reference == Against.EARLIER or hold_past:
+            self.slow.hold_past()
+        else:
+            self.slow.drop_past()
+        self.presence.reach_ms = self.reach_ms
+        self.reserve(len(self.boot_of))
+        return bool(self.slow.past) and not held
 
     def evict(self, now_ms: int) -> int:
         """Forget devices that have been silent for longer than the rings reach; returns how many."""
@@ -162,7 +175,7 @@ class Engine:
         return row
 
     def _forget(self, rows: Rows) -> None:
-        for ring in (self.fast, *(ring for _, ring in self.slow.rings)):
+        for ring in (self.fast, *self.slow.all_rings):
             ring.forget(rows)
         for looks in self.looks.values():
             looks.forget(rows)
@@ -173,7 +186,7 @@ class Engine:
 
     def _all_arrays(self) -> list[dict[str, GrowingArray]]:
         looks = [looks.arrays for looks in self.looks.values()]
-        return [self.arrays, *looks, self.fast.arrays, *(ring.arrays for _, ring in self.slow.rings)]
+        return [self.arrays, *looks, self.fast.arrays, *(ring.arrays for ring in self.slow.all_rings)]
 
     def _take(self, batch: Batch, baselines: Ints, admitted: Admitted) -> None:
         """Take in windows of as many devices."""
@@ -196,7 +209,9 @@ class Engine:
         over, judged = np.flatnonzero(became.closing), np.flatnonzero(became.judged)
         if len(over):
             some, life = self._compared(batch.only(over)), became.life[over]
-            admitted.measured += self._measuring.alone(some, life, self.horizons_ms[1], whole.take(over))
+            admitted.measured += self._measuring.alone(
+                some, life, self.horizons_ms[1], self.fast.pane_ms, whole.take(over)
+            )
         if len(judged):
             admitted.tally.judged += len(judged)
             self._measure(batch, judged, summary, became, fast, admitted)
@@ -245,20 +260,25 @@ class Engine:
         closed = self.slow.turn(hour)
         if closed is not None:
             admitted.rollups += closed.records(self.presence.roster.names, self.grid_id, before)
-            self._measure_slow(closed, place, admitted)
+        if before >= 0:
+            self._measure_slow(before, place, admitted)
 
-    def _measure_slow(self, closed: Closed, place: int, admitted: Admitted) -> None:
-        rows = np.array([row for row in np.unique(closed.rows).tolist() if self.group_of[row] is not None], np.intp)
-        for start in range(0, len(rows), _CHUNK):
-            some = rows[start : start + _CHUNK]
-            for horizon_ms, totals in self.slow.sums(some):
-                admitted.measured += self._measuring.by_the_hour(
-                    place, some, horizon_ms, totals, groups=[self.group_of[row] for row in some.tolist()],
-                    names=[self.presence.roster.names[row] for row in some.tolist()],
-                    boots=[self.boot_of[row] for row in some.tolist()],
-                    seq=self.arrays["last_seq"].rows[some], end_ms=self.arrays["last_end_ms"].rows[some],
-                    life=self.arrays["life"].rows[some],
-                )  # fmt: skip
+    def _measure_slow(self, before: int, place: int, admitted: Admitted) -> None:
+        known = np.array([row for row, group in enumerate(self.group_of) if group is not None], np.intp)
+        against_past = self.reference == Against.EARLIER
+        for ended in self.slow.ended(before, known, against_past=against_past, most=_CHUNK):
+            admitted.measured += self._measuring.slow(place, ended, self._heard(ended.rows))
+
+    def _heard(self, rows: Rows) -> Heard:
+        groups = [self.group_of[row] for row in rows.tolist()]
+        return Heard(
+            groups=[group for group in groups if group is not None],
+            names=[self.presence.roster.names[row] for row in rows.tolist()],
+            boots=[self.boot_of[row] for row in rows.tolist()],
+            seq=self.arrays["last_seq"].rows[rows],
+            end_ms=self.arrays["last_end_ms"].rows[rows],
+            life=self.arrays["life"].rows[rows],
+        )
 
     def _number_of(self, baseline_id: str) -> int:
         if baseline_id not in self.baselines:
@@ -274,10 +294,6 @@ def pane_ms_of(horizons_ms: Sequence[int]) -> int:
 def _fast_plan(horizons_ms: Sequence[int]) -> dict[str, int]:
     pane_ms = pane_ms_of(horizons_ms)
     return {"pane_ms": pane_ms, "slots": -(-max(horizons_ms[:2]) // pane_ms)}
-
-
-def _back(ring: Ring, horizon_ms: int) -> int:
-    return max(1, min(ring.slots, horizon_ms // ring.pane_ms))
 
 
 def _by_arrival_hour(hours: Ints) -> Iterator[tuple[int, int]]:

@@ -79,7 +79,7 @@ class Judge:
         looked = _NOTHING
         if rules.mode == Mode.CALIBRATED and measured.looks is not None:
             looked = measured.looks[need_of(rules, self.bins)]
-        budget = look_budget(rules.budget.false_alarms_per_device_day, lengths_of(looked))
+        budget = look_budget(rules.budget.of_looks, lengths_of(looked))
         bars = bars_of(budget, looked.look.score.shape[-1], share=rules.budget.window_share)
         look_of = np.full(len(measured), -1)
         look_of[looked.at] = np.arange(len(looked.at))
@@ -121,9 +121,12 @@ def _blank(entries: int, features: int) -> Verdicts:
 
 
 def _weigh_alone(measured: Measured, look: Look, rules: Rules, verdicts: Verdicts) -> None:
-    """Judge a horizon by itself, as a single look."""
-    length_ms = np.full(len(measured), float(measured.horizon_ms))
-    budget = look_budget(rules.budget.false_alarms_per_device_day, length_ms)
+    """Judge a horizon by itself, as a single look.
+
+    Such looks overlap, and each is given what its own part of the time may raise: that holds however alike they are.
+    """
+    every_ms = np.full(len(measured), float(measured.every_ms))
+    budget = look_budget(rules.budget.of_others(len(rules.horizons_ms) - 1), every_ms)
     bars = bars_of(budget, look.score.shape[-1])
     weigh_alone(look.score, look.effect, bars, parts_of(rules.floors), verdicts)
 
@@ -131,5 +134,10 @@ def _weigh_alone(measured: Measured, look: Look, rules: Rules, verdicts: Verdict
 def _mind_few(found: Found, measured: Measured, need: int) -> None:
     seen = measured.totals.samples[:, np.newaxis]
     few = (seen - measured.totals.missing) < need
+    if measured.group.against.past_ms:
+        few |= measured.reference.usable < need
     found.grade[few & (found.grade == Grade.STABLE)] = Grade.NOT_ENOUGH_DATA
-    found.grade[np.broadcast_to(seen < need, few.shape)] = Grade.NOT_ENOUGH_DATA
+    nothing = seen < need
+    if measured.is_filled is not None:
+        nothing |= ~measured.is_filled[:, np.newaxis]
+    found.grade[np.broadcast_to(nothing, few.shape)] = Grade.NOT_ENOUGH_DATA

@@ -116,6 +116,9 @@ class _Close:
             breaches=tuple(self._breach(one, drifted) for one in drifted),
             unknown=frozenset(against.features[feature] for feature in self._unknown.get(i, ())),
             labels=measured.group.labels,
+            horizon_ms=measured.horizon_ms if measured.alone is not None else 0,
+            # Only slow horizons are compared with the past.
+            fastest_ms=self._judged.rules.horizons_ms[2] if against.past_ms else 0,
         )
 
     def _breach(self, one: int, drifted: range) -> Breach:

@@ -54,12 +54,16 @@ class Measured:
     life: Ints
     totals: Totals
     reference: Reference
+    # How long until the next such measurement.
+    every_ms: int
     # Scores that are known already, by name.
     scores: dict[str, Floats]
     # By the samples that a look takes; of the first horizon, whose evidence adds up.
     looks: Mapping[int, Looked] | None = None
     # Of the other horizons, which are judged by themselves.
     alone: Look | None = None
+    # Entries of which enough of the horizon is known, where that is asked.
+    is_filled: npt.NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.rows)

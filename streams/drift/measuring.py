@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 
 from sensing.week import hour_of_week
+from streams.drift.earlier import earlier
 from streams.drift.evidence import Kind, Look
 from streams.drift.kernels import References, Totals, look_closely, score_totals, stacked, transposed
 from streams.drift.measured import Group, Looked, Measured
 from streams.drift.scores import Floats, Reference
+from streams.drift.slow import Ended, Past
 from streams.drift.windows import Ints, Rows, Singles, Summary, Windows
 
-__all__ = ["Batch", "Measuring", "in_season", "summary_of"]
+__all__ = ["Batch", "Heard", "Measuring", "in_season", "summary_of"]
 
 _MOST_STACKS = 64
 # Looks, how long they took to gather, and by which windows they were completed.
@@ -53,6 +55,18 @@ class Batch:
             yield self.groups[group], np.flatnonzero(self.which == group)
 
 
+@dataclass(frozen=True)
+class Heard:
+    """The last that was heard of some rows."""
+
+    groups: Sequence[Group]
+    names: Sequence[str]
+    boots: Sequence[str]
+    seq: Ints
+    end_ms: Ints
+    life: Ints
+
+
 class Measuring:
     """Measures sums against references."""
 
@@ -78,35 +92,40 @@ class Measuring:
             for group, mine in batch.by_group()
         ]  # fmt: skip
 
-    def alone(self, batch: Batch, life: Ints, horizon_ms: int, totals: Totals) -> list[Measured]:
-        """Measure a horizon that is judged by itself."""
+    def alone(self, batch: Batch, life: Ints, horizon_ms: int, every_ms: int, totals: Totals) -> list[Measured]:
+        """Measure a horizon that is judged by itself, once in `every_ms`."""
         stack = self._stacked([group.against.over(horizon_ms) for group in batch.groups])
         scores, look = _scores_of(totals, batch.which, stack), _looks_at(totals, batch.which, stack)
         return [
-            _measured(batch, group, mine, life, horizon_ms, totals, scores, alone=_only(look, mine))
+            _measured(batch, group, mine, life, horizon_ms, totals, scores, every_ms=every_ms, alone=_only(look, mine))
             for group, mine in batch.by_group()
         ]
 
-    def by_the_hour(
-        self, place: int, rows: Rows, horizon_ms: int, totals: Totals, *, groups: Sequence[Group | None],
-        names: list[str], boots: list[str], seq: Ints, end_ms: Ints, life: Ints,
-    ) -> list[Measured]:  # fmt: skip
-        """Measure a slow horizon of some rows, when the hour turns before the window at `place`."""
-        distinct = list({id(group): group for group in groups if group is not None}.values())
+    def slow(self, place: int, ended: Ended, heard: Heard) -> list[Measured]:
+        """Measure a slow horizon of some rows, when its pane ends before the window at `place`."""
+        distinct = list({id(group): group for group in heard.groups}.values())
         number = {id(group): i for i, group in enumerate(distinct)}
-        which = np.array([number[id(group)] for group in groups], np.int64)
-        stack = self._stacked([group.against.over(horizon_ms) for group in distinct])
-        scores, look = _scores_of(totals, which, stack), _looks_at(totals, which, stack)
+        which = np.array([number[id(group)] for group in heard.groups], np.int64)
         found = []
         for i, group in enumerate(distinct):
             mine = np.flatnonzero(which == i)
+            totals = ended.totals.take(mine)
+            if ended.past is None:
+                reference = group.against.over(ended.horizon_ms)
+                stack, of = self._stacked([reference]), np.zeros(len(mine), np.int64)
+            else:
+                past = Past(ended.past.totals.take(mine), ended.past.is_there[mine], ended.past.span_ms)
+                reference = earlier(group.against, ended.horizon_ms, past)
+                stack, of = stacked([reference]), np.arange(len(mine))
+                group = replace(group, against=group.against.own_past(past.span_ms))
             found.append(
                 Measured(
-                    group=group, horizon_ms=horizon_ms, place=np.full(len(mine), place), rows=rows[mine],
-                    device_id=[names[at] for at in mine.tolist()], boot_id=[boots[at] for at in mine.tolist()],
-                    seq=seq[mine], end_ms=end_ms[mine], life=life[mine], totals=totals.take(mine),
-                    reference=group.against.over(horizon_ms), scores={name: one[mine] for name, one in scores.items()},
-                    alone=_only(look, mine),
+                    group=group, horizon_ms=ended.horizon_ms, place=np.full(len(mine), place), rows=ended.rows[mine],
+                    device_id=[heard.names[at] for at in mine.tolist()],
+                    boot_id=[heard.boots[at] for at in mine.tolist()],
+                    seq=heard.seq[mine], end_ms=heard.end_ms[mine], life=heard.life[mine], totals=totals,
+                    reference=reference, every_ms=ended.every_ms, scores=_scores_of(totals, of, stack),
+                    alone=_looks_at(totals, of, stack), is_filled=ended.is_filled[mine],
                 )
             )  # fmt: skip
         return found
@@ -128,7 +147,8 @@ class Measuring:
         return Measured(
             group=group, horizon_ms=horizon_ms, place=np.array([pane]), rows=np.array([row], np.intp), device_id=[name],
             boot_id=[""], seq=np.array([pane]), end_ms=np.array([end_ms]), life=np.array([life]), totals=totals,
-            reference=group.against.reference, scores=_scores_of(totals, which, stack), looks=looked,
+            reference=group.against.reference, every_ms=span_ms, scores=_scores_of(totals, which, stack),
+            looks=looked,
         )  # fmt: skip
 
     def _stacked(self, references: Sequence[Reference]) -> References:
@@ -184,7 +204,7 @@ def _looked(sums: Summary | Totals, span_ms: Ints, at: Rows, need: int, look: Lo
 
 def _measured(
     batch: Batch, group: Group, mine: Any, life: Ints, horizon_ms: int, totals: Totals, scores: dict[str, Floats],
-    *, looks: Mapping[int, Looked] | None = None, alone: Look | None = None,
+    *, every_ms: int = 0, looks: Mapping[int, Looked] | None = None, alone: Look | None = None,
 ) -> Measured:  # fmt: skip
     places, rows = batch.places[mine], batch.rows[mine]
     windows = batch.windows
@@ -194,7 +214,7 @@ def _measured(
         boot_id=[windows.boot_id[place] for place in places.tolist()], seq=windows.seq[places],
         end_ms=windows.end_ms[places], life=life[mine], totals=totals.take(mine),
         reference=group.against.reference if alone is None else group.against.over(horizon_ms),
-        scores={name: one[mine] for name, one in scores.items()}, looks=looks, alone=alone,
+        every_ms=every_ms, scores={name: one[mine] for name, one in scores.items()}, looks=looks, alone=alone,
     )  # fmt: skip
 
 

@@ -47,8 +47,12 @@ class Outcome:
 class Partition:
     """The state of one partition's devices; whoever holds it is the only one to touch it."""
 
-    def __init__(self, rules: Rules, *, policy_id: str = "default", policy_revision: int = 0) -> None:
+    def __init__(
+        self, rules: Rules, *, policy_id: str = "default", policy_revision: int = 0, hold_past: bool = False
+    ) -> None:
         self.rules = rules
+        # Also while no policy asks for the devices' past, as one may that is to come.
+        self.hold_past = hold_past
         self.policy_id, self.policy_revision = policy_id, policy_revision
         # By grid.
         self.engines: dict[str, Engine] = {}
@@ -76,9 +80,10 @@ class Partition:
         outcome.scores = report(outcome.judged, self.policy_id, self.policy_revision)
         return outcome
 
-    def take_up(self, rules: Rules, *, policy_id: str, policy_revision: int) -> None:
+    def take_up(self, rules: Rules, *, policy_id: str, policy_revision: int) -> bool:
         """Judge by another policy from the next window on; evidence gathered so far stays.
 
+        Returns whether the devices' past is wanted now and was not before: the roll-ups still have it.
         The horizons are the partition's own, for its rings were laid out for them: `PolicyError` for others.
         """
         if rules.horizons_ms != self.rules.horizons_ms:
@@ -86,10 +91,12 @@ class Partition:
             raise PolicyError("horizons_minutes", found, f"{wanted}, with which this worker was started")
         self.rules, self.policy_id, self.policy_revision = rules, policy_id, policy_revision
         self.book.policy_id, self.book.policy_revision = policy_id, policy_revision
+        lacks_past = False
         for grid_id, engine in self.engines.items():
             engine.provide(needs_of([rules], engine.shape.bins))
-            engine.reference = rules.reference
+            lacks_past |= engine.compare_with(rules.reference, hold_past=self.hold_past)
             self.judges[grid_id].rules = rules
+        return lacks_past
 
     def pass_time(self, arrived_ms: int) -> list[DriftAlert]:
         """Escalate alerts and end silences when an hour of arrival turns; returns the alerts that this changed.
@@ -129,6 +136,7 @@ class Partition:
                 grid_id=grid_id, shape=shape, horizons_ms=self.rules.horizons_ms, needs=needs,
                 reference=self.rules.reference,
             )  # fmt: skip
+            engine.compare_with(self.rules.reference, hold_past=self.hold_past)
             self.engines[grid_id] = engine
             self.judges[grid_id] = Judge(self.rules, shape=shape)
         return engine

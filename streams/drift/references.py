@@ -16,6 +16,7 @@ __all__ = ["MisfitError", "ScoredAgainst", "bin_name", "lay_out"]
 
 # Evidence gathers for so long before it is told from what stays.
 LOOKED_OVER_MS = 3_600_000
+DAY_MS = 86_400_000
 # The largest of several uncertain dispersions is too large by chance; so many standard errors are taken off each.
 # Of overlapping stretches of length k in n windows the relative standard error is the root of 4k/3n.
 _DOUBT = 0.5
@@ -40,6 +41,8 @@ class ScoredAgainst:
     unlearned: tuple[str, ...]
     # The hour of the week that it is the reference of; None for all of them.
     hour: int | None = None
+    # How much of a device's own past stands in for the baseline; 0 is none.
+    past_ms: int = 0
 
     def over(self, horizon_ms: int) -> Reference:
         """Return the reference for a horizon that is judged by itself, dispersed as stretches of that length are."""
@@ -56,9 +59,18 @@ class ScoredAgainst:
             found = self._at_hour[hour] = self if reference is None else replace(self, reference=reference, hour=hour)
         return found
 
+    def own_past(self, past_ms: int) -> "ScoredAgainst":
+        """Return this as it is called where devices are compared with so much of their own past."""
+        found = self._own_past.get(past_ms)
+        if found is None:
+            found = self._own_past[past_ms] = replace(self, past_ms=past_ms)
+        return found
+
     @property
     def name(self) -> str:
         """What evidence says that it was compared with."""
+        if self.past_ms:
+            return f"its own {self.past_ms // DAY_MS} days before"
         if self.hour is None:
             return self.baseline_id
         return f"{self.baseline_id} at {_DAYS[self.hour // 24]} {self.hour % 24:02}:00 UTC"
@@ -69,6 +81,10 @@ class ScoredAgainst:
 
     @cached_property
     def _at_hour(self) -> "dict[int, ScoredAgainst]":
+        return {}
+
+    @cached_property
+    def _own_past(self) -> "dict[int, ScoredAgainst]":
         return {}
 
     @cached_property
@@ -137,7 +153,7 @@ def _dispersed(reference: Reference, baseline: Baseline, horizon_ms: int) -> Ref
     widest: dict[str, list[float]] = {"counts": [], "mean": [], "variance": []}
     for feature in baseline.features:
         within = [one for one in feature.dispersion_spans if one.span_ms <= horizon_ms]
-        longest = max((one.span_ms for one in within), default=horizon_ms)
+        longest = max((one.span_ms for one in within), default=min(horizon_ms, LOOKED_OVER_MS))
         for name, values in widest.items():
             spans = (getattr(one, name) / (1 + _DOUBT * math.sqrt(4 / 3 / max(one.stretches, 1))) for one in within)
             seen = max([getattr(feature, f"dispersion_{name}"), *spans])

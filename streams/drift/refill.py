@@ -1,5 +1,7 @@
 """Fill rings again, from what the log and the roll-ups still have."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from schemas.columns import GridShape, columns
@@ -10,7 +12,7 @@ from streams.drift.rollups import HOUR_MS
 from streams.drift.seen import Seen
 from streams.drift.windows import Summary, Windows
 
-__all__ = ["FastRefill", "first_offset", "refill_slow"]
+__all__ = ["FastRefill", "SlowRefill", "first_offset"]
 
 
 def first_offset(engine: Engine) -> int | None:
@@ -61,28 +63,36 @@ class FastRefill:
         engine.fast.drop_up_to(rows, engine.arrays["fast_floor"].rows[rows] - 1)
 
 
-def refill_slow(engine: Engine, rollups: list[FeatureStats]) -> None:
-    """Fill an engine's slow rings with roll-ups in the order in which they were closed; repeats are left out."""
-    seen: set[tuple[str, int, int]] = set()
-    wanted = []
-    for one in rollups:
-        key = (one.device_id, one.window_start_ms, one.arrival_hour_ms)
-        closed_by_then = one.arrival_hour_ms // HOUR_MS < engine.slow.arrival_hour
-        if one.grid_id != engine.grid_id or not closed_by_then or key in seen:
-            continue
-        row = engine.presence.roster.row_of.get(one.device_id)
-        if row is None or one.arrival_hour_ms + HOUR_MS < engine.presence.awake_since_ms[row]:
-            continue
-        seen.add(key)
-        wanted.append(one)
-    if not wanted:
-        return
-    rows = np.array([engine.presence.roster.row_of[one.device_id] for one in wanted], np.intp)
-    summary = _summary(wanted, engine.shape)
-    ends_ms = np.array([one.window_end_ms for one in wanted], np.int64)
-    for _, ring in engine.slow.rings:
-        panes = ring.pane_of(ends_ms)
-        ring.add(rows, panes, summary, panes)
+class SlowRefill:
+    """Fills rings of an engine with roll-ups in the order in which they were closed; repeats are left out.
+
+    These are all slow rings, or those of the past alone, which an engine may have been given later than the others.
+    """
+
+    def __init__(self, engine: Engine, *, only_past: bool = False) -> None:
+        self._engine, self._seen = engine, set[tuple[int, int, int]]()
+        self._rings = engine.slow.past if only_past else engine.slow.all_rings
+
+    def add(self, rollups: Sequence[FeatureStats]) -> None:
+        engine, wanted = self._engine, []
+        for one in rollups:
+            closed_by_then = one.arrival_hour_ms // HOUR_MS < engine.slow.arrival_hour
+            row = engine.presence.roster.row_of.get(one.device_id)
+            if one.grid_id != engine.grid_id or not closed_by_then or row is None:
+                continue
+            key = (row, one.window_start_ms, one.arrival_hour_ms)
+            if key in self._seen or one.arrival_hour_ms + HOUR_MS < engine.presence.awake_since_ms[row]:
+                continue
+            self._seen.add(key)
+            wanted.append((row, one))
+        if not wanted:
+            return
+        rows = np.array([row for row, _ in wanted], np.intp)
+        summary = _summary([one for _, one in wanted], engine.shape)
+        ends_ms = np.array([one.window_end_ms for _, one in wanted], np.int64)
+        for ring in self._rings:
+            panes = ring.pane_of(ends_ms)
+            ring.add(rows, panes, summary, panes)
 
 
 def _summary(rollups: list[FeatureStats], shape: GridShape) -> Summary:

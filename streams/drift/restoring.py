@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from schemas import feeds
 from schemas.cluster import Cluster
@@ -19,7 +19,7 @@ from streams.drift.known import Known
 from streams.drift.measured import Group
 from streams.drift.partition import Partition
 from streams.drift.policy import Counting, InForce, Wanted, timelines
-from streams.drift.refill import FastRefill, first_offset, refill_slow
+from streams.drift.refill import FastRefill, SlowRefill, first_offset
 from streams.drift.replay import newest_offset, oldest_offset, replayed
 from streams.drift.telling import Telling
 from streams.drift.vault import Kept, in_parts, latest
@@ -33,6 +33,8 @@ ROLLUPS = "telemetry.feature-rollups"
 HOUR_MS = 3_600_000
 # A checkpoint may take this share of the worker's time; larger states are kept less often.
 _SHARE = 0.05
+# Roll-ups of weeks are many.
+_AT_ONCE = 2000
 
 
 @dataclass
@@ -122,7 +124,8 @@ class Restorer:
         )  # fmt: skip
         partition, held.policy = held.partition, policy
         if policy.rules.horizons_ms == partition.rules.horizons_ms:
-            partition.take_up(policy.rules, policy_id=policy.policy_id, policy_revision=policy.revision)
+            if partition.take_up(policy.rules, policy_id=policy.policy_id, policy_revision=policy.revision):
+                self._refill_slow(number, partition, only_past=True)
             return
         # Rings are laid out for their horizons: they are filled anew from the log, and the alerts go on.
         held.partition = _fresh(policy)
@@ -144,9 +147,7 @@ class Restorer:
             log.warning("checkpoint left aside: partition=%d why=%s", number, why)
             return None
         self._refill_fast(partition, number, kept)
-        rollups = self._rollups(number, partition)
-        for engine in partition.engines.values():
-            refill_slow(engine, rollups)
+        self._refill_slow(number, partition)
         return Held(partition, kept.next_offset, policy, counting, slot=kept.slot)
 
     def _refill_fast(self, partition: Partition, number: int, kept: Kept) -> None:
@@ -160,10 +161,14 @@ class Restorer:
         for refill in refills.values():
             refill.finish()
 
-    def _rollups(self, number: int, partition: Partition) -> list[FeatureStats]:
+    def _refill_slow(self, number: int, partition: Partition, *, only_past: bool = False) -> None:
         reach_ms = max((engine.reach_ms for engine in partition.engines.values()), default=0)
         arrived_ms = max((engine.presence.arrival_ms for engine in partition.engines.values()), default=0)
-        return list(_told(self.cluster, number, max(arrived_ms - 2 * reach_ms, 0))) if reach_ms else []
+        refills = [SlowRefill(engine, only_past=only_past) for engine in partition.engines.values()]
+        told = _told(self.cluster, number, max(arrived_ms - 2 * reach_ms, 0)) if refills else iter(())
+        while some := list(islice(told, _AT_ONCE)):
+            for refill in refills:
+                refill.add(some)
 
     def _resolve(self, model_id: str, grid_id: str, labels: dict[str, str]) -> Group | None:
         self.known.shape_of(grid_id)

@@ -56,12 +56,20 @@ class Ring:
         add_panes(self.panes, rows, panes, more, offsets, full)
         return full
 
-    def sum(self, rows: Rows, back: int) -> Totals:
-        """Add up the newest `back` panes of each row."""
+    def sum(self, rows: Rows, back: int, last: Ints | None = None) -> Totals:
+        """Add up `back` panes of each row up to and with its `last` one: its newest, unless said."""
         bins, features = self.arrays["counts"].rows.shape[2:]
         total = Totals.empty(len(rows), bins, features)
-        sum_panes(self.panes, rows, back, total)
+        sum_panes(self.panes, rows, self.newest(rows) if last is None else last, back, total)
         return total
+
+    def held(self, rows: Rows, back: int, last: Ints) -> Ints:
+        """Count, for each row, how many of `back` panes up to and with its `last` the ring holds."""
+        panes = self.arrays["pane"].rows[rows] - 1
+        ends = last[:, np.newaxis]
+        # An empty slot stands for pane -1.
+        count: Ints = ((panes >= 0) & (panes > ends - back) & (panes <= ends)).sum(axis=1)
+        return count
 
     def forget(self, rows: Rows) -> None:
         """Empty the rings of some rows."""

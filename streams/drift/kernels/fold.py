@@ -92,11 +92,11 @@ def fold(
         became.closing[i] = held and close and ring.newest[row] > 0 and pane >= ring.newest[row]
         became.full[i] = False
         if became.closing[i]:
-            _sum(ring, row, slots, closed, i)
+            _sum(ring, row, ring.newest[row], slots, closed, i)
         if held:
             became.full[i] = not _add(ring, row, pane, arrived.offset[i], windows, i)
         if became.judged[i]:
-            _sum(ring, row, back, fast, i)
+            _sum(ring, row, ring.newest[row], back, fast, i)
 
 
 @compiled
@@ -110,10 +110,10 @@ def add_panes(ring: Panes, rows: Rows, panes: Ints, more: Summary, offsets: Ints
 
 
 @compiled
-def sum_panes(ring: Panes, rows: Rows, back: int, total: Totals) -> None:
-    """Add up the newest `back` panes of each row."""
+def sum_panes(ring: Panes, rows: Rows, last: Ints, back: int, total: Totals) -> None:
+    """Add up, of each row, `back` panes up to and with its `last`."""
     for i in range(len(rows)):
-        _sum(ring, rows[i], back, total, i)
+        _sum(ring, rows[i], last[i] + 1, back, total, i)
 
 
 @compiled
@@ -221,7 +221,8 @@ def _add(ring: Panes, row: int, pane: int, offset: int, more: Summary, i: int) -
 
 
 @compiled
-def _sum(ring: Panes, row: int, back: int, total: Totals, i: int) -> None:
+def _sum(ring: Panes, row: int, newest: int, back: int, total: Totals, i: int) -> None:
+    # `newest` is a pane plus one, as the ring has it.
     slots = ring.pane.shape[1]
     bins, features = ring.counts.shape[2:]
     samples = 0
@@ -232,7 +233,7 @@ def _sum(ring: Panes, row: int, back: int, total: Totals, i: int) -> None:
     total.mean[i] = 0
     total.m2[i] = 0
     for age in range(back):
-        wanted = ring.newest[row] - age
+        wanted = newest - age
         slot = (wanted - 1) % slots
         if wanted <= 0 or ring.pane[row, slot] != wanted:
             continue

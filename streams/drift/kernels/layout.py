@@ -59,12 +59,12 @@ class References(NamedTuple):
 
 
 def stacked(references: Sequence[Reference]) -> References:
-    """Lay references out for the loops; each is one for all its devices."""
+    """Lay references out for the loops, one behind the other; one that has a row for each device is as many."""
 
     def joined(values: Sequence[Any]) -> Any:
         return np.ascontiguousarray(np.concatenate(values), np.float32)
 
-    shares = np.nan_to_num(np.stack([one.shares[:, 0] for one in references]))
+    shares = np.nan_to_num(np.concatenate([one.shares.transpose(1, 0, 2) for one in references]))
     floored = np.maximum(shares, np.float32(SHARE_FLOOR))
     named = {
         name: joined([getattr(one, name) for one in references])

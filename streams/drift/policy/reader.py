@@ -80,7 +80,7 @@ def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 def _rules(section: Section) -> Rules:
     rules = Rules(
         mode=section.choice("mode", Mode.CALIBRATED, (Mode.CALIBRATED, Mode.THRESHOLDS)),
-        reference=section.choice("reference", Against.BASELINE, (Against.BASELINE, Against.SEASON)),
+        reference=section.choice("reference", Against.BASELINE, (Against.BASELINE, Against.SEASON, Against.EARLIER)),
         horizons_ms=_horizons(section),
         budget=_budget(section.section("budget")),
         minimum=_minimum(section.section("minimum")),
@@ -91,6 +91,10 @@ def _rules(section: Section) -> Rules:
         life=_life(section.section("alerts")),
         cohorts=_cohorts(section),
     )
+    strange = [ms // MINUTE_MS for ms in rules.life.horizons_ms if ms not in rules.horizons_ms]
+    if strange:
+        known = [ms // MINUTE_MS for ms in rules.horizons_ms]
+        raise PolicyError(section.path_of("alerts.horizons_minutes"), strange, f"some of horizons_minutes ({known})")
     section.finish()
     return rules
 
@@ -100,6 +104,12 @@ def _horizons(section: Section) -> tuple[int, ...]:
     if list(minutes) != sorted(set(minutes)):
         raise PolicyError(section.path_of("horizons_minutes"), list(minutes), "rising values")
     return tuple(minute * MINUTE_MS for minute in minutes)
+
+
+def _alerting(section: Section) -> tuple[int, ...]:
+    if "horizons_minutes" not in section.names():
+        return ()
+    return tuple(minute * MINUTE_MS for minute in section.wholes("horizons_minutes", ()))
 
 
 def _cohorts(section: Section) -> tuple[str, ...]:
@@ -187,6 +197,7 @@ def _life(section: Section) -> Life:
         flap_ms=section.whole("flap_minutes", default.flap_ms // MINUTE_MS) * MINUTE_MS,
         escalate_after_ms=section.whole("escalate_after_minutes", default.escalate_after_ms // MINUTE_MS) * MINUTE_MS,
         group_from=section.whole("group_from", default.group_from, least=2),
+        horizons_ms=_alerting(section),
     )
     if life.breaches > life.of_windows:
         raise PolicyError(section.path_of("breaches"), life.breaches, f"at most of_windows ({life.of_windows})")

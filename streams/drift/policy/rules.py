@@ -12,12 +12,18 @@ __all__ = ["Against", "Budget", "Floors", "Life", "Limit", "Minimum", "Mode", "O
 GRAVITY = (Severity.UNKNOWN, Severity.LOW, Severity.MEDIUM, Severity.HIGH, Severity.CRITICAL)
 
 
+# Share of the budget of horizons after the first, which find what that one cannot see: all together.
+_OF_OTHERS = 0.1
+
+
 class Against:
     """What windows are compared with."""
 
     BASELINE = "baseline"
     # The baseline at the same hour of the week, for features of which it knows that hour; horizons up to an hour.
     SEASON = "season"
+    # The device's own window before; horizons beyond an hour.
+    EARLIER = "earlier"
 
 
 class Mode:
@@ -34,6 +40,15 @@ class Budget:
     false_alarms_per_device_day: float = 0.001
     # One window's evidence counts for at most this share of what an alert takes: no window alerts alone.
     window_share: float = 0.8
+
+    @property
+    def of_looks(self) -> float:
+        """What the first horizon may raise, a device and day."""
+        return self.false_alarms_per_device_day * (1 - _OF_OTHERS)
+
+    def of_others(self, many: int) -> float:
+        """What each of the other horizons may raise, of which there are so many."""
+        return self.false_alarms_per_device_day * _OF_OTHERS / max(many, 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +119,8 @@ class Life:
     escalate_after_ms: int = 24 * 3_600_000
     # Devices of one cohort with the same alert that become one alert of the cohort.
     group_from: int = 3
+    # Horizons that alert; none stands for the first and the slow ones.
+    horizons_ms: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +154,11 @@ class Rules:
     # Labels of `fleet.devices` by which panes are added up and alerts are grouped; `model` is one of every device.
     cohorts: tuple[str, ...] = ("region", "hw", "model")
     overrides: tuple[Override, ...] = ()
+
+    def alerts_on(self, horizon_ms: int) -> bool:
+        """Say whether what a horizon shows may become an alert."""
+        first, *others = self.horizons_ms
+        return horizon_ms in (self.life.horizons_ms or (first, *others[1:]))
 
     def for_device(self, model_id: str, labels: Mapping[str, str]) -> "Rules":
         """Return the rules that hold for one device: the last override that covers it, or these."""

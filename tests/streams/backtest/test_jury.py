@@ -4,12 +4,15 @@ import numpy as np
 import pytest
 from drift_fleet import Fleet, boot_of, columns_of
 
+from streams.backtest.candidate import Candidate
 from streams.backtest.jury import Jury
+from streams.backtest.players import Candidates
 from streams.drift.alerts import AlertBook
 from streams.drift.engine import Engine
 from streams.drift.following import follow
 from streams.drift.judge import Judge, needs_of
 from streams.drift.measured import Group
+from streams.drift.partition import Partition, Stretch
 from streams.drift.policy import read_policy
 from streams.drift.references import lay_out
 
@@ -88,3 +91,44 @@ def test_policies_in_a_jury_say_what_each_says_alone(seed, batch):
     # The policies differ, and none is idle but the one that is meant to be.
     assert all(wanted[name] for name in RULES)
     assert len({str(told) for told in wanted.values()}) >= 8
+
+
+SLOW = {
+    "default": "",
+    "first-alone": "[alerts]\nhorizons_minutes = [15]",
+    "days": "[alerts]\nhorizons_minutes = [1440]",
+    "days-and-hours": "[alerts]\nhorizons_minutes = [60, 1440]\nbreaches = 2",
+    "thresholds": 'mode = "thresholds"',
+    "its own past": 'reference = "earlier"',
+    "its own past, nervous": 'reference = "earlier"\n[budget]\nfalse_alarms_per_device_day = 20',
+}
+
+
+def test_candidates_alert_on_slow_horizons_as_a_worker_does():
+    """Two weeks of a window an hour: one device changes for a day, one for good; each policy as a partition alone."""
+    fleet = Fleet(features=2, samples=300)
+    groups = [Group(lay_out(fleet.grid, fleet.baseline))]
+    shift = {"short": lambda hour: 1.0 * (240 <= hour < 264), "good": lambda hour: 0.4 + 0.8 * (hour >= 270)}
+    log = [
+        fleet.window(device, 60 * hour + 58, seq=hour, values=fleet.readings(shift=moved(hour)))
+        for hour in range(14 * 24)
+        for device, moved in shift.items()
+    ]
+    windows = columns_of(log, fleet.shape)
+    candidates = Candidates([Candidate(name, document, read_policy(document)) for name, document in SLOW.items()])
+    found, wanted = {name: [] for name in SLOW}, {}
+
+    for first in range(0, len(windows), 100):
+        some = windows.take(np.arange(first, min(first + 100, len(windows))))
+        played = candidates.play(Stretch(some, groups, np.zeros(len(some), np.int64)))
+        for name, alerts in played.alerts.items():
+            found[name] += changes(alerts)
+    for name, document in SLOW.items():
+        outcome = Partition(read_policy(document)).work([Stretch(windows, groups, np.zeros(len(windows), np.int64))])
+        wanted[name] = changes(outcome.alerts)
+
+    assert {name: sorted(told) for name, told in found.items()} == {name: sorted(told) for name, told in wanted.items()}
+    of_days = {name: {one[0].split("/")[0] for one in told if "/1440min" in one[0]} for name, told in wanted.items()}
+    # Where windows tell it, days need not, unless the past is another.
+    assert of_days["default"] == of_days["first-alone"] == set()
+    assert of_days["days"] == of_days["its own past"] == {"short", "good"}

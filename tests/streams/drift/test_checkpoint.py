@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from drift_fleet import MINUTE_MS, Fleet, columns_of
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from streams.drift.checkpoint import CheckpointError, freeze, thaw
@@ -13,11 +13,14 @@ from streams.drift.measured import Group
 from streams.drift.partition import Partition, Stretch
 from streams.drift.policy import read_policy
 from streams.drift.references import lay_out
-from streams.drift.refill import FastRefill, first_offset, refill_slow
+from streams.drift.refill import FastRefill, SlowRefill, first_offset
 
 HOUR_MS = 60 * MINUTE_MS
 FLEET = Fleet(samples=200, features=2)
-POLICY = read_policy("[reporting]\npsi = 0.02\ncomplete_every = 7\n[alerts]\nresolve_after_windows = 3")
+OWN = "[reporting]\npsi = 0.02\ncomplete_every = 7\n[alerts]\nresolve_after_windows = 3\n"
+POLICY = read_policy(OWN)
+# Of days, each horizon being compared with what came before.
+EARLIER = read_policy('reference = "earlier"\nhorizons_minutes = [15, 60, 120]\n' + OWN)
 GROUP = Group(lay_out(FLEET.grid, FLEET.baseline))
 
 
@@ -66,8 +69,8 @@ def run_over(partition, log, cuts):
     )
 
 
-def restored(frozen, log, offset, rollups):
-    partition = thaw(frozen, POLICY, lambda *_: GROUP)
+def restored(frozen, log, offset, rollups, rules=POLICY):
+    partition = thaw(frozen, rules, lambda *_: GROUP)
     for engine_id, engine in partition.engines.items():
         assert engine_id == FLEET.grid.grid_id
         refill = FastRefill(engine)
@@ -79,20 +82,34 @@ def restored(frozen, log, offset, rollups):
                 if end > start:
                     refill.add(stretch_of(log, start, end).windows)
         refill.finish()
-        refill_slow(engine, rollups)
+        SlowRefill(engine).add(rollups)
     return partition
 
 
 FIRST = [None]
 
 
-@settings(max_examples=10, deadline=None)
-@given(st.sampled_from(sorted(LOGS)), st.floats(0.02, 0.98), st.booleans())
-def test_what_follows_a_restore_is_what_would_have_followed(seed, share, evict):
+def of_weeks(seed):
+    """A device that is heard of every other hour, and changes for good after nine days."""
+    stats = [
+        FLEET.window("w", 60 * hour + 58, seq=hour, values=FLEET.readings(shift=1.0 if hour > 9 * 24 else 0.0))
+        for hour in range(seed, 12 * 24, 2)
+    ]
+    return stats, [one.window_end_ms + 500 for one in stats]
+
+
+LOGS |= {"weeks": of_weeks(0)}
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.sampled_from(list(LOGS)), st.floats(0.02, 0.98), st.booleans(), st.sampled_from([POLICY, EARLIER]))
+@example("weeks", 0.9, False, EARLIER)
+@example("weeks", 0.78, False, EARLIER)
+def test_what_follows_a_restore_is_what_would_have_followed(seed, share, evict, rules):
     log = LOGS[seed]
     end = len(log[0])
     offset = max(1, int(share * end))
-    unharmed = Partition(POLICY)
+    unharmed = Partition(rules)
     _, _, rollups = run_over(unharmed, log, [0, offset])
     if evict:
         unharmed.evict(log[1][offset - 1])
@@ -100,7 +117,7 @@ def test_what_follows_a_restore_is_what_would_have_followed(seed, share, evict):
     frozen = freeze(unharmed)
 
     # Rewritten keys of an earlier replay stand on the topic as well.
-    crashed = restored(frozen, log, offset, [*rollups, *rollups[-3:]])
+    crashed = restored(frozen, log, offset, [*rollups, *rollups[-3:]], rules)
     expected, found = run_over(unharmed, log, [offset, end]), run_over(crashed, log, [offset, end])
 
     assert found == expected
@@ -109,7 +126,7 @@ def test_what_follows_a_restore_is_what_would_have_followed(seed, share, evict):
 
 def test_the_logs_are_eventful_enough():
     for log in LOGS.values():
-        partition = Partition(POLICY)
+        partition = Partition(EARLIER if log is LOGS["weeks"] else POLICY)
         scores, alerts, rollups = run_over(partition, log, [0, len(log[0])])
         assert scores
         assert alerts

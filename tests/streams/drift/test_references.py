@@ -47,10 +47,11 @@ def test_looks_are_as_dispersed_as_the_hour_over_which_their_evidence_gathers():
     assert against.reference.dispersion_mean[0].tolist() == pytest.approx([12.0, 1.0], rel=1e-3)
 
 
-def test_a_baseline_that_learned_no_stretches_counts_as_it_did():
-    reference = lay_out(FLEET.grid, FLEET.baseline).over(24 * HOUR_MS)
+def test_a_baseline_that_learned_no_stretches_knows_no_more_than_an_hour():
+    against = lay_out(FLEET.grid, FLEET.baseline)
 
-    np.testing.assert_array_equal(reference.dispersion_mean, [[1.0, 1.0]])
+    np.testing.assert_array_equal(against.over(HOUR_MS).dispersion_mean, [[1.0, 1.0]])
+    np.testing.assert_array_equal(against.over(24 * HOUR_MS).dispersion_mean, [[24.0, 24.0]])
 
 
 def test_what_few_stretches_say_counts_for_less():

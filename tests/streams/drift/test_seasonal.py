@@ -72,7 +72,7 @@ def test_hours_and_features_that_the_baseline_does_not_know_have_the_whole_of_it
 
 
 def test_a_policy_names_its_reference_for_all_models():
-    with pytest.raises(PolicyError, match="found 'weather', wanted one of baseline, season"):
+    with pytest.raises(PolicyError, match="found 'weather', wanted one of baseline, season, earlier"):
         read_policy('reference = "weather"')
     with pytest.raises(PolicyError, match="it is the same for all"):
         read_policy('[[override]]\nmodel = "m/*"\n[override.rules]\nreference = "season"')

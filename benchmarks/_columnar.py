@@ -30,11 +30,11 @@ def decoder(schema: Path) -> Callable[[bytes], dict[str, Any]]:
 
 
 class Clock:
-    """Times all records after the first tenth, by which a reader is warm, and ends the process with the last."""
+    """Times all records after a first share, by which a reader is warm, and ends the process with the last."""
 
-    def __init__(self, records: int) -> None:
+    def __init__(self, records: int, *, warm: float = 0.1) -> None:
         self._records = records
-        self._warm_at = records // 10
+        self._warm_at = int(records * warm)
         self._seen = 0
         self._timed_from = 0
         self._began = 0.0

@@ -1,20 +1,21 @@
-"""What the drift engine costs: `python -m benchmarks.drift_engine [--part engine|raw|memory|restore]`.
+"""What the drift engine costs: `python -m benchmarks.drift_engine [--only kafka --only delay ...] [--quick]`.
 
-Windows of 32 features x 16 bins, a minute each, 600 samples; in 5 % of them one feature has drifted. Everything is
-processor time of one core, without Kafka:
+Windows of 32 features x 16 bins, a minute each, 600 samples; in 5 % of them one feature has drifted.
 
-* engine: from columns to alerts and score records, with one horizon and with the four default ones, beside the
-  decoding of the same windows by plain fastavro;
+* kafka: windows a second from Kafka to committed scores, with one horizon and with the four default ones, beside Quix
+  Streams and Faust that do the same arithmetic a window at a time, and beside only reading and decoding them;
+* delay: from a window's arrival on its topic to its alert's, at 1,000 and 10,000 windows a second;
+* engine: processor time of one core without Kafka, from columns to alerts and score records;
 * raw: PSI, KS, Jensen-Shannon, Wasserstein and two tests by scipy on the raw samples behind the windows;
-* memory: resident bytes for each device, rings of an hour filled;
+* memory: resident bytes for each device, rings of an hour filled, at 10,000, 50,000 and 100,000 devices;
 * restore: filling rings again from the log, for a million windows.
 """
 
 import argparse
 import io
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 
 import fastavro
@@ -22,63 +23,20 @@ import numpy as np
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
-from benchmarks.detection_quality import (
-    BINS,
-    FEATURES,
-    MINUTE_MS,
-    SAMPLES,
-    START_MS,
-    Pool,
-    Simulated,
-    healthy_pool,
-    learned,
-)
-from schemas.codec import codec_of
+from benchmarks._drift_delay import delays
+from benchmarks._drift_fleet import BATCH, Fleet, bodies
+from benchmarks._drift_rates import POLICIES, rates
+from benchmarks.detection_quality import BINS, FEATURES, SAMPLES, Simulated
 from schemas.feature_stats import FeatureStats
 from schemas.parsing import parsed
 from schemas.record import avro_schema
-from streams.drift.measured import Group
 from streams.drift.partition import Partition, Stretch
 from streams.drift.policy import Rules, read_policy
 from streams.drift.refill import FastRefill
 from streams.drift.windows import Windows
 
-BATCH, WARM_MINUTES, MINUTES = 2000, 6, 15
-POLICIES = {"one horizon": "horizons_minutes = [15]", "four horizons": ""}
-BOOT = "00000000-0000-4000-8000-000000000000"
-
-
-class Fleet:
-    """Devices whose windows come from a pool, of which one in twenty drifts."""
-
-    def __init__(self, rng: np.random.Generator, devices: int) -> None:
-        self.rng, self.devices = rng, devices
-        self.pool = healthy_pool(rng, "0.3", 4000)
-        self.drifted = Pool.of(Simulated(rng, "0.3", 2000).window() + np.float32(1.0))
-        self.group = Group(learned(rng, self.pool))
-        self.names = [f"device-{number:06}" for number in range(devices)]
-
-    def batches(self, minute: int) -> Iterator[Windows]:
-        for first in range(0, self.devices, BATCH):
-            yield self.batch(minute, first, min(BATCH, self.devices - first))
-
-    def batch(self, minute: int, first: int, some: int) -> Windows:
-        which = self.rng.integers(0, len(self.pool.mean), (some, FEATURES))
-        columns = {one.name: getattr(self.pool, one.name)[which] for one in fields(Pool)}
-        drifting = np.flatnonzero(np.arange(first, first + some) % 20 == 0)
-        theirs = self.rng.integers(0, len(self.drifted.mean), len(drifting))
-        for name, column in columns.items():
-            column[drifting, 0] = getattr(self.drifted, name)[theirs]
-        end_ms, nothing = START_MS + (minute + 1) * MINUTE_MS, np.zeros((some, FEATURES), np.float32)
-        return Windows(
-            offset=np.arange(some) + minute * self.devices + first, arrival_ms=np.full(some, end_ms + 500),
-            device_id=self.names[first : first + some], model_id=["bench/1"] * some, pipeline=["bench/1"] * some,
-            boot_id=[BOOT] * some, seq=np.full(some, minute), start_ms=np.full(some, end_ms - MINUTE_MS),
-            end_ms=np.full(some, end_ms), samples=np.full(some, SAMPLES), min=nothing, max=nothing, **columns,
-        )  # fmt: skip
-
-    def work(self, partition: Partition, windows: Windows) -> None:
-        partition.work([Stretch(windows, [self.group], np.zeros(len(windows), np.int64))])
+WARM_MINUTES, MINUTES = 6, 15
+PARTS = ("kafka", "delay", "engine", "raw", "memory", "restore")
 
 
 def engine(fleet: Fleet) -> None:
@@ -96,34 +54,26 @@ def _judging_us(fleet: Fleet, rules: Rules) -> float:
     for minute in range(WARM_MINUTES + MINUTES):
         for batch in fleet.batches(minute):
             began_s = time.process_time()
-            fleet.work(partition, batch)
+            _work(fleet, partition, batch)
             if minute >= WARM_MINUTES:
                 spent_s, windows = spent_s + time.process_time() - began_s, windows + len(batch)
     return spent_s / windows * 1e6
 
 
+def _work(fleet: Fleet, partition: Partition, windows: Windows) -> None:
+    partition.work([Stretch(windows, [fleet.group], np.zeros(len(windows), np.int64))])
+
+
 def _decoding_us(fleet: Fleet, records: int = 1000) -> float:
-    schema, values = parsed(avro_schema(FeatureStats)), _encoded(fleet.batch(0, 0, min(records, fleet.devices)))
+    schema, values = (
+        parsed(avro_schema(FeatureStats)),
+        list(bodies(fleet.batch(0, 0, min(records, fleet.devices)), fleet.grid.grid_id)),
+    )
     began_s = time.process_time()
     for _ in range(5):
         for value in values:
             np.frombuffer(fastavro.schemaless_reader(io.BytesIO(value), schema)["counts"], "<u4")
     return (time.process_time() - began_s) / (5 * len(values)) * 1e6
-
-
-def _encoded(windows: Windows) -> list[bytes]:
-    codec = codec_of(FeatureStats)
-    packed = ("counts", "missing", "out_of_range", "mean", "m2", "min", "max")
-    return [
-        codec.encode(
-            FeatureStats(
-                device_id=windows.device_id[i], model_id="bench/1", pipeline="bench/1", grid_id="grid", boot_id=BOOT,
-                seq=0, window_start_ms=START_MS, window_end_ms=START_MS + MINUTE_MS, samples=SAMPLES,
-                **{name: np.ascontiguousarray(getattr(windows, name)[i]).tobytes() for name in packed},
-            )
-        )
-        for i in range(len(windows))
-    ]  # fmt: skip
 
 
 def raw(rng: np.random.Generator, windows: int = 20) -> None:
@@ -153,7 +103,7 @@ def memory(rng: np.random.Generator, devices: int) -> None:
     before, partition = _resident_bytes(), Partition(read_policy(""))
     for minute in range(0, 60, 5):
         for batch in fleet.batches(minute):
-            fleet.work(partition, batch)
+            _work(fleet, partition, batch)
     taken = (_resident_bytes() - before) / devices
     print(f"\n{devices:,} devices x {FEATURES} features: {taken / 1000:,.1f} KB a device", flush=True)
 
@@ -167,7 +117,7 @@ def restore(rng: np.random.Generator, devices: int) -> None:
     """Print how long rings take to fill again."""
     fleet, partition = Fleet(rng, devices), Partition(read_policy(""))
     for batch in fleet.batches(0):
-        fleet.work(partition, batch)
+        _work(fleet, partition, batch)
     refill, spent_s, windows = FastRefill(next(iter(partition.engines.values()))), 0.0, 0
     for minute in range(1, 1 + max(100_000 // devices, 1)):
         for batch in fleet.batches(minute):
@@ -180,19 +130,33 @@ def restore(rng: np.random.Generator, devices: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--part", choices=("engine", "raw", "memory", "restore"), action="append")
+    parser.add_argument("--only", choices=PARTS, action="append", help="this part; may be given several times")
+    parser.add_argument("--quick", action="store_true", help="small numbers, to try it")
     parser.add_argument("--devices", type=int, default=10_000)
+    parser.add_argument("--rounds", type=int, default=3, help="of the part `kafka`")
+    parser.add_argument("--stack", default="", help="the data folder of a stack that is up; otherwise one is started")
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args()
-    parts, rng = chosen.part or ["engine", "raw", "memory", "restore"], np.random.default_rng(chosen.seed)
+    parts, rng, now_ms = chosen.only or PARTS, np.random.default_rng(chosen.seed), time.time_ns() // 1_000_000
+    devices, rounds = (min(chosen.devices, 2000), 1) if chosen.quick else (chosen.devices, chosen.rounds)
+    if "kafka" in parts:
+        others = 2000 if chosen.quick else 15_000
+        rates(rng, devices=devices, rounds=rounds, others=others, folder=chosen.stack, now_ms=now_ms)
+    if "delay" in parts:
+        delays(rng, rates=(1000,) if chosen.quick else (1000, 10_000), folder=chosen.stack, now_ms=now_ms)
     if "engine" in parts:
-        engine(Fleet(rng, chosen.devices))
+        engine(Fleet(rng, devices))
     if "raw" in parts:
         raw(rng)
-    if "memory" in parts:
+    if chosen.only == ["memory"]:
         memory(rng, chosen.devices)
+    elif "memory" in parts:
+        # Memory that one fleet gave back another would fill, so each has a process of its own.
+        for some in (2000,) if chosen.quick else (10_000, 50_000, 100_000):
+            own = ("--only", "memory", "--devices", str(some))
+            subprocess.run([sys.executable, "-m", "benchmarks.drift_engine", *own], check=True)
     if "restore" in parts:
-        restore(rng, chosen.devices)
+        restore(rng, devices)
 
 
 if __name__ == "__main__":

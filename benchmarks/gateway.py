@@ -54,6 +54,8 @@ FLEETS = ("machine", "vibration", "weather")
 ALGORITHMS = ("isolation_forest", "autoencoder")
 # Readings that make one vector.
 PER_VECTOR = {"machine": 1, "vibration": 256, "weather": 1}
+# Between single samples, as no sensor of ours gives vectors any faster.
+PAUSE_S = 0.002
 # Windows for the latency: a minute, and for hourly readings a day.
 WINDOW_S = {"machine": 60.0, "vibration": 60.0, "weather": 86_400.0}
 
@@ -151,11 +153,16 @@ def latency(folder: Path, bundles: dict[tuple[str, str], Made], samples: int) ->
                 begun = time.perf_counter()
                 gateway.take([Readings("s", reading.at_ms, reading.values)], 0)
                 times.append((time.perf_counter() - begun) * 1000)
+                gateway.tick(0)
+                time.sleep(PAUSE_S)
             many = sensor.take(20_000 if per == 1 else 256_000)
             begun = time.perf_counter()
             for start in range(0, len(many.at_ms), 256):
                 chosen = slice(start, start + 256)
                 gateway.take([Readings("s", many.at_ms[chosen], many.values[chosen])], 0)
+                gateway.tick(0)
+            # Until the last window is on disk.
+            gateway.settle(0)
             rate = len(many.at_ms) / (time.perf_counter() - begun)
         rows.append(
             {

@@ -128,7 +128,7 @@ class Gateway:
 
     def tick(self, now_ms: int) -> None:
         """Do what is due: commands, updates, acks, heartbeats, checkpoints."""
-        self._writer.check()
+        self._writer.go_on(now_ms)
         if self.slots.saved or (self._due.is_due("save", _SAVE_EVERY_MS, now_ms) and self.slots.save()):
             self._go_on(now_ms)
         self._arrange(now_ms)

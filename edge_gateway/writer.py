@@ -19,20 +19,27 @@ class Writer:
     def __init__(self, spool: Spool, executor: Executor | None) -> None:
         self._spool = spool
         self._executor = executor
+        self._waiting = False
         self._under_way: deque[Future[bool]] = deque()
 
     def soon(self, build: Callable[[Write], None], now_ms: int) -> None:
-        """Write as soon as the disk is free for it, before whatever is written later."""
+        """Have it written by the next `go_on`, or before whatever is written at once."""
         if self._executor is None:
             self._spool.write(build, now_ms=now_ms)
             return
         self._spool.hold(build)
-        self._under_way.append(self._executor.submit(self._spool.write_held, now_ms=now_ms))
+        self._waiting = True
 
-    def check(self) -> None:
-        """Raise what a write ran into; to be called now and then."""
+    def go_on(self, now_ms: int) -> None:
+        """Let what waits be written; raises what an earlier write ran into.
+
+        To be called between decisions: the writing thread takes the interpreter's lock from whoever is deciding.
+        """
         while self._under_way and self._under_way[0].done():
             self._under_way.popleft().result()
+        if self._waiting and self._executor is not None:
+            self._waiting = False
+            self._under_way.append(self._executor.submit(self._spool.write_held, now_ms=now_ms))
 
     def finish(self, now_ms: int) -> None:
         """Write all that waits, here and now."""

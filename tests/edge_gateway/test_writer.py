@@ -45,6 +45,7 @@ def test_who_writes_soon_does_not_wait_for_the_disk(spool, executor):
 
     for number in range(5):
         writer.soon(entry(number), 0)
+        writer.go_on(0)
 
     assert waiting(spool) == []
     free.set()
@@ -52,11 +53,23 @@ def test_who_writes_soon_does_not_wait_for_the_disk(spool, executor):
     assert waiting(spool) == [0, 1, 2, 3, 4]
 
 
+def test_nothing_begins_between_two_decisions_unless_the_loop_says_so(spool, executor):
+    writer = Writer(spool, executor)
+    writer.soon(entry(1), 0)
+    executor.submit(int).result()
+
+    assert waiting(spool) == []
+    writer.go_on(0)
+    writer.finish(0)
+    assert waiting(spool) == [1]
+
+
 def test_what_is_written_at_once_comes_after_what_waited(spool, executor):
     free = threading.Event()
     executor.submit(free.wait, 10)
     writer = Writer(spool, executor)
     writer.soon(entry(1), 0)
+    writer.go_on(0)
 
     spool.write(entry(2), now_ms=0)
 
@@ -73,9 +86,10 @@ def test_what_goes_wrong_beside_the_loop_stops_the_loop(spool, executor):
     writer = Writer(spool, executor)
     writer.soon(broken, 0)
     writer.soon(entry(1), 0)
+    writer.go_on(0)
     executor.submit(int).result()
 
     with pytest.raises(ZeroDivisionError):
-        writer.check()
+        writer.go_on(0)
     writer.finish(0)
     assert waiting(spool) == [1]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from driftline.demo.crew import Crew
+from driftline.stack import Stack
 from schemas.cluster import Cluster
 from trust import Keyring, Kind, Signer, load_signer, make_key, pin, write_keyring
 
@@ -52,7 +53,7 @@ def make_keys(folder: Path) -> Keys:
     return Keys(folder, signers, folder / "keyring.json")
 
 
-def start_workers(folder: Path, cluster: Cluster, redis_url: str, keys: Keys) -> Crew:
+def start_workers(folder: Path, cluster: Cluster, servers: Stack, keys: Keys) -> Crew:
     """Return the crew that works once it is entered; each process writes what it says to a file in `logs`."""
     settings = folder / "driftline.toml"
     store = folder / "store"
@@ -64,9 +65,11 @@ def start_workers(folder: Path, cluster: Cluster, redis_url: str, keys: Keys) ->
     )
     environ = {
         **os.environ,
+        # If nobody is left to end them, they end with the servers.
+        **servers.mark("demo"),
         "DRIFTLINE_CONFIG": str(settings),
         "DRIFTLINE_DATA": str(folder / "data"),
-        "DRIFTLINE_REDIS": redis_url,
+        "DRIFTLINE_REDIS": servers.endpoints.redis_url,
         "DRIFTLINE_BOOTSTRAP": cluster.bootstrap,
         "DRIFTLINE_REGISTRY": cluster.registry_url,
         "DRIFTLINE_PREFIX": cluster.prefix,

@@ -87,7 +87,7 @@ def tell(
             say(f"Kafka at {cluster.bootstrap}, registry at {cluster.registry_url}")
             made, _ = create_missing(cluster)
             _register(cluster)
-            with start_workers(folder, cluster, servers.endpoints.redis_url, keys) as crew:
+            with start_workers(folder, cluster, servers, keys) as crew:
                 say(f"{len(made)} topics made; started: {', '.join(crew.names)}")
                 fleet = Fleet(KINDS, cluster=cluster, folder=folder / "gateways", keyring=keys.keyring, now_ms=now_ms)
                 with fleet:

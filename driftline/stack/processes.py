@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Process", "alive", "kill", "listens", "marked", "run", "spawn", "terminate"]
+__all__ = ["Process", "alive", "kill", "listens", "mark_of", "marked", "run", "spawn", "terminate"]
 
 _STACK = "DRIFTLINE_STACK"
 _SERVER = "DRIFTLINE_SERVER"
@@ -31,6 +31,11 @@ class Process:
     stack: Path
 
 
+def mark_of(stack: Path, name: str) -> dict[str, str]:
+    """What a process carries in its environment that is to be found, and ended, with `stack`."""
+    return {_STACK: str(stack), _SERVER: name}
+
+
 def spawn(
     command: Sequence[str], *, name: str, stack: Path, environment: Mapping[str, str], folder: Path, log: Path
 ) -> Process:
@@ -42,7 +47,7 @@ def spawn(
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=folder,
-            env={**environment, _STACK: str(stack), _SERVER: name},
+            env={**environment, **mark_of(stack, name)},
             # A Ctrl-C in the terminal is for us; we end the servers in their order.
             start_new_session=True,
         )

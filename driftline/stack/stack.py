@@ -8,6 +8,7 @@ from typing import Self
 
 from driftline.stack.errors import StackError
 from driftline.stack.operations import bring_down, bring_up, runner_for
+from driftline.stack.processes import mark_of
 from driftline.stack.state import Endpoints, State
 from driftline.stack.watchdog import Guard, guard
 
@@ -68,6 +69,10 @@ class Stack:
     def servers(self) -> tuple[str, ...]:
         """The names that `kill` and `restart` take."""
         return self._state.servers
+
+    def mark(self, name: str) -> dict[str, str]:
+        """The environment of a process of yours that is to end with this stack, however that ends."""
+        return mark_of(self.data, name)
 
     def kill(self, name: str) -> None:
         """End server `name` as a power failure would."""

@@ -48,7 +48,7 @@ def test_the_whole_story_is_told_by_clicking(stack, prefix, tmp_path, chromium):
     )  # fmt: skip
     create_missing(cluster)
     fleet = Fleet([MACHINE], cluster=cluster, folder=folder / "gateways", keyring=keys.keyring, now_ms=now_ms)
-    with ThreadPoolExecutor(1) as beside, start_workers(folder, cluster, stack.endpoints.redis_url, keys) as crew:
+    with ThreadPoolExecutor(1) as beside, start_workers(folder, cluster, stack, keys) as crew:
         first = beside.submit(train, MACHINE, "1", now_ms=now_ms, signer=keys.signers["trainer"])
         link = eventually(lambda: next((line.split()[-1] for line in crew.words_of("console") if "#" in line), ""), 240)
         with fleet:
@@ -132,7 +132,7 @@ class _Clicks:
         self._open(rollout)
         self._has_phase("baking")
         self._ask("Abort", "nobody knows what it learned from")
-        self._has_phase("rolled back")
+        self._has_phase("aborted")
         self._shot("5-aborted")
 
     def read_who_did_it(self) -> None:

@@ -106,15 +106,17 @@ def test_a_server_that_cannot_start_is_named_with_its_last_words(driftline):
 
 def test_a_stack_of_a_script_ends_with_the_script_even_by_kill_9(tmp_path, wait_for):
     script = (
-        "import sys, time; from pathlib import Path; from driftline.stack import Stack\n"
-        "stack = Stack.start(Path(sys.argv[1])); print('up', flush=True); time.sleep(600)"
+        "import os, subprocess, sys, time; from pathlib import Path; from driftline.stack import Stack\n"
+        "stack = Stack.start(Path(sys.argv[1]))\n"
+        "subprocess.Popen(['sleep', '600'], env={**os.environ, **stack.mark('its own worker')})\n"
+        "print('up', flush=True); time.sleep(600)"
     )
     data = (tmp_path / "stack").resolve()
     process = subprocess.Popen([sys.executable, "-c", script, data], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "up\n"
     servers = marked(data)
-    assert len(servers) == 3
+    assert len(servers) == 4
     watchdogs = [child for child in psutil.Process(process.pid).children() if "watchdog" in " ".join(child.cmdline())]
 
     process.kill()

@@ -1,0 +1,95 @@
+"""The drift worker over real Kafka, on weeks that are long over: days compared with a device's own past."""
+
+import asyncio
+import time
+from collections import defaultdict
+
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+from drift_fleet import MINUTE_MS, Fleet
+
+from schemas.drift_alert import AlertState
+from schemas.policy import Policy
+from schemas.wire import Contract
+from streams.backtest.history import ClusterHistory
+from streams.backtest.running import Plan, run
+from streams.drift.policy import own_policy
+from streams.drift.service import DriftSettings, make_drift_app
+from trust import sign_record
+
+SOURCE = "telemetry.feature-stats"
+HOUR_MS = 60 * MINUTE_MS
+EVERY = "[reporting]\ncomplete_every = 1\n"
+EARLIER = 'reference = "earlier"\n[alerts]\nhorizons_minutes = [1440]\n' + EVERY
+DAYS, CHANGE, RESTART, DRIFT = 14, 9 * 24, 11 * 24 + 5, 12 * 24
+
+
+async def test_a_worker_finds_a_devices_past_in_the_rollups(cluster, publish, found_on, running, signer, keyring):
+    """It is asked for it by a change of policy, dies, starts again, and a backtest of it all gives the same alerts."""
+    fleet = Fleet(features=2, samples=300)
+    publish("models.grids", [fleet.grid])
+    publish("models.baselines", [fleet.baseline])
+    start_ms = int(time.time() * 1000) // HOUR_MS * HOUR_MS - (DAYS + 1) * 24 * HOUR_MS
+    windows = [
+        fleet.window(
+            "d-1", 60 * hour + 58, seq=hour, start_ms=start_ms,
+            values=fleet.readings(shift=1.5 if hour >= DRIFT else 0.5),
+        )
+        for hour in range(DAYS * 24)
+    ]  # fmt: skip
+    stamp_by_producer(cluster)
+    settings = DriftSettings(
+        policy=own_policy("[alerts]\nhorizons_minutes = [1440]\n" + EVERY, policy_id="own"), keyring=keyring,
+        checkpoint_every_s=0, max_run_records=50, clock_ms=lambda: 0,
+    )  # fmt: skip
+    policy = Policy(
+        policy_id="default", revision=1, document=EARLIER, envelope="", issued_ms=1, issued_by="ada"
+    )  # fmt: skip
+
+    async with running(make_drift_app(cluster, settings)):
+        await asyncio.to_thread(publish_as_then, cluster, windows[:CHANGE])
+        await asyncio.to_thread(found_on, "drift.scores", judged(CHANGE), within_s=90)
+        await asyncio.to_thread(publish, "drift.policies", [sign_record(policy, [signer])])
+        await asyncio.sleep(3)
+        await asyncio.to_thread(publish_as_then, cluster, windows[CHANGE:RESTART])
+        await asyncio.to_thread(found_on, "drift.scores", judged(RESTART), within_s=90)
+    publish_as_then(cluster, windows[RESTART:])
+    async with running(make_drift_app(cluster, settings)):
+        await asyncio.to_thread(found_on, "drift.scores", judged(len(windows)), within_s=90)
+    published = await asyncio.to_thread(found_on, "drift.alerts", lambda found: found)
+    then = await asyncio.to_thread(run, ClusterHistory(cluster), Plan(as_then=True))
+
+    of_the_past = [one for one in published if one.evidence.reference == "its own 7 days before"]
+    assert of_the_past[0].state is AlertState.FIRING
+    assert (of_the_past[0].subject, of_the_past[0].feature) == ("d-1", "f0")
+    assert DRIFT <= (of_the_past[0].opened_ms - start_ms) / HOUR_MS <= DRIFT + 24
+    assert by_alert(then.as_then) == by_alert(published)
+
+
+def judged(windows):
+    return lambda found: any(one.seq == windows - 1 and one.horizon_ms <= 15 * MINUTE_MS for one in found)
+
+
+def by_alert(alerts):
+    found = defaultdict(list)
+    for alert in alerts:
+        found[alert.alert_id].append(alert)
+    return found
+
+
+def stamp_by_producer(cluster):
+    """Let records say themselves when they arrived, and keep them: a test has no weeks."""
+    wanted = {"message.timestamp.type": "CreateTime", "retention.ms": "-1"}
+    entries = [ConfigEntry(name, one, incremental_operation=AlterConfigOpType.SET) for name, one in wanted.items()]
+    resource = ConfigResource(ResourceType.TOPIC, cluster.named(SOURCE), incremental_configs=entries)
+    admin = AdminClient(cluster.client_settings())
+    for done in admin.incremental_alter_configs([resource]).values():
+        done.result(30)
+
+
+def publish_as_then(cluster, windows):
+    contract, producer = Contract.connect(cluster), Producer(cluster.producer_settings())
+    for one in windows:
+        key, value = contract.encode(SOURCE, one)
+        producer.produce(cluster.named(SOURCE), key=key, value=value, timestamp=one.window_end_ms + 1000)
+    assert producer.flush(30) == 0

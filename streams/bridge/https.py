@@ -22,6 +22,7 @@ from streams.bridge.desk import Desk
 from streams.bridge.errors import BadParcelError, BridgeError, BusyError, IdentityError
 from streams.bridge.identity import device_of
 from streams.bridge.intake import Intake
+from streams.bridge.promptness import Promptness
 from streams.bridge.roster import Roster
 
 __all__ = ["LONGEST_WAIT_S", "HttpsDoor", "server_context"]
@@ -60,11 +61,17 @@ class HttpsDoor:
     """Serves devices until it is closed."""
 
     def __init__(
-        self, intake: Intake, desk: Desk, roster: Roster, context: ssl.SSLContext, *, body_within_s: float
+        self,
+        intake: Intake,
+        desk: Desk,
+        roster: Roster,
+        context: ssl.SSLContext,
+        *,
+        head_within_s: float,
+        body_within_s: float,
     ) -> None:
         self.port = 0
-        # Parcels that came too slowly, and were cut off.
-        self.too_slow = 0
+        self._slow_parcels = 0
         self._body_within_s = body_within_s
         self._intake = intake
         self._desk = desk
@@ -74,18 +81,39 @@ class HttpsDoor:
         self._runner = web.AppRunner(
             self._application(), access_log=None, shutdown_timeout=2.0, lingering_time=_LINGER_S
         )
+        self._promptness = Promptness(self._protocol, head_within_s)
+        self._server: asyncio.Server | None = None
+
+    @property
+    def too_slow(self) -> int:
+        """Heads and parcels that came too slowly, and were cut off."""
+        return self._slow_parcels + self._promptness.too_slow
 
     async def open(self, host: str, port: int) -> None:
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, host, port, ssl_context=self._context, backlog=1024).start()
+            self._server = await asyncio.get_running_loop().create_server(
+                self._promptness,
+                host,
+                port,
+                ssl=self._context,
+                backlog=1024,
+                ssl_handshake_timeout=self._promptness.head_within_s,
+            )
         except OSError as error:
             await self._runner.cleanup()
             raise BridgeError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
-        self.port = self._runner.addresses[0][1]
+        self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
         await self._runner.cleanup()
+
+    def _protocol(self) -> asyncio.Protocol:
+        if self._runner.server is None:
+            raise RuntimeError("a connection came before the door was open")
+        return self._runner.server()
 
     def _application(self) -> web.Application:
         application = web.Application(client_max_size=MAX_PARCEL_BYTES, middlewares=[self._who])
@@ -95,8 +123,9 @@ class HttpsDoor:
     @web.middleware
     async def _who(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Find out who asks, before anything else is looked at."""
+        transport = request.transport
+        self._promptness.arrived(transport)
         try:
-            transport = request.transport
             device_id = device_of(transport.get_extra_info("peercert") if transport else None)
             self._roster.check(device_id)
             request[_DEVICE] = device_id
@@ -109,12 +138,14 @@ class HttpsDoor:
             return _refusal(503, str(error))
         except web.HTTPException as error:
             return _refusal(error.status, error.text or error.reason)
+        finally:
+            self._promptness.ended(transport)
 
     async def _records(self, request: web.Request) -> web.StreamResponse:
         try:
             packed = await asyncio.wait_for(request.read(), self._body_within_s)
         except TimeoutError:
-            self.too_slow += 1
+            self._slow_parcels += 1
             slow = _refusal(408, f"the parcel was not here within {self._body_within_s:g} s")
             # What still trickles in is nobody's; the connection goes with it.
             slow.force_close()

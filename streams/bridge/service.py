@@ -42,12 +42,15 @@ class HttpsDoorSettings:
     revoked: Path | None = None
     host: str = "127.0.0.1"
     port: int = 8443
+    # How long a TLS handshake, and then the head of a request, may take to arrive.
+    head_within_s: float = 10.0
     # How long a parcel may take to arrive: one that trickles in holds a connection and its bytes for nothing.
     body_within_s: float = 30.0
 
     def __post_init__(self) -> None:
-        if not self.body_within_s > 0:
-            raise BridgeError(f"body_within_s is {self.body_within_s:g}; wanted: more than 0")
+        for name in ("head_within_s", "body_within_s"):
+            if not getattr(self, name) > 0:
+                raise BridgeError(f"{name} is {getattr(self, name):g}; wanted: more than 0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +138,14 @@ class Bridge:
         if settings is None:
             return None
         context = server_context(settings.certificate, settings.key, settings.device_ca, settings.revoked)
-        door = HttpsDoor(intake, desk, roster, context, body_within_s=settings.body_within_s)
+        door = HttpsDoor(
+            intake,
+            desk,
+            roster,
+            context,
+            head_within_s=settings.head_within_s,
+            body_within_s=settings.body_within_s,
+        )
         await door.open(settings.host, settings.port)
         self.port = door.port
         _log.info("bridge listens: host=%s port=%d", settings.host, self.port)
@@ -167,7 +177,7 @@ class _Metrics:
         self._gauge("bridge_parcels_under_way", "Parcels that Kafka has not answered for.", lambda: intake.under_way)
         self._gauge("bridge_revoked_turned_away", "Visits of revoked devices.", lambda: roster.turned_away)
         if https is not None:
-            self._gauge("bridge_parcels_too_slow", "Parcels that came too slowly.", lambda: https.too_slow)
+            self._gauge("bridge_too_slow", "Heads and parcels that came too slowly.", lambda: https.too_slow)
         registry.register(_Counts(intake))
 
     def _gauge(self, name: str, about: str, value: Callable[[], int]) -> None:

@@ -1,5 +1,6 @@
 """A gateway that reaches the fleet over a bridge: mutual TLS, a real broker behind it."""
 
+import contextlib
 import io
 import json
 import socket
@@ -334,7 +335,7 @@ def test_a_parcel_that_trickles_in_is_cut_off_and_holds_up_nobody(cluster, groun
             answer += chunk
         took_s = time.monotonic() - begun_s
         slow.close()
-        counted = strict.registry.get_sample_value("bridge_parcels_too_slow")
+        counted = strict.registry.get_sample_value("bridge_too_slow")
         afterwards = HttpsCarrier(reach("press-8", url=url)).carry(parcel(letter(entry("press-8"), 2)))
 
     assert meanwhile.taken == (1,)
@@ -345,13 +346,71 @@ def test_a_parcel_that_trickles_in_is_cut_off_and_holds_up_nobody(cluster, groun
     assert afterwards.taken == (2,)
 
 
+def test_a_head_that_trickles_in_is_cut_off_and_a_resting_connection_is_not(cluster, grounds, reach):
+    with bridge_on(cluster, https=grounds.https(head_within_s=1.0)) as strict:
+        url = f"https://127.0.0.1:{strict.port}"
+        resting = HttpsCarrier(reach(url=url))
+        before = resting.carry(parcel(letter(entry("press-7"), 1)))
+        silent = socket.create_connection(("127.0.0.1", strict.port))
+        lines = [connected(reach("press-8", url=url), strict.port) for _ in range(2)]
+        begun_s = time.monotonic()
+        for line in lines:
+            line.sendall(b"GET /v1/command HTTP/1.1\r\nHost: bridge\r\n")
+        for _ in range(4):
+            time.sleep(0.3)
+            send_or_be_told_off(lines[0], b"X-More: x\r\n")
+        ends = [until_it_ends(line) for line in (*lines, silent)]
+        took_s = time.monotonic() - begun_s
+        counted = strict.registry.get_sample_value("bridge_too_slow")
+        # Its connection has rested for longer than a head may take; and it serves as before.
+        after = resting.carry(parcel(letter(entry("press-7"), 2)))
+
+    assert (before.taken, after.taken) == ((1,), (2,))
+    assert ends == [b"", b"", b""]
+    assert took_s < 10
+    assert counted == 2
+
+
+def test_a_question_that_is_held_open_is_no_slow_one(cluster, grounds, reach):
+    with bridge_on(cluster, https=grounds.https(head_within_s=0.5)) as strict:
+        line = connected(reach(url=f"https://127.0.0.1:{strict.port}"), strict.port)
+        line.sendall(b"GET /v1/command?wait_s=2 HTTP/1.1\r\nHost: bridge\r\n\r\n")
+        first = line.recv(4096)
+        line.sendall(b"GET /v1/command HTTP/1.1\r\nHost: bridge\r\n\r\n")
+        second = line.recv(4096)
+
+    assert first.startswith(b"HTTP/1.1 204")
+    assert second.startswith(b"HTTP/1.1 204")
+
+
 def trickle(settings, port):
     """Begin a parcel, byte by byte, and never end it."""
-    context = ssl.create_default_context(cafile=str(settings.ca))
-    context.load_cert_chain(settings.certificate, settings.key)
-    line = context.wrap_socket(socket.create_connection(("127.0.0.1", port)), server_hostname="127.0.0.1")
-    line.settimeout(15)
+    line = connected(settings, port)
     line.sendall(b"POST /v1/records HTTP/1.1\r\nHost: bridge\r\nContent-Length: 1000\r\n\r\n")
     for _ in range(5):
         line.sendall(b"x")
     return line
+
+
+def connected(settings, port):
+    context = ssl.create_default_context(cafile=str(settings.ca))
+    context.load_cert_chain(settings.certificate, settings.key)
+    line = context.wrap_socket(socket.create_connection(("127.0.0.1", port)), server_hostname="127.0.0.1")
+    line.settimeout(15)
+    return line
+
+
+def send_or_be_told_off(line, content):
+    with contextlib.suppress(OSError):
+        line.sendall(content)
+
+
+def until_it_ends(line):
+    """What comes until the other side hangs up, whichever way it does so."""
+    line.settimeout(15)
+    heard = b""
+    with contextlib.suppress(ConnectionError, ssl.SSLError):
+        while chunk := line.recv(4096):
+            heard += chunk
+    line.close()
+    return heard

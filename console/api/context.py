@@ -31,7 +31,8 @@ class Context:
     sign_in: SignIn | None
 
 
-def _here(request: Request) -> Context:
+# A plain function would be called in another thread, for which every request then waits.
+async def _here(request: Request) -> Context:
     return cast(Context, request.app.state.context)
 
 

@@ -3,6 +3,7 @@
 import json
 import time
 import uuid
+from dataclasses import asdict
 
 import click
 from rich.console import Console
@@ -20,6 +21,8 @@ from schemas.drift_alert import AlertState, DriftAlert, Severity
 from schemas.errors import DriftlineError
 from schemas.jsonable import as_jsonable
 from streams.drift.alerts import MATCHED, AlertBook, Silence
+from streams.drift.objectives import spendings
+from streams.drift.policy import InForce, timelines
 from streams.drift.requests import RequestError, heed
 
 __all__ = ["alerts"]
@@ -28,6 +31,7 @@ _GRAVITY = [severity.value for severity in Severity]
 _STATES = [state.value for state in AlertState if state is not AlertState.UNKNOWN]
 # Who answers for an alert, by how its id begins.
 _WORKERS = {"rollout": "rollouts", "device": "rollouts", "cohort": "cohorts", "cohort-drift": "cohorts"}
+_JUDGED = "telemetry.feature-stats"
 _LIVE = ("pending", "firing", "acknowledged")
 _ID = click.argument("alert_id", metavar="ID")
 _WHY = click.option("--why", default="", help="The reason, for the audit log.")
@@ -157,6 +161,32 @@ def silences(settings: Settings, as_json: bool) -> None:
     table = plain_table("SILENCE", "UNTIL", "MATCHES")
     for one in held:
         table.add_row(one.silence_id, utc(one.until_ms), " ".join(f"{n}={p}" for n, p in one.matchers.items()))
+    show_table(table)
+
+
+@alerts.command(epilog="Example: driftline alerts budgets --since 7d")
+@click.option("--since", default="24h", show_default=True, metavar="SPAN", help="From how long ago; 7d at most.")
+@_JSON
+@on_a_cluster
+def budgets(settings: Settings, since: str, as_json: bool) -> None:
+    """Show how much models have used of what their objectives allow."""
+    cluster = settings.cluster()
+    try:
+        from_ms = time.time_ns() // 1_000_000 - millis_of(since)
+    except ValueError as wanted:
+        raise click.UsageError(f"--since: {wanted}") from None
+    policies = (span[1] for line in timelines(cluster, _JUDGED).values() for span in line.spans[-1:])
+    newest = max(policies, key=lambda one: one.revision, default=InForce())
+    with feeds.follow(cluster, "telemetry.model-health", from_ms=from_ms, until_current=True) as log:
+        windows = (event.value for event in log if isinstance(event, feeds.Changed))
+        known = feeds.snapshot(cluster, "drift.alerts").values()
+        found = spendings(newest.rules, known, windows, from_ms=from_ms)
+    if as_json:
+        click.echo(json.dumps([{**asdict(one), "used": one.used} for one in found], indent=2))
+        return
+    table = plain_table("MODEL", "OBJECTIVE", "SPENT", "ALLOWED", "USED")
+    for one in found:
+        table.add_row(one.model_id, one.objective, f"{one.spent:g}", f"{one.allowed:.3g}", f"{one.used:.0%}")
     show_table(table)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from schemas.drift_alert import AlertState
+from streams.drift.objectives import FALSE_ALARMS, is_false_alarm
 from streams.drift.partition import Outcome
 
 __all__ = ["Metrics"]
@@ -32,6 +33,15 @@ class Metrics:
         self.restore = Gauge("driftline_drift_restore_seconds", "Time that the last restore took.", registry=registry)
         # Prometheus sees no increase in what begins at 1.
         self.bad(0)
+        # Of both the increase over any time counts: what is used of the budget is the one by the other.
+        self.spent = Counter(
+            "driftline_drift_objective_spent", "Spent of an objective's budget.", ["model", "objective"],
+            registry=registry,
+        )  # fmt: skip
+        self.allowed = Counter(
+            "driftline_drift_objective_allowed", "Added to an objective's budget.", ["model", "objective"],
+            registry=registry,
+        )  # fmt: skip
         self._live: dict[str, str] = {}
         self._highest: dict[int, dict[str, float]] = {}
 
@@ -43,6 +53,9 @@ class Metrics:
         self.scores.inc(len(outcome.scores))
         for name, count in vars(outcome.tally).items():
             self.windows.labels(name).inc(count)
+        for model_id, allowed in outcome.allowed.items():
+            self.allowed.labels(model_id, FALSE_ALARMS).inc(allowed)
+            self.spent.labels(model_id, FALSE_ALARMS).inc(0)
         self._score(partition, outcome)
         self._follow(outcome)
 
@@ -70,8 +83,8 @@ class Metrics:
                 if alert.alert_id not in self._live:
                     self.alerts.labels(alert.severity.value).inc()
                 self._live[alert.alert_id] = alert.feature
-            else:
-                self._live.pop(alert.alert_id, None)
+            elif self._live.pop(alert.alert_id, None) is not None and alert.model_id in outcome.allowed:
+                self.spent.labels(alert.model_id, FALSE_ALARMS).inc(is_false_alarm(alert))
         features = Tallied(self._live.values())
         self.features.set(len(features))
         self.detected.set(1 if features else 0)

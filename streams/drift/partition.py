@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from schemas.columns import GridShape
 from schemas.drift_alert import DriftAlert
 from schemas.drift_scores import CohortPane, DriftScores
@@ -13,6 +15,7 @@ from streams.drift.engine import Engine, pane_ms_of
 from streams.drift.following import follow
 from streams.drift.judge import Judge, Judged, needs_of
 from streams.drift.measured import Group
+from streams.drift.objectives import allowed_alarms
 from streams.drift.policy import PolicyError, Rules
 from streams.drift.presence import Tally
 from streams.drift.report import report
@@ -42,6 +45,8 @@ class Outcome:
     rollups: list[FeatureStats] = field(default_factory=list)
     judged: list[Judged] = field(default_factory=list)
     tally: Tally = field(default_factory=Tally)
+    # By model that has promised something: false alarms that were allowed meanwhile.
+    allowed: dict[str, float] = field(default_factory=dict)
 
 
 class Partition:
@@ -77,6 +82,7 @@ class Partition:
             outcome.rollups += admitted.rollups
             outcome.tally.plus(admitted.tally)
             outcome.alerts += follow(self.book, judged)
+            self._allow(stretch, outcome.allowed)
         outcome.scores = report(outcome.judged, self.policy_id, self.policy_revision)
         return outcome
 
@@ -140,3 +146,12 @@ class Partition:
             self.engines[grid_id] = engine
             self.judges[grid_id] = Judge(self.rules, shape=shape)
         return engine
+
+    def _allow(self, stretch: Stretch, allowed: dict[str, float]) -> None:
+        windows = stretch.windows
+        watched_ms = np.bincount(stretch.which, windows.end_ms - windows.start_ms, minlength=len(stretch.groups))
+        for group, ms in zip(stretch.groups, watched_ms.tolist(), strict=True):
+            model_id = group.against.model_id
+            objectives = self.rules.for_device(model_id, group.labels).objectives
+            if objectives.false_alarms_per_device_day is not None:
+                allowed[model_id] = allowed.get(model_id, 0.0) + allowed_alarms(objectives, ms)

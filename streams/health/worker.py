@@ -136,6 +136,9 @@ class HealthWorker:
         alerts = await asyncio.to_thread(lambda: list(held.work(topic, records)))
         self._metrics.judged(before, panel.counts, join.expired - expired, seconds=time.monotonic() - begun_s)
         self._metrics.read(topic, len(run), sum(one.record is None for one in records))
+        if topic == HEALTH:
+            rules = held.partition.policy.rules
+            self._metrics.held_to(rules, (one.record for one in records if one.record is not None))
         await self._outbox.deliver(await asyncio.to_thread(self._letters, topic, run, records))
         await self._tell(run.partition, alerts)
 

@@ -6,12 +6,17 @@ import time
 
 import pytest
 from click.testing import CliRunner
-from drift_fleet import MINUTE_MS, Fleet
+from drift_fleet import MINUTE_MS, Fleet, boot_of
+from prometheus_client import generate_latest
 
 from driftline.command import main
 from driftline.sending import send
 from schemas import feeds
-from streams.drift.service import make_drift_app
+from schemas.model_health import ModelHealth
+from streams.drift.policy import own_policy
+from streams.drift.service import DriftSettings, make_drift_app
+from streams.health.service import HealthSettings, make_health_app
+from streams.kafka import figures
 
 
 @pytest.fixture
@@ -24,6 +29,60 @@ def run(cluster):
         return result.output
 
     return run
+
+
+OBJECTIVES = "[objectives]\nfalse_alarms_per_device_day = 1.0\nconfidence = 0.8\nunsure_windows = 0.5\n"
+
+
+async def test_what_is_used_of_a_models_objectives_is_shown_by_workers_and_by_the_command(cluster, run):
+    """A shift that ends by itself, and of which nobody took care, is a false alarm."""
+    fleet, now_ms = Fleet(), int(time.time() * 1000)
+    start_ms = now_ms - now_ms % MINUTE_MS - 40 * MINUTE_MS
+    windows = [
+        fleet.window("d-1", minute, values=fleet.readings(shift=1.0 if minute < 6 else 0.0), start_ms=start_ms)
+        for minute in range(40)
+    ]
+    healths = [
+        ModelHealth(
+            device_id="d-1", model_id=fleet.model_id, boot_id=boot_of("d-1"), seq=minute, inferences=10, anomalies=0,
+            window_start_ms=start_ms + minute * MINUTE_MS, window_end_ms=start_ms + (minute + 1) * MINUTE_MS, errors=0,
+            score_mean=0.0, score_m2=0.0, confidence_mean=0.7 if minute < 10 else 0.9, latency_p50_ms=1.0,
+            latency_p99_ms=1.0, cpu_share=0.1, memory_bytes=1,
+        )
+        for minute in range(40)
+    ]  # fmt: skip
+    records = [("models.grids", fleet.grid), ("models.baselines", fleet.baseline)]
+    records += [("telemetry.feature-stats", window) for window in windows]
+    send(cluster, [*records, *(("telemetry.model-health", one) for one in healths)])
+    policy = own_policy(OBJECTIVES)
+
+    drift = make_drift_app(cluster, DriftSettings(policy=policy))
+    health = make_health_app(cluster, HealthSettings(policy=policy))
+    await drift.start()
+    await health.start()
+    try:
+        await asyncio.to_thread(counted, drift, "driftline_drift_objective_spent_total")
+        await asyncio.to_thread(counted, health, "driftline_health_objective_spent_total")
+        told = {**figures_of(drift), **figures_of(health)}
+    finally:
+        await drift.stop()
+        await health.stop()
+    shown = {one["objective"]: one for one in json.loads(await run("budgets", "--json"))}
+    table = await run("budgets", "--since", "7d")
+    wrong = await run("budgets", "--since", "soon", code=2)
+
+    days = 40 / 1440
+    assert shown["false_alarms"] == {
+        "model_id": fleet.model_id, "objective": "false_alarms", "spent": 1, "allowed": pytest.approx(days),
+        "used": pytest.approx(1 / days),
+    }  # fmt: skip
+    assert (shown["confidence"]["spent"], shown["confidence"]["allowed"], shown["confidence"]["used"]) == (10, 20, 0.5)
+    assert "50%" in table
+    assert "found 'soon', wanted a span such as 90s" in wrong
+    for worker, objective in (("drift", "false_alarms"), ("health", "confidence")):
+        labels = f'{{model="{fleet.model_id}",objective="{objective}"}}'
+        spent, allowed = (told[f"driftline_{worker}_objective_{name}_total{labels}"] for name in ("spent", "allowed"))
+        assert (spent, allowed) == (shown[objective]["spent"], pytest.approx(shown[objective]["allowed"]))
 
 
 async def test_alerts_are_listed_shown_acknowledged_and_silenced(cluster, run):
@@ -86,4 +145,24 @@ def two_alerts(cluster):
     deadline = time.monotonic() + 60
     while len(feeds.snapshot(cluster, "drift.alerts")) < 2:
         assert time.monotonic() < deadline
+        time.sleep(0.3)
+
+
+def figures_of(app):
+    lines = [line for line in generate_latest(figures(app).registry).decode().splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
+
+
+def counted(app, name):
+    """Wait until a worker has counted all that there is, and something of this."""
+    deadline = time.monotonic() + 90
+    while True:
+        told = figures_of(app)
+        allowed = sum(value for key, value in told.items() if key.startswith(name.replace("spent", "allowed")))
+        if sum(value for key, value in told.items() if key.startswith(name)) and allowed in (
+            pytest.approx(40 / 1440),
+            pytest.approx(20),
+        ):
+            return
+        assert time.monotonic() < deadline, told
         time.sleep(0.3)

@@ -6,7 +6,19 @@ from streams.drift.policy.feed import PolicyFeed, Refused
 from streams.drift.policy.in_force import InForce, note_applied, own_policy, signed_policy
 from streams.drift.policy.reader import read_policy
 from streams.drift.policy.refusals import told_of
-from streams.drift.policy.rules import Against, Budget, Floors, Life, Limit, Minimum, Mode, Override, Reporting, Rules
+from streams.drift.policy.rules import (
+    Against,
+    Budget,
+    Floors,
+    Life,
+    Limit,
+    Minimum,
+    Mode,
+    Objectives,
+    Override,
+    Reporting,
+    Rules,
+)
 from streams.drift.policy.timeline import Timeline, timelines
 from streams.drift.policy.wanted import Wanted
 
@@ -20,6 +32,7 @@ __all__ = [
     "Limit",
     "Minimum",
     "Mode",
+    "Objectives",
     "Override",
     "Piece",
     "PolicyError",

@@ -15,6 +15,7 @@ from streams.drift.policy.rules import (
     Limit,
     Minimum,
     Mode,
+    Objectives,
     Override,
     Reporting,
     Rules,
@@ -89,6 +90,7 @@ def _rules(section: Section) -> Rules:
         alert_from=Severity(section.choice("alert_from", "high", _SEVERITIES)),
         reporting=_reporting(section.section("reporting")),
         life=_life(section.section("alerts")),
+        objectives=_objectives(section.section("objectives")),
         cohorts=_cohorts(section),
     )
     strange = [ms // MINUTE_MS for ms in rules.life.horizons_ms if ms not in rules.horizons_ms]
@@ -104,6 +106,20 @@ def _horizons(section: Section) -> tuple[int, ...]:
     if list(minutes) != sorted(set(minutes)):
         raise PolicyError(section.path_of("horizons_minutes"), list(minutes), "rising values")
     return tuple(minute * MINUTE_MS for minute in minutes)
+
+
+def _objectives(section: Section) -> Objectives:
+    def promised(name: str, *, at_most: float) -> float | None:
+        return section.number(name, 0.0, above=0, at_most=at_most) if name in section.names() else None
+
+    default = Objectives()
+    objectives = Objectives(
+        false_alarms_per_device_day=promised("false_alarms_per_device_day", at_most=100),
+        confidence=promised("confidence", at_most=1),
+        unsure_windows=section.number("unsure_windows", default.unsure_windows, above=0, at_most=1),
+    )
+    section.finish(also=("false_alarms_per_device_day", "confidence"))
+    return objectives
 
 
 def _alerting(section: Section) -> tuple[int, ...]:

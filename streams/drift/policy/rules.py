@@ -7,7 +7,19 @@ from typing import Literal
 
 from schemas.drift_alert import Severity
 
-__all__ = ["Against", "Budget", "Floors", "Life", "Limit", "Minimum", "Mode", "Override", "Reporting", "Rules"]
+__all__ = [
+    "Against",
+    "Budget",
+    "Floors",
+    "Life",
+    "Limit",
+    "Minimum",
+    "Mode",
+    "Objectives",
+    "Override",
+    "Reporting",
+    "Rules",
+]
 
 GRAVITY = (Severity.UNKNOWN, Severity.LOW, Severity.MEDIUM, Severity.HIGH, Severity.CRITICAL)
 
@@ -124,6 +136,17 @@ class Life:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Objectives:
+    """What a model has promised; None is no promise. Nothing is judged by it: what is used of it is counted."""
+
+    false_alarms_per_device_day: float | None = None
+    # Least mean confidence of a window,
+    confidence: float | None = None
+    # which this share of the windows may miss.
+    unsure_windows: float = 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Override:
     """Other rules for some models or cohorts; patterns have `*`."""
 
@@ -151,6 +174,7 @@ class Rules:
     alert_from: Severity = Severity.HIGH
     reporting: Reporting = field(default_factory=Reporting)
     life: Life = field(default_factory=Life)
+    objectives: Objectives = field(default_factory=Objectives)
     # Labels of `fleet.devices` by which panes are added up and alerts are grouped; `model` is one of every device.
     cohorts: tuple[str, ...] = ("region", "hw", "model")
     overrides: tuple[Override, ...] = ()

@@ -110,13 +110,17 @@ def show(title: str, rows: list[dict[str, str]]) -> None:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, made: Made, config: GatewayConfig | None = None) -> Iterator[Gateway]:
-    """A gateway with a model that serves, its bake taken as passed."""
+def serving(
+    folder: Path, made: Made, config: GatewayConfig | None = None, *, as_run: bool = False
+) -> Iterator[Gateway]:
+    """A gateway with a model that serves, its bake taken as passed; `as_run` writes beside the loop, as in earnest."""
     config = config or GatewayConfig(
         device_id="bench", data=folder, keyring=folder / "k", updates=UpdateConfig(reserve_bytes=0)
     )
     with ThreadPoolExecutor(1) as executor, ThreadPoolExecutor(1) as writer:
-        gateway = Gateway(config, made.keyring, executor=executor, rng=Random(1), now_ms=0, writer=writer)
+        gateway = Gateway(
+            config, made.keyring, executor=executor, rng=Random(1), now_ms=0, writer=writer if as_run else None
+        )
         order = Order(
             revision=1,
             rollout_id="bench",
@@ -143,7 +147,7 @@ def latency(folder: Path, bundles: dict[tuple[str, str], Made], samples: int) ->
         config = GatewayConfig(
             device_id="bench", data=home, keyring=home / "k", windows=windows, updates=UpdateConfig(reserve_bytes=0)
         )
-        with serving(home, made, config) as gateway:
+        with serving(home, made, config, as_run=True) as gateway:
             sensor, per = Simulated(fleet_name, device=77), PER_VECTOR[fleet_name]
             warm = sensor.take(2048)
             gateway.take([Readings("s", warm.at_ms, warm.values)], 0)

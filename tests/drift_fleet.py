@@ -1,5 +1,6 @@
 """A small honest fleet: devices whose readings are normal, counted on a real grid, against a learned baseline."""
 
+import time
 import uuid
 from dataclasses import replace
 from statistics import NormalDist
@@ -9,7 +10,11 @@ import numpy as np
 from schemas.canonical import with_content_id
 from schemas.columns import GridShape
 from schemas.feature_stats import FeatureStats
+from schemas.fleet import Device, DeviceState
 from schemas.grid import Baseline, FeatureBaseline, FeatureGrid, FeatureKind, Grid
+from schemas.model_health import ModelHealth
+from schemas.operators import OperatorRequest
+from schemas.policy import Policy
 from sensing import bin_counts
 from streams.drift.windows import Windows
 
@@ -99,6 +104,39 @@ class Fleet:
 
 def boot_of(device, life=0):
     return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{device}/{life}"))
+
+
+def health(device_id, minute, *, errors, start_ms=START_MS):
+    """How a model fared in one minute, of 600 readings."""
+    return ModelHealth(
+        device_id=device_id, model_id="pump/1", boot_id=boot_of(device_id), seq=minute,
+        window_start_ms=start_ms + minute * MINUTE_MS, window_end_ms=start_ms + (minute + 1) * MINUTE_MS,
+        inferences=600, anomalies=6, errors=errors, score_mean=0.1, score_m2=1.0, confidence_mean=0.9,
+        latency_p50_ms=1.0, latency_p99_ms=2.0, cpu_share=0.2, memory_bytes=50_000_000,
+    )  # fmt: skip
+
+
+def device(name, **labels):
+    return Device(
+        device_id=name, state=DeviceState.ONLINE, labels=labels, model_id="pump/1", revision=0, registered_ms=0,
+        last_seen_ms=0,
+    )  # fmt: skip
+
+
+def policy(revision, document, *, withdrawn=False):
+    """A policy that nobody has signed yet."""
+    return Policy(
+        policy_id="default", revision=revision, document=document, envelope="", issued_ms=revision, issued_by="ada",
+        withdrawn=withdrawn,
+    )  # fmt: skip
+
+
+def asked(subject, action, **arguments):
+    """What an operator asks for now."""
+    return OperatorRequest(
+        request_id=str(uuid.uuid4()), subject=subject, action=action, who="ada", why="planned work",
+        at_ms=int(time.time() * 1000), arguments=arguments,
+    )  # fmt: skip
 
 
 def columns_of(stats, shape, *, first_offset=0, arrivals_ms=None):

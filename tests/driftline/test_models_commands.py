@@ -9,15 +9,7 @@ from driftline.command import main
 
 
 @pytest.fixture
-def run(cluster, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for name, value in (
-        ("BOOTSTRAP", cluster.bootstrap),
-        ("REGISTRY", cluster.registry_url),
-        ("PREFIX", cluster.prefix),
-    ):
-        monkeypatch.setenv(f"DRIFTLINE_{name}", value)
-
+def run(in_a_folder_of_its_own):
     def command(*words: str):
         return CliRunner().invoke(main, list(words))
 

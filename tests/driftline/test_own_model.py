@@ -37,15 +37,7 @@ def shown(page: str, heading: str) -> list[list[str]]:
 
 
 @pytest.fixture
-def run(cluster, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for name, value in (
-        ("BOOTSTRAP", cluster.bootstrap),
-        ("REGISTRY", cluster.registry_url),
-        ("PREFIX", cluster.prefix),
-    ):
-        monkeypatch.setenv(f"DRIFTLINE_{name}", value)
-
+def run(in_a_folder_of_its_own):
     def command(words: list[str]) -> str:
         assert words[0] == "driftline", words
         done = CliRunner().invoke(main, words[1:])

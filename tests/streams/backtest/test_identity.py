@@ -3,19 +3,14 @@
 import asyncio
 import json
 import time
-import uuid
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from drift_fleet import MINUTE_MS, Fleet, boot_of
+from drift_fleet import MINUTE_MS, Fleet, asked, boot_of, device, health, policy
 
 from schemas import feeds
 from schemas.drift_alert import AlertState
-from schemas.fleet import Device, DeviceState
-from schemas.model_health import ModelHealth
-from schemas.operators import OperatorRequest
-from schemas.policy import Policy
 from streams.backtest.exporting import NEEDED, export_file, export_folder
 from streams.backtest.history import ClusterHistory, FileHistory
 from streams.backtest.running import Plan, run
@@ -40,12 +35,12 @@ def log(fleet, *, minutes, devices=5):
     rng = np.random.default_rng(7)
     windows = []
     for minute in range(minutes):
-        for device in range(devices):
+        for number in range(devices):
             values = fleet.readings(samples=200)
-            if device and (minute // 15 + device) % 3 == 0:
-                values[:, device % 3] += (0.5, 1.0, 3.0)[device % 3]
+            if number and (minute // 15 + number) % 3 == 0:
+                values[:, number % 3] += (0.5, 1.0, 3.0)[number % 3]
             windows.append(
-                fleet.window(f"d-{device}", minute, values=values, start_ms=start_ms, boot=boot_of(f"d-{device}"))
+                fleet.window(f"d-{number}", minute, values=values, start_ms=start_ms, boot=boot_of(f"d-{number}"))
             )
     repeated = [windows[i] for i in rng.integers(0, len(windows), 40)]
     late = windows[10:25]
@@ -178,7 +173,7 @@ async def test_alerts_of_health_are_told_as_then(cluster, publish, found_on, run
     start_ms = now_ms - now_ms % MINUTE_MS - 180 * MINUTE_MS
     publish(SOURCE, [fleet.window(f"d-{number}", 0, start_ms=start_ms) for number in range(3)])
     told = [
-        health(f"d-{number}", minute, start_ms, errors=300 if number and 60 <= minute < 120 else 0)
+        health(f"d-{number}", minute, start_ms=start_ms, errors=300 if number and 60 <= minute < 120 else 0)
         for minute in range(160)
         for number in range(3)
     ]
@@ -209,37 +204,8 @@ def window_of(fleet, number, minute, start_ms):
     return fleet.window(f"d-{number}", minute, values=values, start_ms=start_ms, model_id=model)
 
 
-def health(device_id, minute, start_ms, *, errors):
-    return ModelHealth(
-        device_id=device_id, model_id="pump/1", boot_id=boot_of(device_id), seq=minute,
-        window_start_ms=start_ms + minute * MINUTE_MS, window_end_ms=start_ms + (minute + 1) * MINUTE_MS,
-        inferences=600, anomalies=6, errors=errors, score_mean=0.1, score_m2=1.0, confidence_mean=0.9,
-        latency_p50_ms=1.0, latency_p99_ms=2.0, cpu_share=0.2, memory_bytes=50_000_000,
-    )  # fmt: skip
-
-
 def fires_on(alerts, device_id):
     return any(one.subject == device_id and one.state is AlertState.FIRING for one in alerts)
-
-
-def device(name, **labels):
-    return Device(
-        device_id=name, state=DeviceState.ONLINE, labels=labels, model_id="pump/1", revision=0, registered_ms=0,
-        last_seen_ms=0,
-    )  # fmt: skip
-
-
-def asked(subject, action, **arguments):
-    return OperatorRequest(
-        request_id=str(uuid.uuid4()), subject=subject, action=action, who="ada", why="planned work",
-        at_ms=int(time.time() * 1000), arguments=arguments,
-    )  # fmt: skip
-
-
-def policy(revision, document):
-    return Policy(
-        policy_id="default", revision=revision, document=document, envelope="", issued_ms=revision, issued_by="ada"
-    )
 
 
 def histories_of(cluster, folder):

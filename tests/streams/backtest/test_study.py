@@ -6,11 +6,10 @@ from dataclasses import replace
 import pyarrow.parquet as pq
 import pytest
 from backtest_fleet import HOUR_MS, exported, recorded
-from drift_fleet import MINUTE_MS, START_MS, Fleet, boot_of
+from drift_fleet import MINUTE_MS, START_MS, Fleet, health
 
 from schemas.catalogue import topic_named
 from schemas.drift_alert import AlertState, DriftAlert, Evidence, Severity
-from schemas.model_health import ModelHealth
 from schemas.partition import partition_of
 from schemas.record import as_plain
 from streams.backtest.candidate import Candidate, read_candidates
@@ -306,14 +305,6 @@ def alert(subject, *, feature="f0", kind="mean_shift", subject_is_cohort=False):
     return DriftAlert(
         alert_id=f"{subject}/{feature}", kind=kind, subject=subject, subject_is_cohort=subject_is_cohort,
         feature=feature, model_id="pump/1", state=AlertState.FIRING, severity=Severity.HIGH, opened_ms=START_MS,
-        changed_ms=START_MS, summary="", evidence=Evidence(scores={}, samples=0, reference="", horizon_ms=0), policy_id="default", policy_revision=0,
-    )  # fmt: skip
-
-
-def health(device, minute, *, errors):
-    return ModelHealth(
-        device_id=device, model_id="pump/1", boot_id=boot_of(device), seq=minute,
-        window_start_ms=START_MS + minute * MINUTE_MS, window_end_ms=START_MS + (minute + 1) * MINUTE_MS,
-        inferences=600, anomalies=6, errors=errors, score_mean=0.1, score_m2=1.0, confidence_mean=0.9,
-        latency_p50_ms=1.0, latency_p99_ms=2.0, cpu_share=0.2, memory_bytes=50_000_000,
+        changed_ms=START_MS, summary="", evidence=Evidence(scores={}, samples=0, reference="", horizon_ms=0),
+        policy_id="default", policy_revision=0,
     )  # fmt: skip

@@ -3,16 +3,12 @@
 import asyncio
 import json
 import time
-import uuid
 
 import pytest
-from drift_fleet import MINUTE_MS, Fleet
+from drift_fleet import MINUTE_MS, Fleet, asked, device, policy
 
 from schemas import feeds
 from schemas.drift_alert import AlertState
-from schemas.fleet import Device, DeviceState
-from schemas.operators import OperatorRequest
-from schemas.policy import Policy
 from streams.drift.policy import own_policy, timelines
 from streams.drift.service import DriftSettings, make_drift_app
 from trust import sign_record
@@ -31,20 +27,6 @@ def fleet(publish):
 def lately(minutes):
     now_ms = int(time.time() * 1000)
     return now_ms - now_ms % MINUTE_MS - minutes * MINUTE_MS
-
-
-def policy(revision, document, *, withdrawn=False):
-    return Policy(
-        policy_id="default", revision=revision, document=document, envelope="", issued_ms=revision, issued_by="ada",
-        withdrawn=withdrawn,
-    )  # fmt: skip
-
-
-def asked(subject, action, **arguments):
-    return OperatorRequest(
-        request_id=str(uuid.uuid4()), subject=subject, action=action, who="ada", why="planned work",
-        at_ms=int(time.time() * 1000), arguments=arguments,
-    )  # fmt: skip
 
 
 EVERY = "[reporting]\ncomplete_every = 1\n"
@@ -174,13 +156,6 @@ async def test_rules_of_a_cohort_follow_the_labels(cluster, publish, found_on, r
 
 def told(windows):
     return lambda found: len({one.seq for one in found if one.horizon_ms <= 900_000}) >= windows
-
-
-def device(name, **labels):
-    return Device(
-        device_id=name, state=DeviceState.ONLINE, labels=labels, model_id="pump/1", revision=0, registered_ms=0,
-        last_seen_ms=0,
-    )  # fmt: skip
 
 
 def follows(cluster, topic):

@@ -1,6 +1,6 @@
 """How quiet and how sharp drift detection is.
 
-    python -m benchmarks.detection_quality [--part quiet|sharp] [--device-days 3000] [--seed 1] [--rho 0.9]
+    python -m benchmarks.detection_quality [--part quiet|sharp] [--device-days 3000] [--jobs 2] [--seed 1] [--rho 0.9]
 
 Readings are simulated, as AR(1) series of unit variance with autocorrelation rho at ten readings a second, and as
 means that roll over a minute ("roll"), and binned on the grid; nothing is drawn from the distributions that the
@@ -11,10 +11,14 @@ included, and each is used by 150 devices.
 
 import argparse
 import math
+import os
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import dataclass, fields
+from functools import partial
+from multiprocessing import get_context
 from statistics import NormalDist
 
 import numpy as np
@@ -26,6 +30,7 @@ from streams.drift.measured import Group
 from streams.drift.partition import Partition, Stretch
 from streams.drift.policy import Rules, read_policy
 from streams.drift.references import ScoredAgainst, lay_out
+from streams.drift.warming import warm_up
 from streams.drift.windows import Windows
 from trainer.spans import WindowSums, over_spans
 
@@ -203,29 +208,36 @@ class Watch:
         return delays
 
 
-def quiet(rng: np.random.Generator, pools: dict[str, Pool], device_days: int, chosen: list[str]) -> None:
+def quiet(seed: int, series: str, name: str, device_days: int) -> tuple[float, Counter[str]]:
+    """Return for how many device-days healthy devices were watched under a policy, and what kinds of alerts rose."""
+    rng = np.random.default_rng([seed, SERIES.index(series)])
+    pool = healthy_pool(rng, series, 40_000)
+    # Fixed limits raise so much that a tenth of the time tells the same.
+    minutes = DAY_WINDOWS if name == "calibrated" else DAY_WINDOWS // 10
+    againsts = [learned(rng, pool) for _ in range(max(device_days // 150, 1))]
+    watch = Watch(rng, POLICIES[name], againsts, device_days)
+    for _ in range(minutes):
+        watch.give(pool)
+    return device_days * minutes / DAY_WINDOWS, Counter(kind for _, _, kind, _ in watch.opened.values())
+
+
+def print_quiet(workers: Executor, seed: int, series: Sequence[str], device_days: int, chosen: Sequence[str]) -> None:
     """Print what a healthy fleet raises."""
     print(f"\nQuiet: alerts of a healthy fleet, {FEATURES} features, a window of {SAMPLES} samples a minute\n")
     print(f"{'policy':<12}{'series':>7}{'device-days':>13}{'alerts':>9}{'per 1,000 device-days':>24}  kinds")
+    each = max(device_days // len(series), 1)
+    tasks = [(name, one, workers.submit(quiet, seed, one, name, each)) for name in chosen for one in series]
     for name in chosen:
-        alerts, days = 0, 0.0
-        # Fixed limits raise so much that a tenth of the time tells the same.
-        minutes = DAY_WINDOWS if name == "calibrated" else DAY_WINDOWS // 10
-        for series, pool in pools.items():
-            devices = max(device_days // len(pools), 1)
-            againsts = [learned(rng, pool) for _ in range(max(devices // 150, 1))]
-            watch = Watch(rng, POLICIES[name], againsts, devices)
-            for _ in range(minutes):
-                watch.give(pool)
-            mine = devices * minutes / DAY_WINDOWS
-            alerts, days = alerts + len(watch.opened), days + mine
-            kinds = dict(Counter(kind for _, _, kind, _ in watch.opened.values()))
-            print(
-                f"{name:<12}{series:>7}{mine:>13,.0f}{len(watch.opened):>9,}{1000 * len(watch.opened) / mine:>24,.2f}"
-                f"  {kinds or ''}",
-                flush=True,
-            )
-        print(f"{name:<12}{'all':>7}{days:>13,.0f}{alerts:>9,}{1000 * alerts / days:>24,.2f}", flush=True)
+        all_days, alerts = 0.0, 0
+        for series_name, task in [(one, task) for mine, one, task in tasks if mine == name]:
+            days, kinds = task.result()
+            _print_quiet(name, series_name, days, kinds.total(), str(dict(kinds)) if kinds else "")
+            all_days, alerts = all_days + days, alerts + kinds.total()
+        _print_quiet(name, "all", all_days, alerts, "")
+
+
+def _print_quiet(name: str, series: str, days: float, alerts: int, kinds: str) -> None:
+    print(f"{name:<12}{series:>7}{days:>13,.0f}{alerts:>9,}{1000 * alerts / days:>24,.2f}  {kinds}", flush=True)
 
 
 def _stuck(readings: Readings, _minute: int, rng: np.random.Generator) -> Readings:
@@ -255,29 +267,38 @@ def informed_delay(rho: float, shift: float = 0.3) -> int:
     return math.ceil(((height + NormalDist().inv_cdf(0.9)) / a_window) ** 2)
 
 
-def sharp(rng: np.random.Generator, pools: dict[str, Pool], runs: int) -> None:
+def sharp(seed: int, fault: str, series: str, name: str, runs: int) -> np.ndarray:
+    """Return after how many windows a fault was found, by run; infinite where it was not."""
+    rng = np.random.default_rng([seed, list(FAULTS).index(fault), SERIES.index(series), list(POLICIES).index(name)])
+    pool, spoil = healthy_pool(rng, series, 40_000), FAULTS[fault]
+    watch = Watch(rng, POLICIES[name], [learned(rng, pool) for _ in range(4)], runs)
+    simulated = Simulated(rng, series, runs)
+    for minute in range(WARM_UP + WATCHED):
+        broken = Pool.of(spoil(simulated.window(), minute - WARM_UP, rng)) if minute >= WARM_UP else None
+        watch.give(pool, broken)
+    return watch.delays()
+
+
+def print_sharp(
+    workers: Executor, seed: int, series: Sequence[str], faults: Sequence[str], runs: int, chosen: Sequence[str]
+) -> None:
     """Print how soon faults are found."""
     print(f"\nSharp: a fault in one of {FEATURES} features, after {WARM_UP} healthy windows; {runs} runs each\n")
     head = f"{'fault':<30}{'rho':>5}  {'policy':<12}{'within 3':>9}{'median delay':>14}{'9 of 10 by':>12}"
     print(f"{head}{f'within {WATCHED}':>11}  information allows")
-    for fault, spoil in FAULTS.items():
-        for series, pool in pools.items():
-            for name, rules in POLICIES.items():
-                watch = Watch(rng, rules, [learned(rng, pool) for _ in range(4)], runs)
-                simulated = Simulated(rng, series, runs)
-                for minute in range(WARM_UP + WATCHED):
-                    broken = None
-                    if minute >= WARM_UP:
-                        broken = Pool.of(spoil(simulated.window(), minute - WARM_UP, rng))
-                    watch.give(pool, broken)
-                delays = watch.delays()
-                ninth = np.sort(delays)[math.ceil(0.9 * runs) - 1]
-                allowed = f"{informed_delay(float(series))} windows" if fault.startswith("mean shift") else ""
-                print(
-                    f"{fault:<30}{series:>5}  {name:<12}{np.mean(delays <= 3):>9.0%}{_windows(np.median(delays)):>14}"
-                    f"{_windows(ninth):>12}{np.mean(np.isfinite(delays)):>11.0%}  {allowed}",
-                    flush=True,
-                )
+    lines = [(fault, one, name) for fault in faults for one in series for name in chosen]
+    for (fault, one, name), delays in zip(lines, workers.map(partial(_sharp, seed, runs), lines), strict=True):
+        ninth = np.sort(delays)[math.ceil(0.9 * runs) - 1]
+        allowed = f"{informed_delay(float(one))} windows" if fault.startswith("mean shift") else ""
+        print(
+            f"{fault:<30}{one:>5}  {name:<12}{np.mean(delays <= 3):>9.0%}{_windows(np.median(delays)):>14}"
+            f"{_windows(ninth):>12}{np.mean(np.isfinite(delays)):>11.0%}  {allowed}",
+            flush=True,
+        )
+
+
+def _sharp(seed: int, runs: int, line: tuple[str, str, str]) -> np.ndarray:
+    return sharp(seed, *line, runs)
 
 
 def _windows(delay: float) -> str:
@@ -291,17 +312,20 @@ def main() -> None:
     parser.add_argument("--device-days", type=int, default=3000, help="of the healthy fleet, all series together")
     parser.add_argument("--runs", type=int, default=200, help="of each fault")
     parser.add_argument("--rho", choices=SERIES, action="append", help="only this series; may be repeated")
-    parser.add_argument(
-        "--policy", choices=tuple(POLICIES), action="append", help="only this policy, in the quiet part"
-    )
+    parser.add_argument("--fault", choices=tuple(FAULTS), action="append", help="only this fault; may be repeated")
+    parser.add_argument("--policy", choices=tuple(POLICIES), action="append", help="only this policy")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes at a time")
     chosen = parser.parse_args()
-    rng = np.random.default_rng(chosen.seed)
+    policies, series = chosen.policy or list(POLICIES), chosen.rho or SERIES
+    # Compiled once, not by each process.
+    warm_up()
     started = time.monotonic()
-    pools = {series: healthy_pool(rng, series, 40_000) for series in chosen.rho or SERIES}
-    if chosen.part != "sharp":
-        quiet(rng, pools, chosen.device_days, chosen.policy or list(POLICIES))
-    if chosen.part != "quiet":
-        sharp(rng, {name: pools[name] for name in ("0.0", "0.5", "0.9") if name in pools}, chosen.runs)
+    with ProcessPoolExecutor(chosen.jobs, mp_context=get_context("spawn")) as workers:
+        if chosen.part != "sharp":
+            print_quiet(workers, chosen.seed, series, chosen.device_days, policies)
+        if chosen.part != "quiet":
+            known = [one for one in ("0.0", "0.5", "0.9") if one in series]
+            print_sharp(workers, chosen.seed, known, chosen.fault or list(FAULTS), chosen.runs, policies)
     print(f"\n{time.monotonic() - started:.0f} s")
 
 

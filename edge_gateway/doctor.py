@@ -29,11 +29,11 @@ __all__ = ["examine"]
 _TIMEOUT_S = 5.0
 
 
-def examine(config: GatewayConfig, cluster: Cluster) -> Iterator[Finding]:
+def examine(config: GatewayConfig, cluster: Cluster, *, now_ms: int) -> Iterator[Finding]:
     """Look at one thing after another; each finding is told as soon as it is known."""
     yield look("keys", lambda: _keys(config))
     yield look("disk", lambda: _disk(config))
-    yield look("spool", lambda: _spool(config.data / "spool.db"))
+    yield look("spool", lambda: _spool(config.data / "spool.db", now_ms))
     slots = Slots(config.data) if config.data.exists() else None
     if slots is not None:
         yield from _slots(config, slots)
@@ -64,7 +64,7 @@ def _disk(config: GatewayConfig) -> str:
     return f"{free // 1024**2} MiB free below {config.data}"
 
 
-def _spool(path: Path) -> str:
+def _spool(path: Path, now_ms: int) -> str:
     if not path.exists():
         return "not there yet; it is made at the first start"
     try:
@@ -83,7 +83,7 @@ def _spool(path: Path) -> str:
             f"{records} records wait; {dropped[0]} were given up since the device was enrolled",
             hint="the outage was longer than the spool is large: raise gateway.spool.max_bytes or max_age_s",
         )
-    return f"{records} records wait" + (f", the oldest since {oldest} ms" if oldest else "")
+    return f"{records} records wait" + (f", the oldest for {max(now_ms - oldest, 0) / 1000:.0f} s" if oldest else "")
 
 
 def _slots(config: GatewayConfig, slots: Slots) -> Iterator[Finding]:

@@ -64,27 +64,39 @@ class KeyringFetch:
         try:
             envelope = job.result()
         except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
-            self._failures += 1
-            pause_ms = min(_FIRST_PAUSE_MS * 2 ** min(self._failures - 1, 20), _LONGEST_PAUSE_MS)
-            self._next_ms = now_ms + int(pause_ms * self._rng.uniform(0.5, 1.0))
-            _log.warning("keyrings cannot be asked for: pause-ms=%d error=%s", pause_ms, error)
+            _log.warning("keyrings cannot be asked for: pause-ms=%d error=%s", self._pause(now_ms), error)
+            return
+        try:
+            taken = envelope is not None and self._taken(envelope)
+        except OSError as error:
+            # Nobody is refused for a key that the next keyring may admit.
+            _log.error(
+                "keyring not kept: file=%s error=%s pause-ms=%d; make room, it is asked for again",
+                error.filename,
+                error.strerror,
+                self._pause(now_ms),
+            )
             return
         self._failures = 0
-        if envelope is not None and self._taken(envelope):
+        if taken:
             # Perhaps there is one more.
             self._next_ms = 0
             return
         self._wanted = False
         self._next_ms = now_ms + int(self._config.keyrings_every_s * 1000 * self._rng.uniform(0.8, 1.0))
 
+    def _pause(self, now_ms: int) -> int:
+        """Wait, longer each time, before the next question; return for how long at most."""
+        self._failures += 1
+        pause_ms: int = min(_FIRST_PAUSE_MS * 2 ** min(self._failures - 1, 20), _LONGEST_PAUSE_MS)
+        self._next_ms = now_ms + int(pause_ms * self._rng.uniform(0.5, 1.0))
+        return pause_ms
+
     def _taken(self, envelope: bytes) -> bool:
         try:
             new = self._trusted.take(envelope)
         except TrustError as error:
             _log.error("keyring refused: %s", error)
-            return False
-        except OSError as error:
-            _log.error("keyring not kept: file=%s error=%s; asked for again later", error.filename, error.strerror)
             return False
         if new:
             _log.info("keyring taken: version=%d", self._trusted.keyring.version)

@@ -209,7 +209,7 @@ def verify(settings: Settings, config: GatewayConfig, bundle: Path) -> None:
 @of_a_gateway
 def doctor(settings: Settings, config: GatewayConfig, as_json: bool) -> None:
     """Say what is wrong, and what to do; exit 1 if anything is."""
-    tell_and_exit(examine(config, settings.cluster()), as_json=as_json)
+    tell_and_exit(examine(config, settings.cluster(), now_ms=_now_ms()), as_json=as_json)
 
 
 @gateway.command(epilog="Example: driftline gateway key --device-id press-7")

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,8 +16,10 @@ from confluent_kafka import Producer
 from onnx import TensorProto, helper, numpy_helper
 
 from edge_gateway.agent import Gateway
+from edge_gateway.clock import wall_ms
 from edge_gateway.commands import Received
 from edge_gateway.config import GatewayConfig, SpoolConfig, UpdateConfig, WatchConfig, WindowConfig
+from edge_gateway.fleet import Member, PlayedFleet
 from edge_gateway.inference import Model
 from schemas.canonical import with_content_id
 from schemas.catalogue import CATALOGUE
@@ -316,6 +319,27 @@ def played(tmp_path, foundry):
     yield make
     for each in made:
         each.gateway.spool.close()
+
+
+@pytest.fixture
+def played_fleet(tmp_path, foundry, cluster):
+    """Play devices over Kafka that bake in a moment; keyword arguments are sections of their configuration."""
+
+    def play(devices: Sequence[Member], **config: object) -> PlayedFleet:
+        base = GatewayConfig(
+            device_id="x",
+            data=tmp_path,
+            keyring=tmp_path / "keyring.json",
+            **{
+                "windows": WindowConfig(length_s=10.0, lateness_s=0.0),
+                "watch": WatchConfig(bake_s=0.5, bake_windows=1, bake_decisions=5),
+                "updates": UpdateConfig(reserve_bytes=0),
+                **config,
+            },
+        )
+        return PlayedFleet(cluster, devices, tmp_path, foundry.keyring, base=base, now_ms=wall_ms)
+
+    return play
 
 
 @pytest.fixture

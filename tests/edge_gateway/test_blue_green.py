@@ -8,9 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from edge_gateway import GatewayConfig, WatchConfig, WindowConfig
-from edge_gateway.config import UpdateConfig
-from edge_gateway.fleet import PlayedFleet, members
+from edge_gateway.fleet import members
 from schemas import feeds
 from schemas.fleet import SlotState
 from schemas.operators import OperatorRequest
@@ -85,17 +83,8 @@ def say(cluster, write):
     return release, start, ask
 
 
-def test_everybody_installs_nobody_switches_and_then_everybody_does(tmp_path, foundry, cluster, say):
+def test_everybody_installs_nobody_switches_and_then_everybody_does(played_fleet, foundry, cluster, say):
     release, start, ask = say
-    base = GatewayConfig(
-        device_id="x",
-        data=tmp_path,
-        keyring=tmp_path / "keyring.json",
-        windows=WindowConfig(length_s=10.0, lateness_s=0.0),
-        watch=WatchConfig(bake_s=0.5, bake_windows=1, bake_decisions=5),
-        updates=UpdateConfig(reserve_bytes=0),
-        heartbeat_s=1.0,
-    )
     devices = members(4, ["machine"])
 
     def phase(rollout_id):
@@ -109,7 +98,7 @@ def test_everybody_installs_nobody_switches_and_then_everybody_does(tmp_path, fo
             fleet.run(0.5)
 
     with (
-        PlayedFleet(cluster, devices, tmp_path, foundry.keyring, base=base, now_ms=now_ms) as fleet,
+        played_fleet(devices, heartbeat_s=1.0) as fleet,
         controller(cluster, foundry),
     ):
         serving = lambda: {each.slots.installation.model_id for each in fleet.gateways.values()}  # noqa: E731

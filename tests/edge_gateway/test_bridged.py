@@ -307,7 +307,7 @@ def test_the_doctor_looks_at_the_bridge_where_there_is_one(tmp_path, foundry, gr
         config = GatewayConfig(
             device_id="press-7", data=tmp_path / "data", keyring=tmp_path / "keys.json", uplink=uplink
         )
-        return {finding.what: finding for finding in examine(config, NOWHERE)}
+        return {finding.what: finding for finding in examine(config, NOWHERE, now_ms=0)}
 
     before = said(reach())["bridge"]
     write("rollouts.commands", foundry.command(foundry.bundle("1"), 1))

@@ -4,14 +4,12 @@ import time
 
 from confluent_kafka import Producer
 
-from edge_gateway import GatewayConfig, WatchConfig, WindowConfig
-from edge_gateway.config import UpdateConfig
-from edge_gateway.fleet import PlayedFleet, members
+from edge_gateway.fleet import members
 from schemas import feeds
 from schemas.wire import Contract
 
 
-def test_each_of_many_obeys_its_own_command_and_loses_nothing(tmp_path, foundry, cluster):
+def test_each_of_many_obeys_its_own_command_and_loses_nothing(played_fleet, foundry, cluster):
     devices = members(12, ["machine"])
     made, contract = foundry.bundle("1"), Contract.connect(cluster)
     producer = Producer(cluster.producer_settings())
@@ -20,17 +18,8 @@ def test_each_of_many_obeys_its_own_command_and_loses_nothing(tmp_path, foundry,
         key, value = contract.encode("rollouts.commands", command)
         producer.produce(cluster.named("rollouts.commands"), key=key, value=value)
     producer.flush(10)
-    base = GatewayConfig(
-        device_id="x",
-        data=tmp_path,
-        keyring=tmp_path / "keyring.json",
-        windows=WindowConfig(length_s=10.0, lateness_s=0.0),
-        watch=WatchConfig(bake_s=0.5, bake_windows=1, bake_decisions=5),
-        updates=UpdateConfig(reserve_bytes=0),
-    )
-    clock = lambda: time.time_ns() // 1_000_000  # noqa: E731
 
-    with PlayedFleet(cluster, devices, tmp_path, foundry.keyring, base=base, now_ms=clock) as fleet:
+    with played_fleet(devices) as fleet:
         deadline_s = time.monotonic() + 60
         while sum(bool(each.slots.installation.active) for each in fleet.gateways.values()) < 11:
             assert time.monotonic() < deadline_s

@@ -61,3 +61,23 @@ def test_what_could_not_be_written_counts_at_once_and_is_written_later(tmp_path)
     assert Slots(tmp_path).installation == slots.installation
     slots.apply(Spoken(1))
     assert slots.saved
+
+
+def test_a_keyring_that_found_no_room_is_asked_for_again_and_nobody_is_refused_meanwhile(tmp_path):
+    script = Path(__file__).with_name("full_keyrings.py")
+    run = subprocess.run(
+        ["unshare", "--mount", sys.executable, script, tmp_path], capture_output=True, text=True, check=False
+    )
+    if run.returncode == 77 or "unshare" in run.stderr:
+        pytest.skip(f"no file system can be mounted here: {run.stderr.strip()}")
+
+    assert run.returncode == 0, run.stderr
+    full, early, freed = map(json.loads, run.stdout.splitlines())
+    # Who is signed by a key of that keyring still waits for it.
+    assert (full["version"], full["deciding"]) == (1, True)
+    assert full["left"] == []
+    assert (early["version"], early["deciding"]) == (1, True)
+    assert (freed["version"], freed["deciding"], freed["restarted"]) == (2, False, 2)
+    assert run.stderr.count("keyring not kept: file=") == 1
+    assert "No space left on device" in run.stderr
+    assert "make room" in run.stderr

@@ -15,8 +15,9 @@ from pathlib import Path
 
 __all__ = ["Process", "alive", "kill", "listens", "mark_of", "marked", "run", "spawn", "terminate"]
 
-_STACK = "DRIFTLINE_STACK"
-_SERVER = "DRIFTLINE_SERVER"
+# Not `DRIFTLINE_…`: what carries the mark may read settings, and these are none.
+_STACK = "STACK_OF_DRIFTLINE"
+_SERVER = "SERVER_OF_DRIFTLINE"
 
 # Kept so that our own children are reaped, and those that outlive us by intent give no warning.
 _children: dict[int, "subprocess.Popen[bytes]"] = {}

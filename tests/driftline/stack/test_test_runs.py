@@ -82,5 +82,5 @@ def _collect(*options: str, environment: dict[str, str]) -> "subprocess.Complete
 def _servers_of(pid: int) -> Iterator[tuple[psutil.Process, Path]]:
     for child in psutil.Process(pid).children():
         with suppress(psutil.Error):
-            if "DRIFTLINE_STACK" in child.environ():
-                yield child, Path(child.environ()["DRIFTLINE_STACK"])
+            if "STACK_OF_DRIFTLINE" in child.environ():
+                yield child, Path(child.environ()["STACK_OF_DRIFTLINE"])

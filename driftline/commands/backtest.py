@@ -16,6 +16,7 @@ from driftline.text_files import read_text_file
 if TYPE_CHECKING:
     from streams.backtest.history import History
     from streams.backtest.study import Study, WhatIf
+    from streams.rollouts.plan import Plan
 
 __all__ = ["backtest"]
 
@@ -101,7 +102,7 @@ def rollout(settings: Settings, source: Path | None, rollout_id: str, file: Path
     from streams.rollouts.plan import parse_plan
 
     history = _history(settings, source)
-    plan = plan_then(history, rollout_id)
+    plan = its_own = plan_then(history, rollout_id)
     if file is not None:
         plan = parse_plan(load_document(read_text_file(file), kind=file.suffix.lstrip(".")))
     retold = retell(plan, find_rollout(history, rollout_id))
@@ -111,9 +112,8 @@ def rollout(settings: Settings, source: Path | None, rollout_id: str, file: Path
                 "assumed": sorted(retold.assumed), "settled": retold.settled}  # fmt: skip
         click.echo(json.dumps(told, indent=2))
         return
-    names = [stage.name for stage in plan.stages]
-    _table("then, as far as it is kept", _moments(then, []))
-    _table("under this plan", _moments(retold.moments, names))
+    _table("then, as far as it is kept", _moments(then, its_own))
+    _table("under this plan", _moments(retold.moments, plan))
     if not retold.settled:
         click.echo("history ends before the rollout would have")
     if retold.assumed:
@@ -122,9 +122,10 @@ def rollout(settings: Settings, source: Path | None, rollout_id: str, file: Path
         click.echo(f"note: {trouble}", err=True)
 
 
-def _moments(moments: Sequence[Any], names: Sequence[str]) -> list[dict[str, str]]:
+def _moments(moments: Sequence[Any], plan: "Plan") -> list[dict[str, str]]:
     from streams.backtest.span import told_moment
 
+    names = [stage.name for stage in plan.stages]
     return [
         {
             "at": told_moment(one.at_ms),

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from schemas.columns import GridShape
 from schemas.drift_alert import DriftAlert
+from streams.backtest.limits_panel import LimitsPanel
 from streams.backtest.panel import Panel
 from streams.drift.alerts import AlertBook
 from streams.drift.following import follow
@@ -52,31 +53,32 @@ def _override(policy: Rules, rules: Rules) -> int:
 
 
 class _Bench:
-    """Those who judge some devices: panels of calibrated policies, and by itself each that has fixed limits."""
+    """Those who judge some devices: panels of calibrated policies, and one of those that have fixed limits."""
 
     def __init__(self, policies: Mapping[str, Rules], books: Mapping[str, AlertBook], shape: GridShape) -> None:
         alike: dict[tuple[float, ...], dict[str, Rules]] = {}
-        self._alone: dict[str, Judge] = {}
+        limited: dict[str, Rules] = {}
         self._books = books
         # What lies beyond the first horizon comes seldom: there each judges for itself.
         self._beyond = {name: Judge(rules, shape=shape) for name, rules in policies.items()}
         for name, rules in policies.items():
-            if rules.mode == Mode.THRESHOLDS:
-                self._alone[name] = self._beyond[name]
-                continue
             if not rules.alerts_on(rules.horizons_ms[0]):
+                continue
+            if rules.mode == Mode.THRESHOLDS:
+                limited[name] = rules
                 continue
             floors = rules.floors
             key = (need_of(rules, shape.bins), floors.missing_rate, floors.out_of_range, floors.unseen_category)
             alike.setdefault(key, {})[name] = rules
-        self._panels = [Panel(some, books, shape) for some in alike.values()]
+        self._panels: list[Panel | LimitsPanel] = [Panel(some, books, shape) for some in alike.values()]
+        if limited:
+            self._panels.append(LimitsPanel(limited, books, shape))
 
     def judge(self, measured: Measured, told: dict[str, list[DriftAlert]]) -> None:
-        alone = self._alone
-        if measured.alone is not None:
-            alone = {name: one for name, one in self._beyond.items() if one.rules.alerts_on(measured.horizon_ms)}
-        else:
+        if measured.alone is None:
             for panel in self._panels:
                 panel.judge(measured, told)
-        for name, judge in alone.items():
-            told[name] += follow(self._books[name], judge.judge([measured]))
+            return
+        for name, judge in self._beyond.items():
+            if judge.rules.alerts_on(measured.horizon_ms):
+                told[name] += follow(self._books[name], judge.judge([measured]))

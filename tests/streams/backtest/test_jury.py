@@ -16,6 +16,7 @@ from streams.drift.partition import Partition, Stretch
 from streams.drift.policy import read_policy
 from streams.drift.references import lay_out
 
+LIMITS = 'mode = "thresholds"\n'
 POLICIES = {
     "default": "",
     "nervous": "[budget]\nfalse_alarms_per_device_day = 20",
@@ -30,7 +31,10 @@ POLICIES = {
     "nervous-floors": "[budget]\nfalse_alarms_per_device_day = 20\n[floors]\nmean_shift = 0.8\npsi = 0.5",
     "nervous-patient": "[budget]\nfalse_alarms_per_device_day = 20\n[alerts]\nbreaches = 2\nflap_minutes = 2",
     "impatient": "[alerts]\nescalate_after_minutes = 5\nresolve_after_windows = 1\nflap_minutes = 0",
-    "thresholds": 'mode = "thresholds"',
+    "thresholds": LIMITS,
+    "other-limits": LIMITS + 'alert_from = "medium"\n[limits.psi]\nmedium = 0.3\n[limits.mean_z]\nhigh = 8.0',
+    "few-limits": LIMITS + "[limits.ks]\nlow = 0.1\nhigh = 0.25\ncritical = 0.4\n[minimum]\nsamples = 20\nper_bin = 2",
+    "slow-limits": LIMITS + "[alerts]\nbreaches = 2\nof_windows = 4\nresolve_after_windows = 3\nflap_minutes = 1",
     "overridden": '[[override]]\nmodel = "pump/*"\n[override.rules.floors]\nmean_shift = 0.5',
     "by-cohort": '[[override]]\ncohort = "site=b*"\n[override.rules.budget]\nfalse_alarms_per_device_day = 20',
     "other-mode": '[[override]]\ncohort = "site=b*"\n[override.rules]\nmode = "thresholds"',
@@ -98,7 +102,7 @@ SLOW = {
     "first-alone": "[alerts]\nhorizons_minutes = [15]",
     "days": "[alerts]\nhorizons_minutes = [1440]",
     "days-and-hours": "[alerts]\nhorizons_minutes = [60, 1440]\nbreaches = 2",
-    "thresholds": 'mode = "thresholds"',
+    "thresholds": LIMITS,
     "its own past": 'reference = "earlier"',
     "its own past, nervous": 'reference = "earlier"\n[budget]\nfalse_alarms_per_device_day = 20',
 }

@@ -32,6 +32,7 @@ from schemas.release import ModelRelease, ReleaseStage
 from schemas.rollouts import Ack, AckPhase, Command
 from schemas.topics import create_missing
 from schemas.wire import Contract
+from streams.rollouts.collecting import collect_seldom
 from streams.rollouts.controller import Controller, ControllerOptions
 from streams.rollouts.events import Acked, DeviceJoined, TimePassed
 from streams.rollouts.inputs import Inputs
@@ -55,6 +56,8 @@ def main() -> None:
     options.add_argument("--stack", type=Path)
     options.add_argument("--only", choices=["decisions", "plans", "signatures", "topic", "acks"])
     chosen = options.parse_args()
+    # As the worker does.
+    collect_seldom()
     table = Table("WHAT", "FOUND", "TO REACH", box=None, pad_edge=False)
     with tempfile.TemporaryDirectory() as folder:
         key = Path(folder) / "controller.pem"

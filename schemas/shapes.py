@@ -250,7 +250,7 @@ def _array(item: Shape) -> Shape:
     def outof(values: Any) -> list[Any]:
         if type(values) is not tuple:
             wrong(values, "tuple")
-        return _each(item.outof, enumerate(values))
+        return _each(item.outof, enumerate(values)) if values else []
 
     def into(values: list[Any]) -> tuple[Any, ...]:
         return tuple(values) if item.into is None else tuple(_each(item.into, enumerate(values)))
@@ -260,8 +260,11 @@ def _array(item: Shape) -> Shape:
 
 def _map(item: Shape) -> Shape:
     def outof(values: Any) -> dict[str, Any]:
-        if not isinstance(values, Mapping):
+        # Nearly all are dictionaries; to ask for the protocol takes longer than to convert one.
+        if type(values) is not dict and not isinstance(values, Mapping):
             wrong(values, "mapping")
+        if not values:
+            return {}
         return dict(zip(map(_text, values), _each(item.outof, values.items()), strict=True))
 
     def into(values: dict[str, Any]) -> dict[str, Any]:

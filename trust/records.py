@@ -4,7 +4,7 @@ All other fields are signed. Whoever opens such a record works with what was sig
 """
 
 from collections.abc import Sequence
-from dataclasses import Field, fields, replace
+from dataclasses import Field, fields
 from typing import Any, TypeVar
 
 from securesystemslib.signer import Signer
@@ -12,7 +12,7 @@ from securesystemslib.signer import Signer
 from schemas.errors import SchemaError
 from schemas.operators import AuditCheckpoint
 from schemas.policy import Policy
-from schemas.record import as_plain, from_plain
+from schemas.record import as_plain, changed, from_plain
 from schemas.rollouts import Command
 from trust.batch import open_sealed, seal_batch
 from trust.envelope import seal
@@ -36,7 +36,7 @@ def sign_record(record: Signed, signers: Sequence[Signer]) -> Signed:
     """Return the record with its envelope filled in."""
     plain = as_plain(record)
     del plain["envelope"]
-    return replace(record, envelope=seal(_KINDS[type(record)], plain, signers))
+    return changed(record, envelope=seal(_KINDS[type(record)], plain, signers))
 
 
 def sign_records(records: Sequence[Signed], signers: Sequence[Signer]) -> list[Signed]:
@@ -47,7 +47,7 @@ def sign_records(records: Sequence[Signed], signers: Sequence[Signer]) -> list[S
     for plain in plains:
         del plain["envelope"]
     envelopes = seal_batch(_KINDS[type(records[0])], plains, signers)
-    return [replace(record, envelope=envelope) for record, envelope in zip(records, envelopes, strict=True)]
+    return [changed(record, envelope=envelope) for record, envelope in zip(records, envelopes, strict=True)]
 
 
 def open_record(record: Signed, keyring: Keyring) -> Signed:

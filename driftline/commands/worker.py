@@ -220,10 +220,10 @@ def bridge(settings: Settings, listen: str, watch: Watch, **given: Any) -> None:
 @on_a_cluster
 def rollouts(settings: Settings, key: str, admit: str, auto_updates: bool, watch: Watch) -> None:
     """Bring releases to the fleet, watched; one controller leads, others stand by."""
-    import gc
     import os
     from dataclasses import replace
 
+    from streams.rollouts.collecting import collect_seldom
     from streams.rollouts.controller import ControllerOptions
     from streams.rollouts.service import RolloutService, ServiceOptions
     from trust import load_signer
@@ -233,9 +233,7 @@ def rollouts(settings: Settings, key: str, admit: str, auto_updates: bool, watch
         controller = replace(controller, default_plan=None)
     options = ServiceOptions(controller=controller, cache_dir=settings.cache)
     service = RolloutService(settings.cluster(), [load_signer(key, environ=os.environ)], options)
-    # A fleet is millions of objects that stay: looking for garbage among them as often as usual takes a third
-    # of the time that the controller has.
-    gc.set_threshold(50_000, 20, 100)
+    collect_seldom()
     stop_on_signals(service.stop)
     watch(Watched(waiting=service.waiting))
     service.run()

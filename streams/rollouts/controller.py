@@ -6,7 +6,7 @@ records in the same order give the same writes, so a controller can be replayed,
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from schemas.drift_alert import DriftAlert
@@ -14,6 +14,7 @@ from schemas.drift_scores import DriftScores
 from schemas.fleet import DeviceState, Heartbeat
 from schemas.model_health import ModelHealth
 from schemas.operators import OperatorRequest
+from schemas.record import changed
 from schemas.release import ModelRelease
 from schemas.rollouts import Ack, AckPhase, RolloutPhase, RolloutPlan
 from streams.rollouts import alerts
@@ -158,7 +159,7 @@ class Controller:
         model = rollout.plan.model if state == State.SUCCEEDED else rollout.members.previous(row)
         device = self.fleet.get(device_id)
         if device is not None and device.proven_model_id != model:
-            self.fleet.put(replace(device, proven_model_id=model, model_id=model))
+            self.fleet.put(changed(device, proven_model_id=model, model_id=model))
             proved = DeviceProved(device_id, model, now_ms)
             self.rollouts.tell_whom_it_concerns(proved, but=rollout.plan.rollout_id)
 

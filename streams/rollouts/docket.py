@@ -2,9 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 
 from schemas.fleet import Device, DeviceState
+from schemas.record import changed
 from schemas.release import ModelRelease
 from schemas.rollouts import RolloutPhase
 from streams.rollouts import alerts, membership
@@ -157,7 +157,7 @@ class Docket(Mapping[str, Rollout]):
         if release is None:
             # The device still has it in its other slot, or refuses and says so.
             self._ignored["command for a model without a release"] += 1
-        device = replace(device, revision=device.revision + 1)
+        device = changed(device, revision=device.revision + 1)
         self._fleet.put(device)
         self._journal.write("rollouts.commands", command_of(rollout, effect, release, device.revision, now_ms))
 

@@ -71,19 +71,21 @@ class Ledger:
 
     def write(self, writes: Iterable[Write], digested: Mapping[tuple[str, int], int], inputs: Consumer) -> None:
         """Write records together with the offsets of what they follow from: all of it, or nothing."""
-        encoded = [self._encoded(write) for write in self._signed(list(writes))]
+        signed = self._signed(list(writes))
         offsets = [TopicPartition(topic, partition, offset) for (topic, partition), offset in digested.items()]
-        self._guarded(lambda producer: self._transact(producer, encoded, offsets, inputs))
+        self._guarded(lambda producer: self._transact(producer, signed, offsets, inputs))
 
     def close(self) -> None:
         # Without a flush: what was not committed was not decided.
         self._producer = None
 
     def _transact(
-        self, producer: Producer, encoded: list[dict[str, Any]], offsets: list[TopicPartition], inputs: Consumer
+        self, producer: Producer, signed: Sequence[Write], offsets: list[TopicPartition], inputs: Consumer
     ) -> None:
         producer.begin_transaction()
-        for record in encoded:
+        for write in signed:
+            # One after the other: what is encoded is on its way while the next one is.
+            record = self._encoded(write)
             while True:
                 try:
                     producer.produce(**record)

@@ -133,6 +133,9 @@ class Members:
     def at_ms(self, row: int) -> int:
         return self._at_ms[row]
 
+    def reason(self, row: int) -> str:
+        return self._reasons.get(row, "")
+
     def online(self, row: int) -> bool:
         return bool(self._flags[row] & _ONLINE)
 
@@ -169,7 +172,7 @@ class Members:
     def kin_rows(self, trait: str, states: Iterable[int]) -> list[int]:
         """Return the rows of the devices with a trait that are in the states."""
         kins = [number for number, text in enumerate(self._kin.texts) if trait in text.split("|")]
-        alike = np.isin(np.frombuffer(self._kin.numbers, np.uint16), kins)
+        alike = np.isin(np.frombuffer(self._kin.numbers, np.uint32), kins)
         wanted = np.isin(np.frombuffer(self._state, np.uint8), [int(state) for state in states])
         return [int(row) for row in np.flatnonzero(alike & wanted)]
 

@@ -1,15 +1,14 @@
 """What one digestion wants written, each key at most once: the newest record of a compacted topic is enough."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from schemas.catalogue import CATALOGUE, Cleanup
 
 __all__ = ["Outbox", "Write"]
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(NamedTuple):
     """One record for a topic; without a record the key is forgotten."""
 
     topic: str

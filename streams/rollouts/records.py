@@ -12,6 +12,8 @@ from streams.rollouts.rollout import Pace, Rollout
 
 __all__ = ["device_of", "is_put_away", "restored_head", "restored_member", "status_of"]
 
+_PUBLISHED = tuple(state.published for state in State)
+
 
 def status_of(rollout: Rollout, digested: Mapping[str, int], *, put_away: bool = False) -> RolloutStatus:
     """Return the status to be published; of a rollout that is put away no successor restores anything."""
@@ -66,18 +68,19 @@ def restored_head(plan: Plan, status: RolloutStatus) -> Rollout:
 
 
 def device_of(rollout: Rollout, row: int, *, revision: int, now_ms: int) -> RolloutDevice:
-    member = rollout.members.member(row)
+    # Column by column: a row as a value would take as long as the rest.
+    members = rollout.members
     return RolloutDevice(
         rollout_id=rollout.plan.rollout_id,
-        device_id=member.device_id,
-        state=member.state.published,
-        stage=member.stage,
-        revision=revision if member.touched else 0,
-        attempts=member.attempts,
-        previous_model_id=member.previous,
-        reason=member.reason,
+        device_id=members.ids[row],
+        state=_PUBLISHED[members.state(row)],
+        stage=members.stage(row),
+        revision=revision if members.touched(row) else 0,
+        attempts=members.attempts(row),
+        previous_model_id=members.previous(row),
+        reason=members.reason(row),
         changed_ms=now_ms,
-        awaited_ms=member.at_ms,
+        awaited_ms=members.at_ms(row),
     )
 
 

@@ -1,4 +1,4 @@
-"""A column of texts that repeat: two bytes a row, and each text once."""
+"""A column of texts that repeat: four bytes a row, and each text once."""
 
 from array import array
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ class Texts:
     def __init__(self) -> None:
         self.texts = [""]
         self._known = {"": 0}
-        self.numbers = array("H")
+        self.numbers = array("I")
 
     def __getitem__(self, row: int) -> str:
         return self.texts[self.numbers[row]]

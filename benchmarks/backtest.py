@@ -3,7 +3,7 @@
 A fleet of 100 devices with 32 features on 16 bins, a window a minute, is written to an archive; one device in fifty
 drifts at any time.
 
-* policies: three days under 1, 10 and 100 policies in one process, reading included;
+* policies: three days under 1, 10 and 100 policies in one process, reading included; so many with fixed limits too;
 * live: the live engine on the same windows, without reading, Kafka and publishing, and a backtest beside it;
 * month: 30 days (4.3 million device-windows) in two processes, with the memory that all processes took;
 * kafka: a day from a cluster (--stack FOLDER names a local stack that is up), under 1, 10 and 100 policies;
@@ -22,6 +22,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from statistics import NormalDist
 
@@ -46,7 +47,7 @@ from streams.backtest.span import EVER
 from streams.drift.desk import stretch, usable
 from streams.drift.known import Known
 from streams.drift.partition import Partition
-from streams.drift.policy import Rules
+from streams.drift.policy import Rules, read_policy
 
 ROOT = Path(__file__).parents[1]
 RIVALS = ROOT / ".venv-rivals" / "bin" / "python"
@@ -97,16 +98,19 @@ def policies(path: Path) -> None:
     history = FileHistory(path)
     print(f"\nArchive of {history.extent(SOURCE).records:,} device-windows, one process, reading included\n")
     by_count(history)
+    print("\nThe same, policies with fixed limits\n")
+    by_count(history, many_by_limits)
 
 
-def by_count(history: History) -> None:
+def by_count(history: History, made: Callable[[int], list[Candidate]] | None = None) -> None:
+    made = made or many
     windows = history.extent(SOURCE).records
     print(f"{'policies':>8}{'seconds':>10}{'windows/s':>12}{'processor us':>14}{'times one':>11}{'alerts':>9}")
     alone_s = 0.0
     # Once before it counts: loops are compiled, and files are in the page cache.
-    run(history, Plan(candidates=many(1)))
+    run(history, Plan(candidates=made(1)))
     for count in (1, 10, 100):
-        took_s, spent_s, alerts = timed(history, Plan(candidates=many(count)))
+        took_s, spent_s, alerts = timed(history, Plan(candidates=made(count)))
         alone_s = alone_s or spent_s
         print(
             f"{count:>8}{took_s:>10.1f}{windows / took_s:>12,.0f}{spent_s / windows * 1e6:>14.1f}"
@@ -242,6 +246,14 @@ def many(count: int) -> list[Candidate]:
     shifts = [0.05 + 0.1 * place for place in range(10)]
     every = grid_of("", {"budget.false_alarms_per_device_day": rates, "floors.mean_shift": shifts})
     return [Candidate("default")] if count == 1 else every[:: len(every) // count]
+
+
+def many_by_limits(count: int) -> list[Candidate]:
+    """Return so many policies with fixed limits that differ in two of them."""
+    psi, shift = ([0.1 + 0.05 * place for place in range(10)], [4.0 + place for place in range(10)])
+    base = 'mode = "thresholds"'
+    every = grid_of(base, {"limits.psi.high": psi, "limits.mean_z.high": shift})
+    return [Candidate("limits", base, read_policy(base))] if count == 1 else every[:: len(every) // count]
 
 
 def archive(folder: Path, *, minutes: int) -> Path:

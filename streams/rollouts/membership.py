@@ -11,7 +11,7 @@ from streams.rollouts.cohort import EVERYBODY
 from streams.rollouts.events import Arrivals, DeviceJoined
 from streams.rollouts.fleet import traits_of
 from streams.rollouts.plan import Plan
-from streams.rollouts.rings import NO_STAGE, assign_stages, ring_position
+from streams.rollouts.rings import NO_STAGE, assign_stages, ring_position, ring_positions
 
 __all__ = ["arrivals", "belongs", "joined", "kin_of", "stage_alone"]
 
@@ -31,7 +31,7 @@ def belongs(plan: Plan, device: Device, release: ModelRelease | None) -> bool:
 def arrivals(plan: Plan, devices: Iterable[Device], release: ModelRelease | None) -> Arrivals:
     """Return the devices of a plan, with their stages, in the order of the ring."""
     found = _cohort_of(plan, devices, release)
-    positions = np.array([ring_position(plan.salt, device.device_id) for device in found])
+    positions = ring_positions(plan.salt, [device.device_id for device in found])
     stages = assign_stages(
         positions,
         [stage.share for stage in plan.stages],
@@ -91,6 +91,8 @@ def _kin_names(plan: Plan) -> tuple[str, ...]:
 
 def _kin(names: tuple[str, ...], device: Device) -> str:
     labels = device.labels
+    if not labels:
+        return ""
     return "|".join([f"{name}={labels[name]}" for name in names if name in labels])
 
 

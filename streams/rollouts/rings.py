@@ -1,13 +1,13 @@
 """Rings: which stage takes a device in, decided by a salted hash so that it never changes its side."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["NO_STAGE", "assign_stages", "ring_position"]
+__all__ = ["NO_STAGE", "assign_stages", "ring_position", "ring_positions"]
 
 NO_STAGE = 255
 
@@ -18,9 +18,15 @@ def ring_position(salt: str, device_id: str) -> float:
     >>> round(ring_position("bearings-14", "pump-7"), 4)
     0.9396
     """
-    digest = blake2b(device_id.encode(), key=_key(salt), digest_size=8).digest()
+    return float(ring_positions(salt, [device_id])[0])
+
+
+def ring_positions(salt: str, device_ids: Iterable[str]) -> npt.NDArray[np.float64]:
+    """Return the same of many."""
+    key = _key(salt)
+    digests = b"".join([blake2b(name.encode(), key=key, digest_size=8).digest() for name in device_ids])
     # 53 bits are what a float holds exactly; with all 64 the last devices would round up to 1.
-    return (int.from_bytes(digest, "big") >> 11) * 2.0**-53
+    return (np.frombuffer(digests, ">u8") >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def assign_stages(

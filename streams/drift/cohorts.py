@@ -163,6 +163,8 @@ def follow_cohorts(book: AlertBook, judged: Sequence[Judged], members: Mapping[s
     """Tell a book what judged panes of cohorts showed; returns the alerts that this changed."""
     changed = []
     for one in judged:
+        if not one.rules.alerts_on(one.measured.horizon_ms):
+            continue
         for _, shown in observations(one, set(one.measured.device_id)):
             mine = members[shown.subject]
             breaches = tuple(

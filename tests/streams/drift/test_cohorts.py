@@ -152,18 +152,22 @@ def life_of(cohorts, cohort, pane):
     return int(measured.rows[0]), int(measured.life[0])
 
 
-@pytest.mark.parametrize(("shift", "alerted"), [(0.0, False), (0.25, True)])
-def test_a_shift_too_small_for_one_device_shows_in_the_cohort(shift, alerted):
+@pytest.mark.parametrize(
+    ("shift", "rules", "alerted"),
+    [(0.0, RULES, False), (0.25, RULES, True), (0.25, read_policy("[alerts]\nhorizons_minutes = [1440]"), False)],
+    ids=["none", "small", "small, where only days alert"],
+)
+def test_a_shift_too_small_for_one_device_shows_in_the_cohort(shift, rules, alerted):
     devices = [f"d{i}" for i in range(20)]
     engine, stats = partition_with(devices, range(15), shift=shift)
-    cohorts, judge = Cohorts(FLEET.shape, pane_ms=PANE_MS), Judge(RULES, shape=FLEET.shape)
+    cohorts, judge = Cohorts(FLEET.shape, pane_ms=PANE_MS), Judge(rules, shape=FLEET.shape)
     book, group, alerts = AlertBook(), Group(AGAINST, {"region": "eu"}), []
 
     for pane in range(pane_of(stats), pane_of(stats) + 3):
         for share in told(engine, pane, labels=labels_of(devices)):
             cohorts.take(share)
-        needs = needs_of([RULES], FLEET.shape.bins)
-        measured = cohorts.measure(EU, pane, group, horizon_ms=3 * PANE_MS, needs=needs)
+        needs = needs_of([rules], FLEET.shape.bins)
+        measured = cohorts.measure(EU, pane, group, horizon_ms=rules.horizons_ms[0], needs=needs)
         members = {EU.name: cohorts.members(EU, pane)}
         alerts += follow_cohorts(book, judge.judge([measured]), members)
 

@@ -2,10 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pkgutil import resolve_name
 from typing import Any, Protocol
-
-from river import drift
-from river.drift import binary
 
 from schemas.errors import DriftlineError
 
@@ -22,19 +20,20 @@ class Detector(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    make: type
+    # Found when the first one is made: River brings much along, and who judges no health does without.
+    place: str
     # Made for a stream of right and wrong: it is fed whether a window was bad, not by how much.
     binary: bool = False
 
 
 DETECTORS: Mapping[str, _Kind] = {
-    "adwin": _Kind(drift.ADWIN),
-    "page_hinkley": _Kind(drift.PageHinkley),
-    "kswin": _Kind(drift.KSWIN),
-    "ddm": _Kind(binary.DDM, binary=True),
-    "eddm": _Kind(binary.EDDM, binary=True),
-    "hddm_a": _Kind(binary.HDDMA, binary=True),
-    "hddm_w": _Kind(binary.HDDMW, binary=True),
+    "adwin": _Kind("river.drift:ADWIN"),
+    "page_hinkley": _Kind("river.drift:PageHinkley"),
+    "kswin": _Kind("river.drift:KSWIN"),
+    "ddm": _Kind("river.drift.binary:DDM", binary=True),
+    "eddm": _Kind("river.drift.binary:EDDM", binary=True),
+    "hddm_a": _Kind("river.drift.binary:HDDMA", binary=True),
+    "hddm_w": _Kind("river.drift.binary:HDDMW", binary=True),
 }
 
 
@@ -68,5 +67,5 @@ class DetectorSpec:
         if self.name == "kswin":
             # It samples; without a seed a replay would not agree with the first run.
             parameters.setdefault("seed", 1)
-        detector: Detector = DETECTORS[self.name].make(**parameters)
+        detector: Detector = resolve_name(DETECTORS[self.name].place)(**parameters)
         return detector

@@ -2,16 +2,15 @@
 
 import re
 import time
-import uuid
 
 import pytest
 from click.testing import CliRunner
 from confluent_kafka import Consumer, Producer, TopicPartition
+from rollout_records import heartbeat
 
 from driftline.command import main
 from driftline.doctor import examine
 from schemas.catalogue import CATALOGUE
-from schemas.fleet import Heartbeat
 from schemas.wire import Contract
 from trust import Keyring, write_keyring
 
@@ -25,27 +24,6 @@ def found(cluster, redis_url):
         return {finding.what: finding for finding in examine(cluster, redis_url, keyring=keyring, now_ms=now_ms)}
 
     return found
-
-
-def heartbeat(device_id, at_ms):
-    return Heartbeat(
-        device_id=device_id,
-        boot_id=str(uuid.uuid4()),
-        at_ms=at_ms,
-        agent_version="1",
-        uptime_s=60.0,
-        model_id="",
-        slots=(),
-        pipelines=(),
-        labels={},
-        revision=0,
-        spool_records=0,
-        spool_bytes=0,
-        spool_dropped=0,
-        cpu_share=0.1,
-        memory_bytes=1,
-        disk_free_bytes=1,
-    )
 
 
 def test_a_cluster_that_was_just_made_is_well_but_for_its_schemas(found, cluster):
@@ -80,7 +58,7 @@ def test_a_device_whose_clock_is_off_is_named(found, cluster):
     now_ms = time.time_ns() // 1_000_000
     contract, producer = Contract.connect(cluster), Producer(cluster.client_settings())
     for device_id, off_ms in (("press-1", 0), ("press-2", -90_000)):
-        key, value = contract.encode("fleet.heartbeats", heartbeat(device_id, now_ms + off_ms))
+        key, value = contract.encode("fleet.heartbeats", heartbeat(device_id, "", at_ms=now_ms + off_ms))
         producer.produce(cluster.named("fleet.heartbeats"), key=key, value=value)
     producer.flush(30)
 
@@ -93,7 +71,7 @@ def test_a_device_whose_clock_is_off_is_named(found, cluster):
 def test_our_own_clock_is_looked_at(found, cluster):
     now_ms = time.time_ns() // 1_000_000
     contract, producer = Contract.connect(cluster), Producer(cluster.client_settings())
-    key, value = contract.encode("fleet.heartbeats", heartbeat("press-1", now_ms))
+    key, value = contract.encode("fleet.heartbeats", heartbeat("press-1", "", at_ms=now_ms))
     producer.produce(cluster.named("fleet.heartbeats"), key=key, value=value)
     producer.flush(30)
 

@@ -1,15 +1,13 @@
 """The controller without Kafka: who is told what, across rollouts, devices and operators."""
 
-import json
 import uuid
 
 import pytest
+from rollout_records import ack_of, asked, heartbeat, release
 
 from schemas.drift_alert import AlertState
-from schemas.fleet import DeviceState, Heartbeat, Slot, SlotState
-from schemas.operators import OperatorRequest
-from schemas.release import ModelRelease, ReleaseStage
-from schemas.rollouts import Ack, AckPhase
+from schemas.fleet import DeviceState
+from schemas.release import ReleaseStage
 from streams.rollouts.controller import Controller, ControllerOptions
 from streams.rollouts.restore import Published, restore
 from streams.rollouts.rings import ring_position
@@ -56,78 +54,24 @@ class Desk:
 
     def beat(self, device_id, model_id="bearings/1", **labels):
         known = self.controller.fleet.get(device_id)
-        return self.hear(
-            Heartbeat(
-                device_id=device_id,
-                boot_id=BOOT,
-                at_ms=0,
-                agent_version="1",
-                uptime_s=1.0,
-                model_id=known.model_id if known is not None and known.model_id else model_id,
-                slots=(Slot(name="A", state=SlotState.STABLE, active=True),),
-                pipelines=("vibration/1",),
-                labels=labels or (dict(known.labels) if known else {}),
-                revision=0,
-                spool_records=0,
-                spool_bytes=0,
-                spool_dropped=0,
-                cpu_share=0.1,
-                memory_bytes=1,
-                disk_free_bytes=1,
-            )
-        )
+        model_id = known.model_id if known is not None and known.model_id else model_id
+        return self.hear(heartbeat(device_id, model_id, labels=labels or (dict(known.labels) if known else {})))
 
     def release(self, model_id, stage=ReleaseStage.STAGING, pipeline="vibration/1"):
-        model, version = model_id.split("/")
-        return self.hear(
-            ModelRelease(
-                model=model,
-                version=version,
-                stage=stage,
-                pipeline=pipeline,
-                grid_id="g",
-                baseline_id="b",
-                bundle_sha256="0" * 64,
-                bundle_bytes=1,
-                bundle_url=f"https://models.example/{model_id}",
-                manifest="{}",
-                created_ms=1,
-                created_by="test",
-            )
-        )
+        return self.hear(release(model_id, stage, pipeline=pipeline))
 
     def ask(self, subject, action, request_id=None, **arguments):
-        return self.hear(
-            OperatorRequest(
-                request_id=request_id or str(uuid.uuid4()),
-                subject=subject,
-                action=action,
-                who="eve",
-                why="because",
-                at_ms=0,
-                arguments=arguments,
-            )
-        )
+        named = {"request_id": request_id} if request_id else {}
+        return self.hear(asked(subject, action, arguments, **named))
 
     def start(self, rollout_id, model_id, **document):
         document = {**QUICK, "rollout": rollout_id, "model": model_id, **document}
-        return self.ask(f"rollout/{rollout_id}", "start", document=json.dumps(document))
+        return self.ask(f"rollout/{rollout_id}", "start", document=document)
 
     def ack(self, device_id, phase="succeeded", *, revision=None, rollout_id=None):
         command = self.written["rollouts.commands", device_id]
-        return self.hear(
-            Ack(
-                device_id=device_id,
-                revision=command.revision if revision is None else revision,
-                rollout_id=rollout_id or command.rollout_id,
-                phase=AckPhase(phase),
-                model_id="",
-                reason="",
-                at_ms=0,
-                boot_id=BOOT,
-                seq=0,
-            )
-        )
+        revision = command.revision if revision is None else revision
+        return self.hear(ack_of(device_id, revision, phase, rollout_id or command.rollout_id))
 
     def phase(self, rollout_id):
         return self.written["rollouts.status", rollout_id].phase.value
@@ -154,7 +98,7 @@ def test_a_command_says_what_to_fetch_and_how(desk):
     desk.start("r1", "bearings/2", limits={**QUICK["limits"], "device_bake_s": 7, "window": "02:00-04:00"})
 
     command = desk.written["rollouts.commands", "a"]
-    assert (command.revision, command.bundle_url) == (1, "https://models.example/bearings/2")
+    assert (command.revision, command.bundle_url) == (1, "https://models.example/2")
     assert command.settings == {"bake_s": "7", "maintenance": "02:00-04:00"}
 
 

@@ -6,11 +6,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from rollout_records import ack_of, asked, heartbeat, release
 
-from schemas.fleet import DeviceState, Heartbeat, Slot, SlotState
-from schemas.operators import OperatorRequest
-from schemas.release import ModelRelease, ReleaseStage
-from schemas.rollouts import Ack, AckPhase, Command, GateResult, GateVerdict, RolloutPhase
+from schemas.fleet import DeviceState
+from schemas.rollouts import AckPhase, Command, GateResult, GateVerdict, RolloutPhase
 from streams.rollouts.controller import Controller, ControllerOptions
 from streams.rollouts.events import Acked, DeviceJoined, GatesJudged, TimePassed
 from streams.rollouts.machine import decide
@@ -19,7 +18,6 @@ from streams.rollouts.plan import parse_plan
 from streams.rollouts.restore import Published, restore
 from streams.rollouts.rollout import LIVE, SETTLED, Rollout
 
-BOOT = "00000000-0000-4000-8000-000000000000"
 # A settled rollout is put away soon, so that histories see it go.
 OPTIONS = ControllerOptions(default_plan=None, judge_every_ms=10**12, keep_settled_ms=1_500_000)
 DEVICES = [f"d{number}" for number in range(8)]
@@ -27,33 +25,8 @@ VERSIONS = ["bearings/1", "bearings/2", "bearings/3", "other/1"]
 COMPACTED = {"rollouts.plans", "rollouts.status", "rollouts.devices", "fleet.devices", "drift.alerts"}
 
 
-def heartbeat(device_id, model_id="bearings/0", revision=0):
-    return Heartbeat(
-        device_id=device_id,
-        boot_id=BOOT,
-        at_ms=0,
-        agent_version="1",
-        uptime_s=1.0,
-        model_id=model_id,
-        slots=(Slot(name="A", state=SlotState.STABLE, model_id=model_id, active=True),),
-        pipelines=(),
-        labels={"hw": "rev2" if device_id < "d4" else "rev3"},
-        revision=revision,
-        spool_records=0,
-        spool_bytes=0,
-        spool_dropped=0,
-        cpu_share=0.1,
-        memory_bytes=1,
-        disk_free_bytes=1,
-    )
-
-
-def released(model_id, stage=ReleaseStage.STAGING):
-    model, version = model_id.split("/")
-    return ModelRelease(
-        model=model, version=version, stage=stage, pipeline="p/1", grid_id="g", baseline_id="b",
-        bundle_sha256="0" * 64, bundle_bytes=1, bundle_url="", manifest="", created_ms=0, created_by="test",
-    )  # fmt: skip
+def beat(device_id):
+    return heartbeat(device_id, "bearings/0", pipelines=(), labels={"hw": "rev2" if device_id < "d4" else "rev3"})
 
 
 class Histories(RuleBasedStateMachine):
@@ -64,7 +37,7 @@ class Histories(RuleBasedStateMachine):
         self.now_ms = 1_000_000
         self.controller = Controller(OPTIONS)
         self.topics = defaultdict(dict)
-        self.releases = [released(model_id) for model_id in VERSIONS]
+        self.releases = [release(model_id, pipeline="p/1") for model_id in VERSIONS]
         self.commands = {}
         self.answers = []
         self.retried = set()
@@ -75,10 +48,10 @@ class Histories(RuleBasedStateMachine):
 
     @initialize()
     def begin(self):
-        for release in self.releases:
-            self.controller.digest(release, self.now_ms)
+        for released in self.releases:
+            self.controller.digest(released, self.now_ms)
         for device_id in DEVICES:
-            self.controller.digest(heartbeat(device_id), self.now_ms)
+            self.controller.digest(beat(device_id), self.now_ms)
         self.turn()
 
     # ---- what happens ----
@@ -138,7 +111,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(device_id=st.sampled_from(DEVICES))
     def a_heartbeat_arrives(self, device_id):
-        self.controller.digest(heartbeat(device_id), self.now_ms)
+        self.controller.digest(beat(device_id), self.now_ms)
         self.turn()
 
     @precondition(lambda self: self.controller.rollouts)
@@ -285,34 +258,12 @@ class Histories(RuleBasedStateMachine):
         self.commands[device_id] = command.revision
         ending = [AckPhase.SUCCEEDED, AckPhase.FAILED, AckPhase.FELL_BACK, AckPhase.REFUSED][command.revision % 4 // 2]
         for phase in (AckPhase.RECEIVED, AckPhase.TRIAL, ending, AckPhase.FELL_BACK)[: 3 + command.revision % 5 // 4]:
-            self.answers.append(
-                Ack(
-                    device_id=device_id,
-                    revision=command.revision,
-                    rollout_id=command.rollout_id,
-                    phase=phase,
-                    model_id="",
-                    reason="",
-                    at_ms=0,
-                    boot_id=BOOT,
-                    seq=0,
-                )
-            )
+            self.answers.append(ack_of(device_id, command.revision, phase, command.rollout_id))
 
     def ask(self, subject, action, arguments):
         self.requests += 1
-        self.controller.digest(
-            OperatorRequest(
-                request_id=f"00000000-0000-4000-8000-{self.requests:012d}",
-                subject=subject,
-                action=action,
-                who="eve",
-                why="",
-                at_ms=0,
-                arguments=arguments,
-            ),
-            self.now_ms,
-        )
+        request_id = f"00000000-0000-4000-8000-{self.requests:012d}"
+        self.controller.digest(asked(subject, action, arguments, request_id=request_id), self.now_ms)
         self.turn()
 
     def standing(self):

@@ -4,18 +4,13 @@ The world around it is played with its topics and its offsets: what a turn decid
 what it read, or not at all. Each run ends the controller at another transaction, just before or just after it.
 """
 
-import json
-
 import pytest
+from rollout_records import ack_of, asked, heartbeat, release
 
-from schemas.fleet import Heartbeat, Slot, SlotState
-from schemas.operators import OperatorRequest
-from schemas.release import ModelRelease, ReleaseStage
-from schemas.rollouts import Ack, AckPhase
+from schemas.release import ModelRelease
 from streams.rollouts.controller import Controller, ControllerOptions
 from streams.rollouts.restore import Published, restore
 
-BOOT = "00000000-0000-4000-8000-000000000000"
 OPTIONS = ControllerOptions(default_plan=None)
 DEVICES = ("a", "b", "c", "d")
 LIMITS = {"bake_s": 3, "device_bake_s": 1, "retries": 0, "concurrency": 2, "timeout_s": 600}
@@ -29,7 +24,12 @@ class World:
     def __init__(self, plan, *, sick=(), cut=0, before=False):
         self.sick, self.cut, self.before = sick, cut, before
         self.now_ms = 1_000_000
-        self.log = [release("1"), release("2"), *map(heartbeat, DEVICES), start(plan)]
+        document = {**plan, "rollout": "r1", "model": "bearings/2"}
+        self.log = [
+            *map(release, ("bearings/1", "bearings/2")),
+            *map(heartbeat, DEVICES),
+            asked("rollout/r1", "start", {"document": document}),
+        ]
         self.offset = 0
         self.transactions = 0
         self.topics = {topic: {} for topic in (*STATE, "rollouts.commands")}
@@ -86,7 +86,7 @@ class World:
         self.obeyed[command.device_id].append((command.revision, command.model_id, later))
         bad = command.device_id in self.sick and command.model_id == "bearings/2"
         ends = "fell_back" if bad else "installed" if later else "succeeded"
-        self.log += [ack(command, phase) for phase in ("received", ends)]
+        self.log += [ack_of(command.device_id, command.revision, phase) for phase in ("received", ends)]
 
     def succeed(self):
         self.cuts += 1
@@ -141,68 +141,3 @@ def test_blue_green_tells_each_device_to_install_and_then_to_switch():
     found = World(BLUE_GREEN).play().came_to()
 
     assert found["obeyed"] == {device_id: [(1, "bearings/2", True), (2, "bearings/2", False)] for device_id in DEVICES}
-
-
-def release(version):
-    return ModelRelease(
-        model="bearings",
-        version=version,
-        stage=ReleaseStage.STAGING,
-        pipeline="vibration/1",
-        grid_id="g",
-        baseline_id="b",
-        bundle_sha256="0" * 64,
-        bundle_bytes=1,
-        bundle_url=f"https://models.example/{version}",
-        manifest="{}",
-        created_ms=1,
-        created_by="test",
-    )
-
-
-def heartbeat(device_id):
-    return Heartbeat(
-        device_id=device_id,
-        boot_id=BOOT,
-        at_ms=0,
-        agent_version="1",
-        uptime_s=1.0,
-        model_id="bearings/1",
-        slots=(Slot(name="A", state=SlotState.STABLE, active=True),),
-        pipelines=("vibration/1",),
-        labels={},
-        revision=0,
-        spool_records=0,
-        spool_bytes=0,
-        spool_dropped=0,
-        cpu_share=0.1,
-        memory_bytes=1,
-        disk_free_bytes=1,
-    )
-
-
-def start(plan):
-    document = {**plan, "rollout": "r1", "model": "bearings/2"}
-    return OperatorRequest(
-        request_id="1",
-        subject="rollout/r1",
-        action="start",
-        who="eve",
-        why="because",
-        at_ms=0,
-        arguments={"document": json.dumps(document)},
-    )
-
-
-def ack(command, phase):
-    return Ack(
-        device_id=command.device_id,
-        revision=command.revision,
-        rollout_id=command.rollout_id,
-        phase=AckPhase(phase),
-        model_id="",
-        reason="",
-        at_ms=0,
-        boot_id=BOOT,
-        seq=0,
-    )

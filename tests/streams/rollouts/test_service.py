@@ -1,34 +1,18 @@
 """The controller over real Kafka, with simulated gateways."""
 
-import contextlib
-import json
 import os
 import signal
-import subprocess
-import sys
-import threading
 import time
-import uuid
 
 import pytest
-from confluent_kafka import Producer
+from rollout_field import NEW, OLD, Field
 
 from schemas import feeds
 from schemas.drift_alert import AlertState, DriftAlert, Evidence, Severity
 from schemas.drift_scores import DriftScores, Verdict
 from schemas.model_health import ModelHealth
-from schemas.operators import OperatorRequest
-from schemas.release import ModelRelease, ReleaseStage
-from schemas.wire import Contract
-from streams.rollouts.controller import ControllerOptions
-from streams.rollouts.service import RolloutService, ServiceOptions
-from streams.rollouts.simulated import SimulatedFleet, SimulatedGateway
-from trust import Keyring, Kind, load_signer, make_key, pin
+from schemas.release import ReleaseStage
 
-OLD, NEW = "bearings/1", "bearings/2"
-
-
-QUICK = ControllerOptions(judge_every_ms=300)
 BOOT = "00000000-0000-4000-8000-000000000000"
 
 
@@ -93,114 +77,6 @@ def drift_scores(device_id, model_id):
     )
 
 
-class Field:
-    """A cluster with its keys, on which controllers and gateways are started."""
-
-    def __init__(self, cluster, tmp_path):
-        self.cluster = cluster
-        self.key = tmp_path / "controller.pem"
-        make_key(tmp_path / "controller.pem")
-        self.signer = load_signer(f"file:{tmp_path / 'controller.pem'}", environ={})
-        self.keyring = Keyring(keys=(pin("controller", self.signer.public_key, Kind.COMMAND),))
-        self.contract = Contract.connect(cluster)
-        self.producer = Producer(cluster.producer_settings())
-        for topic in ("models.releases", "operators.requests", "drift.alerts", "drift.scores"):
-            self.contract.register(topic)
-
-    def send(self, topic, record):
-        key, value = self.contract.encode(topic, record)
-        self.producer.produce(self.cluster.named(topic), key=key, value=value)
-        assert self.producer.flush(10) == 0
-
-    def release(self, version, stage=ReleaseStage.PRODUCTION, created_ms=1_000):
-        self.send(
-            "models.releases",
-            ModelRelease(
-                model="bearings",
-                version=version,
-                stage=stage,
-                pipeline="vibration/1",
-                grid_id="g",
-                baseline_id="b",
-                bundle_sha256="0" * 64,
-                bundle_bytes=10,
-                bundle_url=f"https://models.example/{version}",
-                manifest="{}",
-                created_ms=created_ms,
-                created_by="test",
-            ),
-        )
-
-    def ask(self, subject, action, **arguments):
-        self.send(
-            "operators.requests",
-            OperatorRequest(
-                request_id=str(uuid.uuid4()),
-                subject=subject,
-                action=action,
-                who="eve",
-                why="because",
-                at_ms=1_000,
-                arguments=arguments,
-            ),
-        )
-
-    def start(self, document):
-        self.ask(f"rollout/{document['rollout']}", "start", document=json.dumps(document))
-
-    @contextlib.contextmanager
-    def controller(self):
-        service = RolloutService(self.cluster, [self.signer], ServiceOptions(turn_s=0.05, controller=QUICK))
-        thread = threading.Thread(target=service.run, daemon=True)
-        thread.start()
-        try:
-            yield service
-        finally:
-            service.stop()
-            thread.join(20)
-
-    @contextlib.contextmanager
-    def process(self):
-        """Run a controller as a process of its own, which can be killed and frozen."""
-        command = [sys.executable, "-c", "from driftline.command import main; main()", "worker", "rollouts"]
-        command += ["--key", f"file:{self.key}", "--bootstrap", self.cluster.bootstrap]
-        command += ["--registry", self.cluster.registry_url, "--prefix", self.cluster.prefix]
-        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        try:
-            yield process
-        finally:
-            process.send_signal(signal.SIGCONT)
-            process.kill()
-            process.wait(10)
-
-    def leader(self):
-        leader = feeds.snapshot(self.cluster, "rollouts.leader").get("rollouts")
-        return leader.who if leader is not None else ""
-
-    def fleet(self, count, **options):
-        gateways = [
-            SimulatedGateway(f"gw-{number:03d}", OLD, {"region": "eu"}, pipelines=("vibration/1",))
-            for number in range(count)
-        ]
-        return SimulatedFleet(self.cluster, gateways, self.keyring, **options)
-
-    def status(self, rollout_id):
-        return feeds.snapshot(self.cluster, "rollouts.status").get(rollout_id)
-
-    def wait_for_phase(self, rollout_id, phase, timeout_s=60.0):
-        return self.wait_for(
-            lambda: (status := self.status(rollout_id)) and status.phase.value == phase and status, timeout_s
-        )
-
-    def wait_for(self, condition, timeout_s=60.0):
-        end = time.monotonic() + timeout_s
-        while time.monotonic() < end:
-            if found := condition():
-                return found
-            time.sleep(0.1)
-        raise AssertionError(f"not within {timeout_s} s; status: {feeds.snapshot(self.cluster, 'rollouts.status')}")
-
-
 @pytest.fixture
 def field(cluster, tmp_path):
     return Field(cluster, tmp_path)
@@ -214,7 +90,7 @@ def test_a_release_in_production_reaches_the_fleet(field):
     field.ask(
         "rollout/standing",
         "start",
-        document=json.dumps({**AT_ONCE, "rollout": "standing", "model": "bearings", "standing": True}),
+        document={**AT_ONCE, "rollout": "standing", "model": "bearings", "standing": True},
     )
 
     with field.fleet(20) as fleet, field.controller():

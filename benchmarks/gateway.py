@@ -31,13 +31,14 @@ from rich.table import Table
 
 from benchmarks._gateway_bundles import Made, make_bundles
 from driftline.stack import Stack
-from edge_gateway import Gateway, GatewayConfig, SpoolConfig, UpdateConfig, WatchConfig, WindowConfig
+from edge_gateway import Gateway, GatewayConfig, SamplingConfig, SpoolConfig, UpdateConfig, WatchConfig, WindowConfig
 from edge_gateway.api import Api
 from edge_gateway.events import Accepted, BakePassed, Order
 from edge_gateway.fleet import PlayedFleet, members
 from edge_gateway.kafka_link import KafkaLink
 from edge_gateway.spool import Lane, Spool, Write
 from edge_gateway.uplink import Uplink
+from schemas import feeds
 from schemas.catalogue import topic_named
 from schemas.cluster import Cluster
 from schemas.parcel import Letter, Parcel, pack
@@ -56,6 +57,8 @@ ALGORITHMS = ("isolation_forest", "autoencoder")
 PER_VECTOR = {"machine": 1, "vibration": 256, "weather": 1}
 # Between single samples, as no sensor of ours gives vectors any faster.
 PAUSE_S = 0.002
+# Of the fleet's machines, which give one reading a second and are played so many times as fast.
+READINGS_A_WINDOW = 10
 # Windows for the latency: a minute, and for hourly readings a day.
 WINDOW_S = {"machine": 60.0, "vibration": 60.0, "weather": 86_400.0}
 
@@ -383,7 +386,10 @@ async def _ask(port: int, body: str, *, requests: int, at_once: int) -> tuple[li
 def fleet(
     folder: Path, bundles: dict[tuple[str, str], Made], cluster: Cluster, count: int, minutes: float
 ) -> list[dict[str, str]]:
-    """One window a second each: 60 readings of a second, played sixty times as fast."""
+    """One window a second each, of ten readings, after all of them have installed their model from the topic.
+
+    A window is two records, features and health; single predictions are not sent.
+    """
     devices = members(count, ["machine"])
     made = bundles["machine", "isolation_forest"]
     contract = Contract.connect(cluster)
@@ -397,32 +403,61 @@ def fleet(
         device_id="x",
         data=folder / "fleet",
         keyring=folder / "k",
-        windows=WindowConfig(length_s=60.0, lateness_s=0.0, checkpoint_s=60.0),
+        windows=WindowConfig(length_s=float(READINGS_A_WINDOW), lateness_s=0.0, checkpoint_s=60.0),
         watch=WatchConfig(bake_s=5.0),
+        sampling=SamplingConfig(uniform_per_window=0, anomalies_per_window=0),
         updates=UpdateConfig(reserve_bytes=0),
     )
-    before = resource.getrusage(resource.RUSAGE_SELF)
-    begun = time.perf_counter()
-    with PlayedFleet(
-        cluster, devices, folder / "fleet", made.keyring, base=base, now_ms=lambda: time.time_ns() // 1_000_000
-    ) as played:
+    played = PlayedFleet(
+        cluster,
+        devices,
+        folder / "fleet",
+        made.keyring,
+        base=base,
+        speed=READINGS_A_WINDOW,
+        now_ms=lambda: time.time_ns() // 1_000_000,
+    )
+    try:
+        started = time.perf_counter()
+        while not all(each.slots.installation.active for each in played.gateways.values()):
+            played.run(1.0)
+        installed_s = time.perf_counter() - started
+        decided_before = sum(each.decided for each in played.gateways.values())
+        before, begun = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
         played.run(minutes * 60)
-        numbered = sum(1 for each in played.gateways.values() if each.slots.installation.active)
-    took = time.perf_counter() - begun
-    after = resource.getrusage(resource.RUSAGE_SELF)
+        after, took = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter() - begun
+        decided = sum(each.decided for each in played.gateways.values()) - decided_before
+    finally:
+        summary = played.close(drain_s=120.0)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    windows, missing = _windows_on_the_topic(cluster)
     return [
         {
-            "what": f"{took:.0f} s",
-            "serving": str(numbered),
-            "readings decided": f"{played.summary.readings_decided:,}",
-            "records sent": f"{played.summary.sent:,}",
-            "waiting": str(played.summary.waiting),
-            "lost": str(played.summary.lost),
+            "what": f"{took:.0f} s, all serving after {installed_s:.0f} s",
+            "windows/s": f"{decided / READINGS_A_WINDOW / took:,.0f}",
+            "records sent": f"{summary.sent:,}",
+            "windows on the topic": f"{windows:,}",
+            "missing": str(missing),
+            "waiting": str(summary.waiting),
+            "lost": str(summary.lost),
             "cores": f"{cpu / took:.2f}",
             "peak MiB": f"{after.ru_maxrss / 1024:,.0f}",
         }
     ]
+
+
+def _windows_on_the_topic(cluster: Cluster) -> tuple[int, int]:
+    """How many windows there are, and how many numbers are missing among those of each device."""
+    numbers: dict[str, set[int]] = {}
+    with feeds.follow(cluster, "telemetry.feature-stats", from_ms=0) as feed:
+        heard_s = time.monotonic()
+        while time.monotonic() - heard_s < 5:
+            for event in feed.poll(1.0):
+                if isinstance(event, feeds.Changed) and event.value.device_id.startswith("machine-"):
+                    heard_s = time.monotonic()
+                    numbers.setdefault(event.value.device_id, set()).add(event.value.seq)
+    windows = sum(map(len, numbers.values()))
+    return windows, sum(max(each) + 1 for each in numbers.values()) - windows
 
 
 def _put_all(windows: list[object], write: Write) -> None:

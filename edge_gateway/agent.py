@@ -7,6 +7,7 @@ network belongs to `Uplink` and `Follower`.
 import queue
 from collections.abc import Callable
 from concurrent.futures import Executor
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from random import Random
 
@@ -34,7 +35,7 @@ from edge_gateway.watch import Promise, promise_of
 from edge_gateway.writer import Writer
 from schemas.rollouts import AckPhase
 from sensing.sources.base import Readings
-from trust import Keyring
+from trust import Keyring, write_whole
 
 __all__ = ["Gateway"]
 
@@ -63,7 +64,7 @@ class Gateway:
         """`writer` is where windows are written, of one thread; without one, decisions wait for the disk."""
         self.config = config
         self.metrics = Metrics()
-        self.slots = Slots(config.data)
+        self.slots = Slots(config.data, write=partial(write_whole, durable=config.spool.survive_power_cut))
         self.spool = Spool(config.data / "spool.db", config.spool, now_ms=now_ms)
         self._writer = Writer(self.spool, writer)
         self.decided = 0

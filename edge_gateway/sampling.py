@@ -1,5 +1,6 @@
 """Which single predictions are sent: every anomaly with its context up to a rate, and some at random."""
 
+import math
 import uuid
 from collections import deque
 from dataclasses import dataclass, field
@@ -43,6 +44,9 @@ class _Budget:
 
     anomalies: int
     seen: int = 0
+    # Which of the window's predictions is chosen next, and what the leap to the one after it hangs on.
+    next: int = 0
+    weight: float = 1.0
     uniform: list[Kept] = field(default_factory=list)
 
 
@@ -58,13 +62,16 @@ class Sampler:
     def add(self, stream: str, at_ms: Ints, matrix: NDArray[np.float32], decisions: Decisions) -> list[Kept]:
         """Take note of predictions; return the anomalies to send now, each after its context."""
         chosen: list[Kept] = []
-        if not self._config.anomalies_per_window or not decisions.anomaly.any():
-            self._remember(
-                stream, range(max(len(matrix) - self._config.context, 0), len(matrix)), at_ms, matrix, decisions
-            )
-        else:
-            for row in range(len(matrix)):
-                chosen += self._with_context(stream, row, at_ms, matrix, decisions)
+        context, behind = self._config.context, 0
+        for row in np.flatnonzero(decisions.anomaly)[: self._budget.anomalies].tolist():
+            past = self._remember(stream, range(max(row - context, behind), row), at_ms, matrix, decisions)
+            chosen += [*past, _kept(stream, row, at_ms, matrix, decisions, SampledBecause.ANOMALY)]
+            # Each vector goes out once, even where anomalies follow each other.
+            past.clear()
+            behind = row + 1
+            self._budget.anomalies -= 1
+        rows = len(matrix)
+        self._remember(stream, range(max(rows - context, behind), rows), at_ms, matrix, decisions)
         self._draw(stream, at_ms, matrix, decisions)
         return chosen
 
@@ -74,36 +81,34 @@ class Sampler:
         self._budget = _Budget(self._config.anomalies_per_window)
         return chosen
 
-    def _with_context(
-        self, stream: str, row: int, at_ms: Ints, matrix: NDArray[np.float32], decisions: Decisions
-    ) -> list[Kept]:
-        past = self._past.setdefault(stream, deque(maxlen=self._config.context))
-        if not decisions.anomaly[row] or self._budget.anomalies <= 0:
-            self._remember(stream, range(row, row + 1), at_ms, matrix, decisions)
-            return []
-        self._budget.anomalies -= 1
-        found = [*past, _kept(stream, row, at_ms, matrix, decisions, SampledBecause.ANOMALY)]
-        # Each vector goes out once, even where anomalies follow each other.
-        past.clear()
-        return found
-
     def _remember(
         self, stream: str, rows: range, at_ms: Ints, matrix: NDArray[np.float32], decisions: Decisions
-    ) -> None:
+    ) -> deque[Kept]:
         past = self._past.setdefault(stream, deque(maxlen=self._config.context))
         past.extend(_kept(stream, row, at_ms, matrix, decisions, SampledBecause.CONTEXT) for row in rows)
+        return past
 
     def _draw(self, stream: str, at_ms: Ints, matrix: NDArray[np.float32], decisions: Decisions) -> None:
-        """Vitter's algorithm R: after each prediction, all of the window were equally likely to be among the chosen."""
+        """Li's algorithm L: after each prediction, all of the window were equally likely to be among the chosen."""
         budget, size = self._budget, self._config.uniform_per_window
         if not size:
             return
-        for row in range(len(matrix)):
-            budget.seen += 1
-            place = budget.seen - 1 if budget.seen <= size else self._rng.randrange(budget.seen)
-            if place < size:
-                kept = _kept(stream, row, at_ms, matrix, decisions, SampledBecause.UNIFORM)
-                budget.uniform[place : place + 1] = [kept]
+        first, budget.seen = budget.seen, budget.seen + len(matrix)
+        while budget.next < budget.seen:
+            kept = _kept(stream, budget.next - first, at_ms, matrix, decisions, SampledBecause.UNIFORM)
+            if len(budget.uniform) < size:
+                budget.uniform.append(kept)
+            else:
+                budget.uniform[self._rng.randrange(size)] = kept
+            budget.next += 1 if len(budget.uniform) < size else self._leap(budget, size)
+
+    def _leap(self, budget: _Budget, size: int) -> int:
+        """How far it is to the next prediction that is chosen; ever farther, as the window fills."""
+        # `random` is below 1 and may be 0.
+        budget.weight *= (1 - self._rng.random()) ** (1 / size)
+        if budget.weight >= 1:
+            return 1
+        return 1 + int(math.log(1 - self._rng.random()) / math.log1p(-budget.weight))
 
 
 def _kept(

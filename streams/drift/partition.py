@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from streams.drift.presence import Tally
 from streams.drift.report import report
 from streams.drift.telling import Telling
 from streams.drift.windows import Ints, Windows
+from streams.drift.writing import Written, written
 
 __all__ = ["Outcome", "Partition", "Stretch"]
 
@@ -40,13 +42,24 @@ class Stretch:
 class Outcome:
     """What came of a run."""
 
-    scores: list[DriftScores] = field(default_factory=list)
+    policy_id: str = ""
+    policy_revision: int = 0
     alerts: list[DriftAlert] = field(default_factory=list)
     rollups: list[FeatureStats] = field(default_factory=list)
     judged: list[Judged] = field(default_factory=list)
     tally: Tally = field(default_factory=Tally)
     # By model that has promised something: false alarms that were allowed meanwhile.
     allowed: dict[str, float] = field(default_factory=dict)
+
+    @cached_property
+    def scores(self) -> list[DriftScores]:
+        """The score records of what was judged."""
+        return report(self.judged, self.policy_id, self.policy_revision)
+
+    @cached_property
+    def written(self) -> list[Written]:
+        """The same records as they are sent; making and encoding thousands of them takes as long as judging."""
+        return written(self.judged, self.policy_id, self.policy_revision)
 
 
 class Partition:
@@ -69,7 +82,7 @@ class Partition:
 
     def work(self, stretches: Sequence[Stretch]) -> Outcome:
         """Take in the windows of one run, a stretch for each grid."""
-        outcome = Outcome()
+        outcome = Outcome(self.policy_id, self.policy_revision)
         for stretch in stretches:
             if not len(stretch.windows):
                 continue
@@ -83,7 +96,6 @@ class Partition:
             outcome.tally.plus(admitted.tally)
             outcome.alerts += follow(self.book, judged)
             self._allow(stretch, outcome.allowed)
-        outcome.scores = report(outcome.judged, self.policy_id, self.policy_revision)
         return outcome
 
     def take_up(self, rules: Rules, *, policy_id: str, policy_revision: int) -> bool:

@@ -1,6 +1,7 @@
 """From judged windows to records: what is quiet stays off the wire."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import compress
 
 import numpy as np
@@ -13,7 +14,9 @@ from streams.drift.scores import SCORES, multivariate
 from streams.drift.verdicts import Grade
 from streams.drift.windows import Rows
 
-__all__ = ["report"]
+__all__ = ["COMBINED", "Scored", "Told", "report"]
+
+COMBINED = "multivariate"
 
 # What is told of features that only give charts their line.
 _USUAL = ("psi", "ks", "js", "wasserstein", "mean_shift", "variance_ratio")
@@ -30,15 +33,12 @@ def report(judged: Sequence[Judged], policy_id: str, policy_revision: int) -> li
 
 
 def _records(judged: Judged, policy_id: str, policy_revision: int) -> Iterator[tuple[int, DriftScores]]:
-    measured, against = judged.measured, judged.measured.group.against
-    notable = _notable(judged)
-    rows = np.flatnonzero(judged.complete | notable.any(axis=1))
-    if not len(rows):
+    told = Told.of(judged)
+    if told is None:
         return
-    grades, told = judged.found.grade[rows], _Told(judged, rows, notable[rows])
-    combined = _combined(measured, rows)
-    gravest, drifted = grades.max(axis=1).tolist(), (grades == Grade.DRIFT).sum(axis=1).tolist()
-    for i, row in enumerate(rows.tolist()):
+    measured, against = judged.measured, judged.measured.group.against
+    features, ends = _features(told, against.features), told.ends
+    for i, row in enumerate(told.rows.tolist()):
         yield (
             int(measured.place[row]),
             DriftScores(
@@ -53,46 +53,88 @@ def _records(judged: Judged, policy_id: str, policy_revision: int) -> Iterator[t
                 window_end_ms=int(measured.end_ms[row]),
                 horizon_ms=measured.horizon_ms,
                 samples=int(measured.samples[row]),
-                verdict=Grade(gravest[i]).verdict,
-                drifted=drifted[i],
+                verdict=Grade(told.gravest[i]).verdict,
+                drifted=told.drifted[i],
                 complete=bool(judged.complete[row]),
-                features=told.features(i),
-                device_scores={"multivariate": combined[i]},
+                features=tuple(features[ends[i] : ends[i + 1]]),
+                device_scores={COMBINED: told.combined[i]},
             ),
         )
 
 
-class _Told:
-    """What is told of the features of some rows: every score of notable ones, the usual ones of the others."""
+@dataclass(frozen=True)
+class Scored:
+    """Entries of `Told` of which the same scores are told: a row of values each."""
 
-    def __init__(self, judged: Judged, rows: Rows, notable: npt.NDArray[np.bool_]) -> None:
-        measured = judged.measured
-        listed = notable | judged.complete[rows][:, np.newaxis]
-        at, feature = np.nonzero(listed)
+    entries: Rows
+    names: tuple[str, ...]
+    values: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Told:
+    """What is told of some windows, entry by entry: a feature of a window each, gravest first."""
+
+    rows: Rows
+    gravest: list[int]
+    drifted: list[int]
+    combined: list[float]
+    feature: Rows
+    grade: npt.NDArray[np.uint8]
+    scored: list[Scored]
+    # Entries of the i-th row end where those of the next begin.
+    ends: list[int]
+
+    @staticmethod
+    def of(judged: Judged) -> "Told | None":
+        """Choose the rows to tell of, and their features: every score of notable ones, the usual ones of others."""
+        notable = _notable(judged)
+        rows = np.flatnonzero(judged.complete | notable.any(axis=1))
+        if not len(rows):
+            return None
+        measured, grades = judged.measured, judged.found.grade[rows]
+        at, feature = np.nonzero(notable[rows] | judged.complete[rows][:, np.newaxis])
         psi, grade = measured.score("psi")[rows[at], feature], judged.found.grade[rows[at], feature]
         order = np.lexsort((-psi, -grade.astype(np.int64), at))
         at, feature, grade = at[order], feature[order], grade[order]
-        self._names = [measured.group.against.features[one] for one in feature.tolist()]
-        self._verdicts = [_VERDICTS[one] for one in grade.tolist()]
-        self._scores: list[dict[str, float]] = [{}] * len(at)
-        every = notable[at, feature]
-        for which, names in ((every, SCORES), (~every, _USUAL)):
-            self._score(measured, rows[at], feature, np.flatnonzero(which), list(names))
-        self._ends = np.searchsorted(at, np.arange(len(rows) + 1)).tolist()
-
-    def features(self, i: int) -> tuple[FeatureScores, ...]:
-        return tuple(
-            FeatureScores(feature=self._names[one], verdict=self._verdicts[one], scores=self._scores[one])
-            for one in range(self._ends[i], self._ends[i + 1])
+        every = notable[rows[at], feature]
+        return Told(
+            rows=rows,
+            gravest=grades.max(axis=1).tolist(),
+            drifted=(grades == Grade.DRIFT).sum(axis=1).tolist(),
+            combined=_combined(measured, rows),
+            feature=feature,
+            grade=grade,
+            scored=[
+                scored
+                for which, names in ((every, tuple(SCORES)), (~every, _USUAL))
+                for scored in _scored(measured, rows[at], feature, np.flatnonzero(which), names)
+            ],
+            ends=np.searchsorted(at, np.arange(len(rows) + 1)).tolist(),
         )
 
-    def _score(self, measured: Measured, rows: Rows, features: Rows, which: Rows, names: list[str]) -> None:
-        if not len(which):
-            return
-        pair = measured.elements(rows[which], features[which])
-        values = np.stack([SCORES[name](pair)[0, : len(which)] for name in names], axis=1)
-        for one, mine, known in zip(which.tolist(), values.tolist(), np.isfinite(values).tolist(), strict=True):
-            self._scores[one] = dict(compress(zip(names, mine, strict=True), known))
+
+def _scored(measured: Measured, rows: Rows, features: Rows, which: Rows, names: tuple[str, ...]) -> Iterator[Scored]:
+    """Compute scores of some entries; those that lack the same ones come together."""
+    if not len(which):
+        return
+    pair = measured.elements(rows[which], features[which])
+    values = np.stack([SCORES[name](pair)[0, : len(which)] for name in names], axis=1).astype(np.float64)
+    patterns, pattern_of = np.unique(np.isfinite(values), axis=0, return_inverse=True)
+    for number, known in enumerate(patterns):
+        mine = np.flatnonzero(pattern_of.reshape(-1) == number)
+        yield Scored(which[mine], tuple(compress(names, known)), np.ascontiguousarray(values[mine][:, known]))
+
+
+def _features(told: Told, names: Sequence[str]) -> list[FeatureScores]:
+    scores: list[dict[str, float]] = [{}] * len(told.feature)
+    for one in told.scored:
+        for entry, values in zip(one.entries.tolist(), one.values.tolist(), strict=True):
+            scores[entry] = dict(zip(one.names, values, strict=True))
+    return [
+        FeatureScores(feature=names[feature], verdict=_VERDICTS[grade], scores=mine)
+        for feature, grade, mine in zip(told.feature.tolist(), told.grade.tolist(), scores, strict=True)
+    ]
 
 
 def _combined(measured: Measured, rows: Rows) -> list[float]:

@@ -139,6 +139,7 @@ class DriftWorker:
         self._metrics.bad(len(opened.dead))
         # Scores before alerts: whoever opens an alert finds its evidence already there.
         await self._outbox.deliver(await asyncio.to_thread(self._evidence, run, opened, outcome))
+        self._metrics.scores.inc(len(outcome.written))
         await self._tell(run.partition, [*aged, *outcome.alerts], run)
 
     def _opened_wholly(self, run: Run) -> Opened:
@@ -182,7 +183,7 @@ class DriftWorker:
 
     def _evidence(self, run: Run, opened: Opened, outcome: Outcome) -> list[Outgoing]:
         return [
-            *(self._outbox.packed("drift.scores", record) for record in outcome.scores),
+            *self._outbox.framed("drift.scores", ((one.device_id, one.body) for one in outcome.written)),
             *(self._outbox.packed(ROLLUPS, record, partition=run.partition) for record in outcome.rollups),
             *(self._outbox.packed("dead-letters", record) for record in opened.dead),
         ]

@@ -21,6 +21,7 @@ from schemas.catalogue import topic_named
 from schemas.cluster import Cluster
 from schemas.drift_alert import AlertState
 from schemas.wire import Contract
+from streams.drift.service import GROUP
 
 __all__ = ["delays"]
 
@@ -46,8 +47,11 @@ def delays(rng: np.random.Generator, *, rates: Sequence[int], folder: str, now_m
             with fleet_topics(stack, fleet, arrivals_as_sent=False) as cluster:
                 log = [records_of(cluster, fleet, minute) for minute in range(MINUTES)]
                 with _worker(cluster):
-                    arrivals, per_s = _send(cluster, log, {fleet.names[at] for at in np.flatnonzero(drifting)})
-                    time.sleep(3)
+                    # By then every partition is taken up.
+                    _send(cluster, log[:1], set())
+                    _wait_until_done(cluster, rate)
+                    arrivals, per_s = _send(cluster, log[1:], {fleet.names[at] for at in np.flatnonzero(drifting)})
+                    _wait_until_done(cluster, rate * MINUTES)
                 found = np.array(_found(cluster, arrivals))
             if not len(found):
                 raise RuntimeError(f"no alert at {rate} windows/s")
@@ -109,9 +113,9 @@ def _send(cluster: Cluster, log: list[list[Record]], watched: set[str]) -> tuple
     poller = threading.Thread(target=poll)
     poller.start()
     began_s = time.monotonic()
-    for minute, records in enumerate(log):
+    for second, records in enumerate(log):
         for piece in range(_SLICES):
-            due_s = began_s + minute + piece / _SLICES
+            due_s = began_s + second + piece / _SLICES
             time.sleep(max(due_s - time.monotonic(), 0))
             for record in records[piece * len(records) // _SLICES : (piece + 1) * len(records) // _SLICES]:
                 send(record)
@@ -120,6 +124,17 @@ def _send(cluster: Cluster, log: list[list[Record]], watched: set[str]) -> tuple
     done.set()
     poller.join()
     return arrivals, sum(map(len, log)) / took_s
+
+
+def _wait_until_done(cluster: Cluster, windows: int) -> None:
+    settings = {**cluster.client_settings(), "group.id": cluster.named(GROUP), "enable.auto.commit": False}
+    places = [TopicPartition(cluster.named(SOURCE), number) for number in range(topic_named(SOURCE).partitions)]
+    consumer, give_up_s = Consumer(settings), time.monotonic() + 120
+    while sum(max(place.offset, 0) for place in consumer.committed(places, timeout=10)) < windows:
+        if time.monotonic() > give_up_s:
+            raise RuntimeError(f"the drift worker is not done with {windows} windows after 120 s")
+        time.sleep(0.5)
+    consumer.close()
 
 
 def _found(cluster: Cluster, arrivals: dict[tuple[str, int], int]) -> list[int]:

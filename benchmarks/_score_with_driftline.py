@@ -14,11 +14,10 @@ from streams.kafka import fronts, run_worker
 _LOOK_EVERY_S = 0.01
 
 
-def main(bootstrap: str, registry_url: str, prefix: str, document: str, records: int) -> None:
+def main(bootstrap: str, registry_url: str, prefix: str, document: str, records: int, warm: float) -> None:
     warm_up()
     cluster = Cluster(bootstrap=bootstrap, registry_url=registry_url, prefix=prefix)
-    # By then the ring of 15 minutes has its first panes.
-    clock = Clock(records, warm=0.3)
+    clock = Clock(records, warm=warm)
     app = make_drift_app(cluster, DriftSettings(policy=own_policy(document)))
 
     @app.task  # type: ignore[untyped-decorator]
@@ -34,4 +33,4 @@ def main(bootstrap: str, registry_url: str, prefix: str, document: str, records:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:5], int(sys.argv[5]))
+    main(*sys.argv[1:5], int(sys.argv[5]), float(sys.argv[6]))

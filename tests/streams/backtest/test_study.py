@@ -65,7 +65,7 @@ def test_the_number_of_processes_changes_nothing(past):
 
     alone = plain(study(FileHistory(path), question))
 
-    assert plain(study(FileHistory(path), replace(question, processes=3))) == alone
+    assert plain(study(FileHistory(path), replace(question, processes=2))) == alone
     assert alone["alerts"]["default"]
 
 

@@ -14,7 +14,7 @@ from schemas.catalogue import topic_named
 from schemas.drift_alert import AlertState
 from schemas.fleet import Device, DeviceState
 from schemas.wire import Contract
-from streams.drift.cohort_merger import Merger
+from streams.drift.cohort_merger import OF_COHORTS, Merger
 from streams.drift.desk import SOURCE, open_run
 from streams.drift.known import Known
 from streams.drift.partition import Partition
@@ -56,7 +56,7 @@ def test_shares_scores_and_alerts_of_cohorts_agree(cluster, publish, tmp_path, t
     assert any(one.state is AlertState.FIRING for one in alerts.values())
     told = everything(cluster, "drift.scores", lambda found: found.keys() >= scores.keys(), score_key, words)
     assert told == scores
-    assert everything(cluster, "drift.alerts", lambda found: found == alerts, alert_key, words) == alerts
+    assert everything(cluster, "drift.alerts", at_rest(20), alert_key, words) == alerts
 
 
 def device(name):
@@ -164,7 +164,8 @@ def score_key(one):
 
 
 def alert_key(one):
-    return one.alert_id if one.subject_is_cohort else None
+    # Not those that stand for many devices' own alerts: these come and go with the devices'.
+    return one.alert_id if one.alert_id.startswith(OF_COHORTS) else None
 
 
 def everything(cluster, topic, enough, key_of, words, *, within_s=60):

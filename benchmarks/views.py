@@ -55,7 +55,9 @@ def main() -> None:
         try:
             _measure(cluster, where.redis_url, said.devices, said.reads)
         finally:
-            AdminClient(cluster.client_settings()).delete_topics([cluster.named(name) for name in CATALOGUE])
+            admin = AdminClient(cluster.client_settings())
+            for deleted in admin.delete_topics([cluster.named(name) for name in CATALOGUE]).values():
+                deleted.result(30)
             client = redis.Redis.from_url(where.redis_url)
             for key in client.scan_iter(match=f"{cluster.prefix}*", count=1000):
                 client.unlink(key)

@@ -54,7 +54,9 @@ def fleet_cluster(bootstrap: str, registry_url: str) -> Iterator[Cluster]:
     cluster = Cluster(bootstrap=bootstrap, registry_url=registry_url, prefix=f"t-{uuid.uuid4().hex[:8]}-")
     create_missing(cluster)
     yield cluster
-    AdminClient(cluster.client_settings()).delete_topics([cluster.named(topic) for topic in CATALOGUE])
+    admin = AdminClient(cluster.client_settings())
+    for deleted in admin.delete_topics([cluster.named(topic) for topic in CATALOGUE]).values():
+        deleted.result(30)
 
 
 @pytest.fixture(scope="session")

@@ -30,7 +30,7 @@ from benchmarks.detection_quality import BINS, FEATURES, SAMPLES, Simulated
 from schemas.feature_stats import FeatureStats
 from schemas.parsing import parsed
 from schemas.record import avro_schema
-from streams.drift.partition import Partition, Stretch
+from streams.drift.partition import Outcome, Partition, Stretch
 from streams.drift.policy import Rules, read_policy
 from streams.drift.refill import FastRefill
 from streams.drift.windows import Windows
@@ -54,14 +54,14 @@ def _judging_us(fleet: Fleet, rules: Rules) -> float:
     for minute in range(WARM_MINUTES + MINUTES):
         for batch in fleet.batches(minute):
             began_s = time.process_time()
-            _work(fleet, partition, batch)
+            len(_work(fleet, partition, batch).written)
             if minute >= WARM_MINUTES:
                 spent_s, windows = spent_s + time.process_time() - began_s, windows + len(batch)
     return spent_s / windows * 1e6
 
 
-def _work(fleet: Fleet, partition: Partition, windows: Windows) -> None:
-    partition.work([Stretch(windows, [fleet.group], np.zeros(len(windows), np.int64))])
+def _work(fleet: Fleet, partition: Partition, windows: Windows) -> Outcome:
+    return partition.work([Stretch(windows, [fleet.group], np.zeros(len(windows), np.int64))])
 
 
 def _decoding_us(fleet: Fleet, records: int = 1000) -> float:

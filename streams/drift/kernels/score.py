@@ -73,6 +73,7 @@ def look_closely(sums: Summary | Totals, which: Ints, of: References, score: Sin
             if not (usable[f] > 0 and of.usable[g, f] > 0):
                 score[i, _SHAPE, f], effect[i, _SHAPE, f] = np.nan, np.nan
         _values(sums, of, i, g, usable, score, effect)
+        _bound_by_shape(used, score[i])
         _rates(sums, of, i, g, usable, score, effect)
 
 
@@ -191,6 +192,16 @@ def _values(
         effect[i, _UP, f], effect[i, _DOWN, f] = shift, -shift
         score[i, _WIDER, f], score[i, _NARROWER, f] = (wider - off) / certain, (-wider - off) / certain
         effect[i, _WIDER, f], effect[i, _NARROWER, f] = spread, -spread
+
+
+@compiled
+def _bound_by_shape(used: Singles, score: Singles) -> None:
+    """Hold the spread to what the bins bear out: a few far values of a long tail are no other spread."""
+    for f in range(used.shape[0]):
+        if used[f] > _TWO:
+            most = _TWO * max(score[_SHAPE, f], _NONE) + _ONE
+            score[_WIDER, f] = min(score[_WIDER, f], most)
+            score[_NARROWER, f] = min(score[_NARROWER, f], most)
 
 
 @compiled

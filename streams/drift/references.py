@@ -17,9 +17,9 @@ __all__ = ["MisfitError", "ScoredAgainst", "bin_name", "lay_out"]
 # Evidence gathers for so long before it is told from what stays.
 LOOKED_OVER_MS = 3_600_000
 DAY_MS = 86_400_000
-# The largest of several uncertain dispersions is too large by chance; so many standard errors are taken off each.
+# The largest of several uncertain dispersions is too large by chance: of three normal ones by so many standard errors.
 # Of overlapping stretches of length k in n windows the relative standard error is the root of 4k/3n.
-_DOUBT = 0.5
+_DOUBT = 0.85
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 

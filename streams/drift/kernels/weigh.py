@@ -19,6 +19,8 @@ Flags = npt.NDArray[np.bool_]
 _NO_DATA, _STABLE, _WARNING, _DRIFT = range(4)
 # Rates, by kind: those that are up by less than half their floor speak for health.
 _FIRST_RATE = 5
+# An effect of the mean or the spread exceeds its floor by so many standard errors.
+_SURE_ERRORS = np.float32(2.0)
 
 
 class Parts(NamedTuple):
@@ -205,7 +207,7 @@ def _rate_minded(score: Any, effect: Any, parts: Any, c: Any, f: Any) -> Any:
 def correct_effects(
     run: Singles, run_effect: Singles, score: Singles, effect: Singles, parts: Parts, mean_effect: Singles
 ) -> None:
-    """Mean effect of the run, without what noise alone adds to its square; shape and rates have no such bias left."""
+    """Mean effect of the run, as far as it is sure; shape and rates have no bias that noise alone adds."""
     components, features = run.shape
     for c in range(components):
         kind = parts.kind[c]
@@ -216,7 +218,9 @@ def correct_effects(
                 error = effect[kind, f] / score[kind, f]
                 bias = error * error / length
                 bias = bias if abs(bias) < np.inf else np.float32(0.0)
-                mean = math.copysign(math.sqrt(max(mean * mean - bias, np.float32(0.0))), mean)
+                # A run is judged when it looks its best: what lies within its error is not there yet.
+                least = math.sqrt(max(mean * mean - bias, np.float32(0.0))) - _SURE_ERRORS * math.sqrt(bias)
+                mean = math.copysign(max(least, np.float32(0.0)), mean)
             mean_effect[c, f] = mean
 
 

@@ -70,9 +70,20 @@ def test_a_proven_effect_below_its_floor_is_nobodys_concern():
     assert grades(*[look(mean_up=(8.0, 0.30))] * 9)[0] == Grade.DRIFT
 
 
-def test_the_part_of_an_effect_that_noise_makes_is_taken_off():
-    # Seen once, an effect of 0.2 with a z of 1.25 is mostly noise: 0.2 squared less 0.16 squared.
-    assert after(look(mean_up=(1.25, 0.2))).effect[2, 0] == pytest.approx(0.12, abs=1e-3)
+def test_the_part_of_an_effect_that_is_not_sure_is_taken_off():
+    # Seen once, an effect of 0.2 with a z of 5: 0.2 squared less 0.04 squared, and two errors of 0.04.
+    assert after(look(mean_up=(5.0, 0.2))).effect[2, 0] == pytest.approx(0.116, abs=1e-3)
+    # With a z of 1.25 it may as well be nothing.
+    assert after(look(mean_up=(1.25, 0.2))).effect[2, 0] == 0
+
+
+def test_an_effect_that_reaches_its_floor_by_luck_waits_until_it_is_sure():
+    some = look(mean_up=(4.0, 0.17))
+
+    reached = [grades(*[some] * n)[0] == Grade.DRIFT for n in range(1, 40)]
+
+    # After so many looks the error is a sixteenth of the effect.
+    assert 14 < reached.index(True) < 25
 
 
 def test_small_shifts_add_up():

@@ -57,5 +57,5 @@ def test_a_baseline_that_learned_no_stretches_knows_no_more_than_an_hour():
 def test_what_few_stretches_say_counts_for_less():
     few, many = (against_with(span(HOUR_MS, 12.0, stretches=some)).over(HOUR_MS) for some in (5, 500))
 
-    assert few.dispersion_mean[0, 0] == pytest.approx(12 / (1 + 0.5 * (4 / 15) ** 0.5))
+    assert few.dispersion_mean[0, 0] == pytest.approx(12 / (1 + 0.85 * (4 / 15) ** 0.5))
     assert 3.0 < few.dispersion_mean[0, 0] < many.dispersion_mean[0, 0] < 12.0

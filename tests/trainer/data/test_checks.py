@@ -41,14 +41,19 @@ def test_impossible_values_are_named(machines):
 
 
 def test_data_that_are_judged_by_what_they_were_learned_from_are_refused(machines):
-    middle = len(machines) // 2
     same = machines.matrix.copy()
     same[:] = np.resize(machines.matrix[:200], same.shape)
 
     found = findings(replace(machines, matrix=same))
 
-    assert middle
     assert "held-out vectors are also learned from" in found["leakage by duplicates"]
+
+
+def test_what_a_dead_sensor_sends_again_and_again_is_no_copy(machines):
+    dead = machines.matrix.copy()
+    dead[::8] = dead[0]
+
+    assert "leakage by duplicates" not in findings(replace(machines, matrix=dead))
 
 
 def test_all_that_failed_is_said_at_once(machines):

@@ -12,6 +12,7 @@ import pickle
 import time
 import zlib
 from collections.abc import Mapping
+from enum import Enum
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,9 @@ class _Writer(pickle.Pickler):
         if isinstance(one, Measuring):
             # It remembers objects by where they are in memory.
             return Measuring, ()
+        if isinstance(one, Enum):
+            # The first releases of Python 3.11 would look its name up.
+            return type(one), (one.value,)
         return NotImplemented
 
 

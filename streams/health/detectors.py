@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pkgutil import resolve_name
 from typing import Any, Protocol
 
 from schemas.errors import DriftlineError
@@ -20,20 +19,20 @@ class Detector(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    # Found when the first one is made: River brings much along, and who judges no health does without.
-    place: str
+    # In `river.drift`, or its part for binary streams.
+    name: str
     # Made for a stream of right and wrong: it is fed whether a window was bad, not by how much.
     binary: bool = False
 
 
 DETECTORS: Mapping[str, _Kind] = {
-    "adwin": _Kind("river.drift:ADWIN"),
-    "page_hinkley": _Kind("river.drift:PageHinkley"),
-    "kswin": _Kind("river.drift:KSWIN"),
-    "ddm": _Kind("river.drift.binary:DDM", binary=True),
-    "eddm": _Kind("river.drift.binary:EDDM", binary=True),
-    "hddm_a": _Kind("river.drift.binary:HDDMA", binary=True),
-    "hddm_w": _Kind("river.drift.binary:HDDMW", binary=True),
+    "adwin": _Kind("ADWIN"),
+    "page_hinkley": _Kind("PageHinkley"),
+    "kswin": _Kind("KSWIN"),
+    "ddm": _Kind("DDM", binary=True),
+    "eddm": _Kind("EDDM", binary=True),
+    "hddm_a": _Kind("HDDMA", binary=True),
+    "hddm_w": _Kind("HDDMW", binary=True),
 }
 
 
@@ -67,5 +66,9 @@ class DetectorSpec:
         if self.name == "kswin":
             # It samples; without a seed a replay would not agree with the first run.
             parameters.setdefault("seed", 1)
-        detector: Detector = resolve_name(DETECTORS[self.name].place)(**parameters)
+        # River brings much along, and who judges no health does without.
+        from river import drift
+
+        place = drift.binary if self.binary else drift
+        detector: Detector = getattr(place, DETECTORS[self.name].name)(**parameters)
         return detector

@@ -31,6 +31,8 @@ from trainer.worker import run_trainer
 from trainer.worker.config import TrainerConfig
 
 FAR_MS = 4_000_000_000_000
+# The fifty minutes that machines were seen for end before this; what a test adds to them comes later.
+SEEN_BEFORE_MS = 1_767_571_200_000 + 86_400_000
 # What a trainer reads and writes; a whole fleet's topics take the broker longer to make.
 TOPICS = (
     "audit.checkpoints",
@@ -80,7 +82,7 @@ class Fleet:
             "requested_ms": FAR_MS,
             "requested_by": "test",
             "data_from_ms": 0,
-            "data_to_ms": FAR_MS,
+            "data_to_ms": SEEN_BEFORE_MS,
         }
         request = TrainingRequest(**{**facts, **changes})
         self.send("training.requests", request)

@@ -18,7 +18,7 @@ __all__ = ["look_closely", "score_totals"]
 _FLOOR = np.float32(SHARE_FLOOR)
 _TINY = np.float32(1e-37)
 _LARGEST = np.float32(30.0)
-_NONE, _TWO, _SIX, _NINE = np.float32(0), np.float32(2), np.float32(6), np.float32(9)
+_NONE, _TWO, _THREE, _SIX, _NINE = (np.float32(n) for n in (0, 2, 3, 6, 9))
 _ONE, _HALF, _THIRD, _QUARTER, _FIFTH = (np.float32(1 / n) for n in range(1, 6))
 # Up to here four terms are as good as the logarithm.
 _SMALL = np.float32(0.02)
@@ -199,7 +199,7 @@ def _bound_by_shape(used: Singles, score: Singles) -> None:
     """Hold the spread to what the bins bear out: a few far values of a long tail are no other spread."""
     for f in range(used.shape[0]):
         if used[f] > _TWO:
-            most = _TWO * max(score[_SHAPE, f], _NONE) + _ONE
+            most = _THREE * max(score[_SHAPE, f], _NONE) + _TWO
             score[_WIDER, f] = min(score[_WIDER, f], most)
             score[_NARROWER, f] = min(score[_NARROWER, f], most)
 

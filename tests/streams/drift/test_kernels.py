@@ -95,7 +95,7 @@ def test_loops_score_as_the_definitions_do(sums):
     certain = 1 + 0.5 / np.sqrt(2 * reference.trials)
     # No more of another spread than the bins bear out, where there are enough of them to do so.
     bins_in_use = ((live.counts > 0) | (reference.counts > 0)).sum(axis=0)
-    borne_out = np.where(bins_in_use > 2, 2 * np.maximum(score[:, Kind.SHAPE], 0) + 1, np.inf)
+    borne_out = np.where(bins_in_use > 2, 3 * np.maximum(score[:, Kind.SHAPE], 0) + 2, np.inf)
     for kind, z, most in (
         (Kind.MEAN_UP, shift_z(pair), np.inf),
         (Kind.SPREAD_UP, SCORES["variance_z"](pair), borne_out),

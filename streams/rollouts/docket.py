@@ -83,6 +83,10 @@ class Docket(Mapping[str, Rollout]):
             self._carry_out(after, effect, event.now_ms)
         if after.phase in SETTLED and before.phase not in SETTLED:
             self._ended(after, event.now_ms)
+        elif before.phase in SETTLED and after.phase not in SETTLED:
+            # It is tried again: nobody told it of devices while it was over.
+            for device in list(self._fleet):
+                self._settle(rollout_id, device, event.now_ms)
 
     def tell_whom_it_concerns(
         self, event: DeviceSeen | DeviceProved | DeviceLeft | DeviceTaken, *, but: str = ""
@@ -109,15 +113,21 @@ class Docket(Mapping[str, Rollout]):
             over = rollout.phase in SETTLED
             if over and (served or rollout.phase is not RolloutPhase.SUCCEEDED):
                 continue
-            row = rollout.members.row(after.device_id)
-            there = row is not None and rollout.members.state(row) != State.LEFT
-            belongs = membership.belongs(rollout.plan, after, self._releases.get(rollout.plan.model))
+            belongs = self._settle(rollout_id, after, now_ms)
             # Of those that succeeded the newest is what counts; older ones are not caught up on.
             served = served or (over and belongs)
-            if there and not belongs:
-                self.tell(rollout_id, DeviceLeft(after.device_id, now_ms))
-            elif belongs and not there:
-                self.tell(rollout_id, membership.stage_alone(rollout.plan, after, now_ms))
+
+    def _settle(self, rollout_id: str, device: Device, now_ms: int) -> bool:
+        """Let a device join or leave one rollout, and say whether it belongs there."""
+        rollout = self._rollouts[rollout_id]
+        row = rollout.members.row(device.device_id)
+        there = row is not None and rollout.members.state(row) != State.LEFT
+        belongs = membership.belongs(rollout.plan, device, self._releases.get(rollout.plan.model))
+        if there and not belongs:
+            self.tell(rollout_id, DeviceLeft(device.device_id, now_ms))
+        elif belongs and not there:
+            self.tell(rollout_id, membership.stage_alone(rollout.plan, device, now_ms))
+        return belongs
 
     def _tell_each(self, told: Iterable[tuple[str, Event]]) -> None:
         for rollout_id, event in told:

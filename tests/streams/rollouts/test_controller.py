@@ -437,6 +437,18 @@ def test_a_successor_does_not_catch_a_new_device_up_on_an_older_rollout(desk):
     assert heir.commands == []
 
 
+def test_a_rollout_that_is_tried_again_has_the_devices_that_belong_to_it_by_then(desk):
+    desk.ask("device/b", "label", site="north")
+    desk.start("r1", "bearings/2", cohort="site:north").ask("rollout/r1", "abort", rollback="false")
+    desk.ask("device/b", "label", site="").ask("device/a", "label", site="north")
+
+    desk.ask("rollout/r1", "retry")
+
+    assert desk.commands[-1] == ("a", "bearings/2")
+    assert desk.phase("r1") == "running"
+    assert desk.written["rollouts.status", "r1"].devices == {"commanded": 1, "left": 1}
+
+
 # ---- rows that are over ----
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from sensing.delimited import NOTHING, TIMES
 from sensing.errors import ReadingError
 from sensing.sources.base import Readings
 
@@ -16,7 +17,6 @@ __all__ = ["Refusals", "gather", "parse_reading"]
 
 _log = logging.getLogger(__name__)
 
-_TIMES = ("at_ms", "timestamp", "time")
 _STREAMS = ("stream", "sensor", "sensor_id", "place", "device_id")
 _MAX_NAME = 200
 # A year in milliseconds begins around here; smaller numbers are seconds.
@@ -74,10 +74,10 @@ class Refusals:
 
 
 def _time(fields: Mapping[str, Any], now_ms: int | None) -> int:
-    found = next((fields[key] for key in _TIMES if fields.get(key) not in (None, "")), None)
+    found = next((fields[key] for key in TIMES if fields.get(key) not in (None, "")), None)
     if found is None:
         if now_ms is None:
-            raise ReadingError(f"no time: wanted one of {', '.join(_TIMES)}")
+            raise ReadingError(f"no time: wanted one of {', '.join(TIMES)}")
         return now_ms
     at_ms = _from_text(found) if isinstance(found, str) else _from_number(found)
     if not 0 <= at_ms < _FAR_MS:
@@ -112,4 +112,6 @@ def _number(channel: str, value: Any) -> float:
     try:
         return float(value)
     except (ValueError, OverflowError):
+        if str(value).strip().lower() in NOTHING:
+            return math.nan
         raise ReadingError(f"{channel} is {str(value)[:40]!r}; wanted: a number") from None

@@ -4,8 +4,9 @@ import csv
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
+from sensing.delimited import dialect_of, rows_in
 from sensing.errors import ReadingError, SensingError
 from sensing.sources.base import Readings
 from sensing.sources.parsing import Parsed, Refusals, gather, parse_reading
@@ -92,24 +93,26 @@ def _rows(path: Path, channels: Sequence[str]) -> Iterator[Mapping[str, Any]]:
 
 def _csv_rows(path: Path, channels: Sequence[str]) -> Iterator[Mapping[str, Any]]:
     try:
-        # What is no UTF-8 is no number either, and is refused where it stands.
-        file = path.open(newline="", encoding="utf-8-sig", errors="replace")
+        dialect = dialect_of(path)
+        # What cannot be decoded is no number either, and is refused where it stands.
+        file = path.open(newline="", encoding=dialect.encoding, errors="replace")
     except OSError as error:
         raise SensingError(f"{path}: {error.strerror or error}") from error
-    reader = csv.DictReader(file, restkey="(more)")
+    rows = rows_in(file, dialect)
     try:
-        names = reader.fieldnames or ()
+        names = [name.strip() for name in next(rows, [])]
     except csv.Error as error:
         raise SensingError(f"{path} is no CSV: {error}") from error
     _check_columns(path, names, channels)
-    return _patiently(file, reader)
+    return _patiently(file, names, rows)
 
 
-def _patiently(file: Any, reader: "csv.DictReader[str]") -> Iterator[Mapping[str, Any]]:
+def _patiently(file: TextIO, names: Sequence[str], rows: Iterator[list[str]]) -> Iterator[Mapping[str, Any]]:
     with file:
         while True:
             try:
-                yield next(reader)
+                if row := next(rows):
+                    yield dict(zip(names, row, strict=False))
             except StopIteration:
                 return
             except csv.Error as error:

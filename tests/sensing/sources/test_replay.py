@@ -36,6 +36,17 @@ def test_rows_that_cannot_be_used_are_counted_and_the_others_go_on(tmp_path):
     assert source.refused == 3
 
 
+def test_what_a_spreadsheet_wrote_is_read_as_it_was_meant(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes("timestamp;wind; temperature;°\n2026-01-05 00:00:00;2,6;-1,5;a\n2026-01-05T00:01;n/a;?;\n".encode("cp1252"))
+
+    source, found = played(path)
+
+    assert found[0].at_ms.tolist() == [1_767_571_200_000, 1_767_571_260_000]
+    np.testing.assert_array_equal(found[0].values, [[-1.5, 2.6], [np.nan, np.nan]])
+    assert source.refused == 0
+
+
 def test_random_bytes_are_no_reason_to_stop(tmp_path):
     path = tmp_path / "a.csv"
     path.write_bytes(HEAD.encode() + np.random.default_rng(1).bytes(5000) + b"\n9000,1,2\n")

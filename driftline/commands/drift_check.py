@@ -18,22 +18,27 @@ _SHOWN = ("psi", "ks", "wasserstein", "mean_shift", "variance_ratio", "missing_r
 
 
 @click.command(epilog="Example: driftline drift check --recent today.csv --baseline training.csv --window-days 7")
-@click.option("--recent", type=_FILE, required=True, help="What is seen now, CSV with a head line.")
+@click.option("--recent", type=_FILE, required=True, help="What is seen now: CSV or Parquet.")
 @click.option("--baseline", type=_FILE, required=True, help="What was seen then.")
 @click.option(
     "--window-days", type=click.FloatRange(min=0, min_open=True), default=7.0, show_default=True,
     help="How much of the recent rows counts, where they have times.",
 )  # fmt: skip
 @click.option("--time", default="", metavar="COLUMN", help="Where the times are; found by its name otherwise.")
+@click.option("--time-format", default="", metavar="FORMAT", help="How times are written, such as '%d/%m/%Y %H:%M'.")
 @click.option("--policy", type=_FILE, help="Floors, minimum and mode, TOML.")
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
-def check(recent: Path, baseline: Path, window_days: float, time: str, policy: Path | None, as_json: bool) -> None:
+def check(
+    recent: Path, baseline: Path, window_days: float, time: str, time_format: str, policy: Path | None, as_json: bool
+) -> None:
     """Say of each column whether it drifted; exits 0 if none did, 1 if one did, 2 if there is nothing to compare."""
     document = read_text_file(policy) if policy else ""
     try:
-        report = compared(recent, baseline, window_days=window_days, time=time, policy=document)
+        report = compared(
+            recent, baseline, window_days=window_days, time=time, time_format=time_format, policy=document
+        )
     except TabularError as why:
-        raise click.UsageError(str(why)) from why
+        raise click.UsageError(f"{why}; hint: {why.hint}" if why.hint else str(why)) from why
     click.echo(_as_json(report)) if as_json else _print(report)
     raise SystemExit(1 if report.drifted else 0)
 
@@ -47,9 +52,7 @@ def _print(report: CheckReport) -> None:
     show(table)
     for note in (*report.notes, *(f"{one.column}: {one.note}" for one in report.columns if one.note)):
         click.echo(f"note: {note}")
-    drifted = sum(bool(one.drift) for one in report.columns)
-    rows = f"{report.recent_rows} rows against {report.baseline_rows}"
-    click.echo(f"{drifted} of {len(report.columns)} columns drifted: {rows}")
+    click.echo(str(report).partition("\n")[0])
 
 
 def _as_json(report: CheckReport) -> str:

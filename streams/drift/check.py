@@ -63,6 +63,11 @@ class CheckReport:
     def drifted(self) -> bool:
         return any(column.verdict is Verdict.DRIFT for column in self.columns)
 
+    def __str__(self) -> str:
+        drifted = [f"{one.column}: {one.drift}, {one.severity.value}" for one in self.columns if one.drift]
+        rows = f"{self.recent_rows} rows against {self.baseline_rows}"
+        return "\n  ".join([f"{len(drifted)} of {len(self.columns)} columns drifted: {rows}", *drifted])
+
 
 def compare(recent: Rows, baseline: Rows, *, rules: Rules | None = None, window_days: float = 7) -> CheckReport:
     """Compare recent rows (the last `window_days`, where they have times) with baseline rows."""

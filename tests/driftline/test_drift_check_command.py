@@ -4,6 +4,8 @@ import csv
 import json
 
 import numpy as np
+import polars as pl
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 
@@ -120,6 +122,66 @@ def test_the_command_says_by_its_exit_code_whether_anything_drifted(tmp_path):
     assert "0 of 4 columns drifted" in calm.output
     assert "mean shift" in drifted.output
     assert json.loads(told.output)["columns"][0]["drift"] == "mean_shift"
+
+
+FRAMES = {"polars": pl.DataFrame, "arrow": pa.table}
+
+
+@pytest.mark.parametrize("library", FRAMES)
+def test_data_frames_are_tables_too(library):
+    rng, frame = np.random.default_rng(3), FRAMES[library]
+    recent = {**table(rng), "heat": rng.normal(0.5, size=4000)}
+    recent["time"] = np.array(recent["time"], "datetime64[ms]")
+
+    report = driftline.check(frame(recent), frame(table(rng)))
+
+    assert of(report) == {
+        "heat": ("drift", "mean_shift"), "load": ("stable", ""), "mode": ("stable", ""), "steady": ("stable", "")
+    }  # fmt: skip
+    assert str(report).startswith("1 of 4 columns drifted: 4000 rows against 4000\n  heat: mean_shift, ")
+
+
+def test_a_parquet_file_says_what_a_csv_file_says(tmp_path):
+    rng = np.random.default_rng(3)
+    recent, baseline = table(rng), table(rng)
+    for name, columns in (("recent", recent), ("baseline", baseline)):
+        write(tmp_path / f"{name}.csv", columns)
+        pl.DataFrame(columns).write_parquet(tmp_path / f"{name}.parquet")
+
+    of_csv, of_parquet = (
+        driftline.check(tmp_path / f"recent.{ending}", tmp_path / f"baseline.{ending}") for ending in ("csv", "parquet")
+    )
+
+    assert of_csv == of_parquet
+
+
+def test_a_table_as_an_instrument_wrote_it(tmp_path):
+    rng = np.random.default_rng(3)
+    lines = [
+        f"{10 + day:02}/03/2004;{hour:02}.00.00;{str(round(rng.normal(20), 3)).replace('.', ',')};?;;"
+        for day in range(20)
+        for hour in range(24)
+    ]
+    path = tmp_path / "air.csv"
+    path.write_text("\n".join(["Date;Time;CO(GT);NOx;;", *lines, ";;;;;", ";;;;;"]))
+    asked = ["drift", "check", "--recent", str(path), "--baseline", str(path), "--window-days", "10"]
+
+    unread = CliRunner().invoke(main, asked)
+    read = CliRunner().invoke(main, [*asked, "--time-format", "%d/%m/%Y %H.%M.%S"])
+
+    assert unread.exit_code == 2
+    assert "found '10/03/2004 00.00.00', wanted an ISO time" in unread.output
+    assert "--time-format" in unread.output
+    assert read.exit_code == 0, read.output
+    assert "0 of 2 columns drifted: 241 rows against 480" in read.output
+
+
+def test_a_table_without_a_head_is_numbered(tmp_path):
+    rng = np.random.default_rng(3)
+    path = tmp_path / "engines.txt"
+    path.write_text("".join(f"{1 + row // 200}  {row % 200}  {rng.normal():.4f} \n" for row in range(2000)))
+
+    assert set(of(driftline.check(path, path))) == {"column_1", "column_2", "column_3"}
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,9 @@ def test_rows_that_cannot_be_used_are_counted_and_the_others_go_on(tmp_path):
 
 def test_what_a_spreadsheet_wrote_is_read_as_it_was_meant(tmp_path):
     path = tmp_path / "a.csv"
-    path.write_bytes("timestamp;wind; temperature;°\n2026-01-05 00:00:00;2,6;-1,5;a\n2026-01-05T00:01;n/a;?;\n".encode("cp1252"))
+    path.write_bytes(
+        "timestamp;wind; temperature;°\n2026-01-05 00:00:00;2,6;-1,5;a\n2026-01-05T00:01;n/a;?;\n".encode("cp1252")
+    )
 
     source, found = played(path)
 

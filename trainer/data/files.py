@@ -1,7 +1,8 @@
 """Training data from a file: readings or vectors, CSV or Parquet.
 
-Columns: `at_ms`, `device_id` (one device without it), and either every feature of the pipeline, or every channel,
-from which the vectors are then computed as a gateway would; `label` where known (0 or 1; for a forecast the truth).
+Columns: a time (`at_ms`, or another usual name: milliseconds or seconds since 1970, or ISO), `device_id` (one device
+without it), and either every feature of the pipeline, or every channel, from which the vectors are then computed as a
+gateway would; `label` where known (0 or 1; for a forecast the truth).
 """
 
 from pathlib import Path
@@ -15,10 +16,13 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from sensing import Pipeline, pipeline_named, remembers, run_batch
+from sensing.delimited import NOTHING, TIMES, dialect_of
 from trainer.data.dataset import Dataset, Part
 from trainer.errors import DatasetError
 
 __all__ = ["from_file", "read_table"]
+
+_SECONDS = (1e8, 1e11)
 
 
 def from_file(path: Path, pipeline: str) -> Dataset:
@@ -26,7 +30,8 @@ def from_file(path: Path, pipeline: str) -> Dataset:
     declared = pipeline_named(pipeline)
     table = read_table(path)
     names = set(table.column_names)
-    if "at_ms" not in names:
+    of_time = next((name for name in TIMES if name in names), None)
+    if of_time is None:
         raise DatasetError(f"{path} has the columns {', '.join(table.column_names)}; wanted at_ms, in milliseconds")
     if names.issuperset(declared.feature_names):
         columns = declared.feature_names
@@ -35,7 +40,7 @@ def from_file(path: Path, pipeline: str) -> Dataset:
     else:
         missing = ", ".join(sorted(set(declared.channel_names) - names))
         raise DatasetError(f"{path} lacks {missing}; {pipeline} wants all its channels or all its features")
-    at_ms = _column(table, "at_ms", path).astype(np.int64)
+    at_ms = _times(table, of_time, path)
     values = np.stack([_column(table, name, path) for name in columns], axis=1)
     label = _column(table, "label", path) if "label" in names else None
     device = np.array(
@@ -55,12 +60,37 @@ def read_table(path: Path) -> pa.Table:
     try:
         match path.suffix:
             case ".csv":
-                return pyarrow.csv.read_csv(path)
+                return _csv(path)
             case ".parquet":
                 return pyarrow.parquet.read_table(path)
-    except (pa.ArrowInvalid, pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, LookupError) as error:
         raise DatasetError(f"{path} cannot be read, or is cut off: {error}") from error
     raise DatasetError(f"{path} ends in {path.suffix or 'nothing'}; known: .csv, .parquet")
+
+
+def _csv(path: Path) -> pa.Table:
+    dialect = dialect_of(path)
+    return pyarrow.csv.read_csv(
+        path,
+        pyarrow.csv.ReadOptions(encoding=dialect.encoding.removesuffix("-sig")),
+        pyarrow.csv.ParseOptions(delimiter=dialect.separator),
+        pyarrow.csv.ConvertOptions(
+            decimal_point="," if dialect.decimal_comma else ".",
+            null_values=[*NOTHING, *(word.upper() for word in NOTHING), "NaN"],
+        ),
+    )
+
+
+def _times(table: pa.Table, name: str, path: Path) -> NDArray[np.int64]:
+    """Return milliseconds since 1970; seconds of our age would be milliseconds of the first years."""
+    if pa.types.is_timestamp(table[name].type) or pa.types.is_date(table[name].type):
+        in_ms = table[name].cast(pa.timestamp("ms"), safe=False).cast(pa.int64())
+        table = table.set_column(table.column_names.index(name), name, in_ms)
+    numbers = _column(table, name, path)
+    if not np.isfinite(numbers).all():
+        raise DatasetError(f"{path}: {name} is missing in row {int(np.flatnonzero(~np.isfinite(numbers))[0]) + 1}")
+    in_seconds = (numbers > _SECONDS[0]) & (numbers < _SECONDS[1])
+    return np.where(in_seconds, numbers * 1000, numbers).astype(np.int64)
 
 
 def _column(table: pa.Table, name: str, path: Path) -> NDArray[np.float64]:
@@ -72,8 +102,6 @@ def _column(table: pa.Table, name: str, path: Path) -> NDArray[np.float64]:
         numbers: NDArray[np.float64] = column.cast(pa.float64()).to_numpy()
     except pa.ArrowException as error:
         raise DatasetError(f"{path}: column {name} is {column.type}; wanted numbers") from error
-    if name == "at_ms" and not np.isfinite(numbers).all():
-        raise DatasetError(f"{path}: at_ms is missing in row {int(np.flatnonzero(~np.isfinite(numbers))[0]) + 1}")
     return numbers
 
 

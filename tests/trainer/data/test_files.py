@@ -50,6 +50,42 @@ def test_devices_and_labels_are_kept_in_csv(tmp_path):
     assert dataset.label.sum() == 1
 
 
+WRITTEN = {
+    "seconds": lambda at_ms: at_ms // 1000,
+    "moments": lambda at_ms: at_ms.astype("datetime64[ms]"),
+    "ISO": lambda at_ms: [f"{moment}Z" for moment in at_ms.astype("datetime64[ms]")],
+}
+
+
+@pytest.mark.parametrize(
+    ("written", "ending"),
+    [("seconds", "csv"), ("moments", "csv"), ("ISO", "csv"), ("seconds", "parquet"), ("moments", "parquet")],
+)
+def test_times_are_read_however_they_are_written(tmp_path, written, ending):
+    at_ms = READINGS.at_ms // 1000 * 1000
+    table = readings_table().drop_columns("at_ms").append_column("timestamp", pa.array(WRITTEN[written](at_ms)))
+    if ending == "csv":
+        pyarrow.csv.write_csv(table, tmp_path / "r.csv")
+    else:
+        pyarrow.parquet.write_table(table, tmp_path / "r.parquet")
+
+    dataset = from_file(tmp_path / f"r.{ending}", "machine/1")
+
+    vectors = run_batch(MACHINE, at_ms, READINGS.values)
+    np.testing.assert_array_equal(dataset.at_ms, vectors.at_ms)
+
+
+def test_a_spreadsheets_decimal_commas_are_read(tmp_path):
+    (tmp_path / "r.csv").write_text(
+        "at_ms;temperature;vibration;pressure;current\n"
+        + "".join(f"{at_ms};{20 + at_ms % 7},5;0,1;n/a;3\n" for at_ms in range(0, 300_000, 1000))
+    )
+
+    dataset = from_file(tmp_path / "r.csv", "machine/1")
+
+    assert dataset.matrix[:, MACHINE.feature_names.index("temperature")].max() == 26.5
+
+
 def test_rows_out_of_order_are_put_in_order(tmp_path):
     table = readings_table()
     pyarrow.parquet.write_table(table.take(np.random.default_rng(0).permutation(300)), tmp_path / "r.parquet")
@@ -77,7 +113,7 @@ def test_a_block_of_readings_is_as_anomalous_as_its_worst(tmp_path):
     ("text", "message"),
     [
         pytest.param("", "cannot be read, or is cut off", id="empty"),
-        pytest.param("time,temperature\n1,2\n", "columns time, temperature; wanted at_ms", id="no time"),
+        pytest.param("moment,temperature\n1,2\n", "columns moment, temperature; wanted at_ms", id="no time"),
         pytest.param("at_ms,temperature,current\n1,2,3\n", "lacks pressure, vibration; machine/1 wants", id="channels"),
         pytest.param(
             "at_ms,temperature,vibration,pressure,current\n1,hot,2,3,4\n", "temperature holds 'hot'", id="text"

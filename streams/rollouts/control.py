@@ -137,17 +137,24 @@ def superseded(rollout: Rollout, event: Superseded, effects: list[Effect]) -> Ro
 
 
 def _begun_anew(rollout: Rollout, event: Retried, effects: list[Effect]) -> Rollout:
-    again = _requeue(rollout, _TO_TRY_ANEW, effects)
+    again = _requeue(rollout, _TO_TRY_ANEW, effects, from_the_first_step=True)
     effects.append(WriteAudit("retried", event.who, event.why, {"devices": str(again)}))
     effects.append(ResolveAlert("rollout_failed"))
     fresh = Rollout(plan=rollout.plan, members=rollout.members)
     return begin(fresh, event.now_ms, effects)
 
 
-def _requeue(rollout: Rollout, states: tuple[State, ...], effects: list[Effect]) -> int:
-    rows = rollout.members.touched_rows(only_in=states)
+def _requeue(
+    rollout: Rollout, states: tuple[State, ...], effects: list[Effect], *, from_the_first_step: bool = False
+) -> int:
+    members, stages = rollout.members, rollout.plan.stages
+    rows = members.touched_rows(only_in=states)
     for row in rows:
-        rollout.members.wait(row, attempts=0)
+        stage = members.stage(row)
+        if from_the_first_step and 0 < stage < len(stages) and stages[stage].action == "switch":
+            # What it installed for the switch may be gone by now.
+            stage -= 1
+        members.wait(row, attempts=0, stage=stage)
         # Its turn may be long in coming, and a successor has to know that it waits.
         effects.append(NoteDevice(rollout.members.ids[row]))
     return len(rows)

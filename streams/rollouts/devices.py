@@ -68,7 +68,7 @@ def command(rollout: Rollout, row: int, now_ms: int, effects: list[Effect]) -> N
     members = rollout.members
     members.take_up(row, State.COMMANDED, now_ms, min(members.attempts(row) + 1, 255))
     device_id = members.ids[row]
-    effects.append(CommandDevice(device_id, rollout.plan.model, rollout.plan.stages[members.stage(row)].action))
+    effects.append(CommandDevice(device_id, rollout.plan.model, rollout.stage_of(row).action))
     effects.append(NoteDevice(device_id))
 
 
@@ -189,7 +189,8 @@ def freed(rollout: Rollout, event: DeviceFreed, effects: list[Effect]) -> Rollou
 def expire(rollout: Rollout, now_ms: int, effects: list[Effect]) -> Rollout:
     """Judge the devices that were awaited for too long, and queue those whose back-off is over."""
     members = rollout.members
-    for row in members.overdue([int(stage.timeout_s * 1_000) for stage in rollout.plan.stages], now_ms):
+    timeouts_ms = [int(stage.timeout_s * 1_000) for stage in rollout.plan.stages]
+    for row in members.overdue(timeouts_ms, now_ms):
         if members.state(row) not in (*IN_FLIGHT, State.RETURNING):
             # Commanded twice in one moment: it is in the queue twice.
             continue
@@ -197,7 +198,7 @@ def expire(rollout: Rollout, now_ms: int, effects: list[Effect]) -> Rollout:
             _move(rollout, row, State.STRANDED, effects, "not heard from since it was told to go back")
         elif not members.online(row):
             _move(rollout, row, State.ABSENT, effects, "offline since it was commanded")
-        elif members.attempts(row) <= rollout.plan.stages[members.stage(row)].retries:
+        elif members.attempts(row) <= rollout.stage_of(row).retries:
             _back_off(rollout, row, now_ms, effects, "timed out")
         else:
             _move(rollout, row, State.TIMED_OUT, effects, "timed out")
@@ -214,7 +215,7 @@ def _acked_return(rollout: Rollout, row: int, event: Acked, effects: list[Effect
         _move(rollout, row, State.ROLLED_BACK, effects)
     elif event.phase not in _BAD_END:
         return
-    elif members.attempts(row) <= rollout.plan.stages[members.stage(row)].retries:
+    elif members.attempts(row) <= rollout.stage_of(row).retries:
         attempts = members.attempts(row) + 1
         members.take_up(row, State.RETURNING, event.now_ms, attempts)
         effects.append(CommandDevice(event.device_id, members.previous(row)))
@@ -227,7 +228,7 @@ def _failed(rollout: Rollout, row: int, event: Acked, effects: list[Effect]) -> 
     members = rollout.members
     reason = event.reason or event.phase.value
     may_retry = event.phase is not AckPhase.REFUSED and members.state(row) in (*IN_FLIGHT, State.ABSENT)
-    if may_retry and members.attempts(row) <= rollout.plan.stages[members.stage(row)].retries:
+    if may_retry and members.attempts(row) <= rollout.stage_of(row).retries:
         _back_off(rollout, row, event.now_ms, effects, reason)
         return rollout
     _move(rollout, row, State.FAILED, effects, reason)
@@ -249,7 +250,7 @@ def _under_way(rollout: Rollout, row: int, event: Acked, effects: list[Effect]) 
 
 def _back_off(rollout: Rollout, row: int, now_ms: int, effects: list[Effect], reason: str) -> None:
     members = rollout.members
-    wait_s = rollout.plan.stages[members.stage(row)].backoff_s * 2.0 ** (members.attempts(row) - 1)
+    wait_s = rollout.stage_of(row).backoff_s * 2.0 ** (members.attempts(row) - 1)
     members.back_off(row, now_ms + int(wait_s * 1_000), reason)
     effects.append(NoteDevice(members.ids[row]))
 

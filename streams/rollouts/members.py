@@ -247,8 +247,11 @@ class Members:
         self._queue.appendleft(row)
 
     def overdue(self, timeouts_ms: Sequence[int], now_ms: int) -> list[int]:
-        """Take out the rows that were commanded longer ago than their stage's timeout and are still awaited."""
-        flights = self._flights
+        """Take out the rows that were commanded longer ago than their stage's timeout and are still awaited.
+
+        One that no stage takes any more has as long as those of the last one.
+        """
+        flights, last = self._flights, len(timeouts_ms) - 1
         shortest = min(timeouts_ms, default=0)
         late: list[int] = []
         kept: list[tuple[int, int]] = []
@@ -257,7 +260,7 @@ class Members:
             at_ms, row = heappop(flights)
             if self._at_ms[row] != at_ms or self._state[row] not in _AWAITED:
                 continue
-            if at_ms + timeouts_ms[self._stage[row]] <= now_ms:
+            if at_ms + timeouts_ms[min(self._stage[row], last)] <= now_ms:
                 late.append(row)
             else:
                 kept.append((at_ms, row))

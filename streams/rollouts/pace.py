@@ -55,7 +55,7 @@ def _paced(rollout: Rollout, now_ms: int) -> Rollout:
 
 
 def _next_batch(rollout: Rollout, pace: Pace, now_ms: int) -> Pace:
-    if pace.batch_left or rollout.members.count_of(_UNSETTLED, rollout.reached):
+    if pace.batch_left or _in_any_stage(rollout, _UNSETTLED):
         return pace
     if not pace.next_batch_ms:
         # The first batch goes at once; a later one when the last is settled and the delay has passed.
@@ -71,12 +71,17 @@ def _room(rollout: Rollout) -> int:
     waiting = rollout.members.count_of((State.WAITING,), rollout.reached)
     limits = [waiting]
     if concurrency := rollout.concurrency():
-        limits.append(concurrency - rollout.members.count_of(IN_FLIGHT, rollout.reached))
+        limits.append(concurrency - _in_any_stage(rollout, IN_FLIGHT))
     if stage.batch:
         limits.append(pace.batch_left)
     elif stage.rate is not None:
         limits.append(int(pace.tokens))
     return max(0, min(limits))
+
+
+def _in_any_stage(rollout: Rollout, states: tuple[State, ...]) -> int:
+    """A rollout that is tried again may stand at a stage before those that still carry out an older command of it."""
+    return sum(rollout.members.total_in(state) for state in states)
 
 
 def _spent(rollout: Rollout, given: int) -> Rollout:

@@ -79,6 +79,10 @@ class Rollout:
     def here(self) -> Stage:
         return self.plan.stages[self.stage]
 
+    def stage_of(self, row: int) -> Stage:
+        """Return a device's stage; one that came back and that none takes any more goes by the last one."""
+        return self.plan.stages[min(self.members.stage(row), len(self.plan.stages) - 1)]
+
     @property
     def reached(self) -> range:
         """The stages up to the present one."""

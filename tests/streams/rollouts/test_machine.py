@@ -508,6 +508,26 @@ def test_a_device_that_cannot_go_back_is_tried_again_and_then_left(story):
     assert (rollout.phase, rollout.state("a")) == ("aborted", "stranded")
 
 
+@pytest.mark.parametrize(
+    ("ending", "state"),
+    [
+        pytest.param(lambda rollout: rollout.ack("a", "succeeded"), "rolled_back", id="it goes back"),
+        pytest.param(lambda rollout: rollout.ack("a", "failed", "failed"), "stranded", id="it cannot go back"),
+        pytest.param(lambda rollout: rollout.wait(60), "stranded", id="it stays silent"),
+    ],
+)
+def test_who_ran_the_model_and_came_back_into_no_stage_is_taken_back_like_others(story, ending, state):
+    rollout = story({**ONE, "limits": {"retries": 1, "timeout_s": 60}}, a=0, b=0).begin().ack("a", "trial")
+    rollout.tell(told.DeviceLeft("a", rollout.now_ms))
+    rollout.tell(told.DeviceJoined("a", rollout.now_ms, stage=NO_STAGE, previous=OLD))
+    rollout.tell(told.Aborted("eve", "wrong model", rollout.now_ms))
+    assert rollout.state("a") == "returning"
+
+    ending(rollout)
+
+    assert rollout.state("a") == state
+
+
 def test_on_failure_pause_leaves_the_decision_to_people(story):
     rollout = story({**ONE, "on_failure": "pause"}, a=0, b=0).begin().ack("a", "failed")
 
@@ -627,6 +647,28 @@ def test_an_aborted_rollout_can_be_retried(story):
 
     assert rollout.phase == "running"
     assert rollout.commands("a") == rollout.commands("b") == [NEW, OLD, NEW]
+
+
+@pytest.mark.parametrize(
+    ("pace", "told_at_once"),
+    [
+        pytest.param({"concurrency": 1}, ["b"], id="none while as many as allowed are under way"),
+        pytest.param({"concurrency": 2}, ["a", "b"], id="one more where one more is allowed"),
+        pytest.param({"batch": 1}, ["b"], id="no batch while somebody is under way"),
+    ],
+)
+def test_what_an_abort_left_under_way_in_a_later_stage_counts_when_it_is_tried_again(story, pace, told_at_once):
+    limits = {"retries": 0, "failure_threshold": 1, **pace}
+    rollout = story({**TWO, "limits": limits}, a=0, b=1).begin().ack("a", "failed")
+    rollout.tell(told.Promoted("eve", "hurry", rollout.now_ms))
+    rollout.tell(told.Aborted("eve", "leave them", rollout.now_ms, rollback=False))
+
+    rollout.tell(told.Retried("eve", "again", rollout.now_ms))
+
+    assert (rollout.rollout.stage, rollout.in_flight()) == (0, told_at_once)
+    rollout.ack("b", "succeeded")
+    assert rollout.in_flight() == ["a"]
+    assert rollout.commands("b") == [NEW]
 
 
 def test_whoever_waits_for_another_try_is_noted_though_nobody_is_commanded_yet(story):
@@ -989,6 +1031,21 @@ def test_blue_green_installs_everywhere_then_switches_all_at_once(story):
     assert [effect.action for effect in rollout.of(CommandDevice)[3:]] == ["switch"] * 3
     rollout.all_succeed()
     assert rollout.phase == "succeeded"
+
+
+def test_blue_green_tried_again_installs_everywhere_before_anybody_switches(story):
+    document = {"strategy": "blue-green", "limits": {"bake_s": 0, "retries": 0, "concurrency": 2}}
+    rollout = story(document, a=0, b=0).begin().ack("a", "installed").ack("b", "installed")
+    rollout.tell(told.Aborted("eve", "wait", rollout.now_ms))
+    rollout.all_succeed(["a", "b"])
+    rollout.effects.clear()
+
+    rollout.tell(told.Retried("eve", "now", rollout.now_ms))
+
+    rollout.ack("a", "installed")
+    assert [effect.action for effect in rollout.of(CommandDevice)] == ["install", "install"]
+    rollout.ack("b", "installed")
+    assert [effect.action for effect in rollout.of(CommandDevice)] == ["install", "install", "switch", "switch"]
 
 
 def test_blue_green_takes_back_installations_too(story):

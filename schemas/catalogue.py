@@ -62,7 +62,9 @@ class Topic:
 
     def key_of(self, value: Any) -> str:
         """Return the key that a record of this topic must have."""
-        return "/".join(str(getattr(value, field)) for field in self.key)
+        if len(self.key) == 1:
+            return str(getattr(value, self.key[0]))
+        return "/".join([str(getattr(value, field)) for field in self.key])
 
     def settings(self) -> dict[str, str]:
         """Return the topic's settings as Kafka names them; what depends on the cluster is not among them."""

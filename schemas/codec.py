@@ -18,7 +18,7 @@ from fastavro.read import SchemaResolutionError
 
 from schemas.errors import BadRecordError, WrongValueError
 from schemas.parsing import parsed, strict
-from schemas.record import as_plain, avro_schema, from_plain
+from schemas.record import as_body, avro_schema, from_plain
 from schemas.schema_cache import fingerprint
 from schemas.sense import check_sense
 
@@ -41,17 +41,16 @@ class Codec(Generic[T]):
         self.schema = avro_schema(record)
         self.fingerprint = fingerprint(self.schema)
         self.reader = BodyReader(self.schema)
-        self._writing = parsed(self.schema)
 
     def encode(self, value: T) -> bytes:
         """Return the body; `WrongValueError` names the field that does not fit, what was found and what was wanted."""
-        plain = as_plain(value)
+        if type(value) is not self.record:
+            raise WrongValueError(self.record.__name__, found=type(value).__name__, wanted=self.record.__name__)
+        body = as_body(value)
         check_sense(value)
-        out = io.BytesIO()
-        fastavro.schemaless_writer(out, self._writing, plain)
-        if out.tell() > MAX_BODY_BYTES:
-            raise WrongValueError(self.record.__name__, **_too_long(out.tell()))
-        return out.getvalue()
+        if len(body) > MAX_BODY_BYTES:
+            raise WrongValueError(self.record.__name__, **_too_long(len(body)))
+        return body
 
     def decode(self, body: bytes, *, start: int = 0) -> T:
         """Return the record whose body begins at `start`; `BadRecordError` tells why there is none."""

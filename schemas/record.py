@@ -22,10 +22,11 @@ from dataclasses import MISSING, Field, dataclass, fields
 from operator import attrgetter, call
 from typing import Any, TypeVar, dataclass_transform, get_type_hints
 
+from schemas.bodies import Write
 from schemas.errors import WrongValueError
 from schemas.shapes import Convert, Shape, first_line, shape_of, wrong
 
-__all__ = ["as_plain", "avro_schema", "changed", "from_plain", "is_record", "record"]
+__all__ = ["as_body", "as_plain", "avro_schema", "changed", "from_plain", "is_record", "record"]
 
 T = TypeVar("T")
 
@@ -59,6 +60,17 @@ def as_plain(value: Any) -> dict[str, Any]:
     """Return the dictionary that an Avro writer takes; a value that its field cannot hold raises WrongValueError."""
     plain: dict[str, Any] = type(value).__shape__.outof(value)
     return plain
+
+
+def as_body(value: Any) -> bytes:
+    """Return the record as Avro writes it; a value that its field cannot hold raises WrongValueError."""
+    try:
+        body: bytes = type(value).__shape__.write(value)
+    except WrongValueError:
+        # The slower way names the field.
+        as_plain(value)
+        raise
+    return body
 
 
 def changed(record: T, **changes: Any) -> T:
@@ -95,6 +107,7 @@ def _shape(cls: type[Any], name: str, shapes: Mapping[str, Shape]) -> Shape:
     converts: tuple[Convert, ...] = tuple(shape.outof for shape in shapes.values())
     # Of a single name it would give the value, not a tuple of it.
     values_of = attrgetter(*names) if len(names) > 1 else lambda value: (getattr(value, *names),)
+    writes: tuple[Write, ...] = tuple(shape.write for shape in shapes.values())
     inward = tuple((field, shape.into) for field, shape in shapes.items() if shape.into)
 
     def render(seen: set[str]) -> Any:
@@ -112,6 +125,11 @@ def _shape(cls: type[Any], name: str, shapes: Mapping[str, Shape]) -> Shape:
             return dict(zip(names, map(call, converts, values_of(value)), strict=True))
         except WrongValueError:
             return _one_by_one(value)
+
+    def write(value: Any) -> bytes:
+        if type(value) is not cls:
+            wrong(value, cls.__name__)
+        return b"".join(map(call, writes, values_of(value)))
 
     def _one_by_one(value: Any) -> dict[str, Any]:
         """Do the same, and name the field that does not fit."""
@@ -134,7 +152,7 @@ def _shape(cls: type[Any], name: str, shapes: Mapping[str, Shape]) -> Shape:
             raise trouble.within(field) from None
         return cls(**plain)
 
-    return Shape(render, outof, into)
+    return Shape(render, outof, write, into)
 
 
 def _rendered(field: Field[Any], shape: Shape, seen: set[str]) -> dict[str, Any]:

@@ -13,6 +13,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, NoReturn, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from schemas.bodies import (
+    Write,
+    boolean_body,
+    bytes_body,
+    double_body,
+    items_body,
+    long_body,
+    single_body,
+    text_body,
+)
 from schemas.errors import SchemaError, WrongValueError
 from schemas.fields import Avro
 
@@ -45,8 +55,10 @@ class Shape:
 
     # Takes the names that were already written out in the schema; a second mention is by name.
     render: Callable[[set[str]], Any]
-    # To Avro.
+    # To Avro, as the dictionaries, lists and plain values that its libraries take.
     outof: Convert
+    # To Avro's bytes; what does not fit raises as well.
+    write: Write
     # From Avro; None: as it is.
     into: Convert | None = None
     doc: str = ""
@@ -113,6 +125,17 @@ def _is_unicode(value: str) -> bool:
     return True
 
 
+def _text_written(value: Any) -> bytes:
+    if type(value) is str and value.isascii():
+        # Nearly every field is such a one, whose length in bytes is its own.
+        return long_body(len(value)) + value.encode()
+    return text_body(_text(value))
+
+
+def _checked(check: Convert, write: Write) -> Write:
+    return lambda value: write(check(value))
+
+
 def _exactly(wanted: type[T]) -> Callable[[Any], T]:
     def check(value: Any) -> T:
         if type(value) is not wanted:
@@ -168,11 +191,11 @@ def _packed(dtype: str) -> Callable[[Any], bytes]:
 
 
 _PLAIN = {
-    str: Shape(lambda _seen: "string", _text),
-    bytes: Shape(lambda _seen: "bytes", _exactly(bytes)),
-    bool: Shape(lambda _seen: "boolean", _exactly(bool)),
-    int: Shape(lambda _seen: "long", _whole(*_RANGES["long"])),
-    float: Shape(lambda _seen: "double", _double),
+    str: Shape(lambda _seen: "string", _text, _text_written),
+    bytes: Shape(lambda _seen: "bytes", _exactly(bytes), _checked(_exactly(bytes), bytes_body)),
+    bool: Shape(lambda _seen: "boolean", _exactly(bool), _checked(_exactly(bool), boolean_body)),
+    int: Shape(lambda _seen: "long", _whole(*_RANGES["long"]), _checked(_whole(*_RANGES["long"]), long_body)),
+    float: Shape(lambda _seen: "double", _double, _checked(_double, double_body)),
 }
 
 
@@ -182,10 +205,20 @@ def _annotated(hint: Any) -> Shape:
     avro = next((note for note in notes if isinstance(note, Avro)), None)
     if avro is None:
         inner = shape_of(bare)
-        return Shape(inner.render, inner.outof, inner.into, doc or inner.doc)
+        return Shape(inner.render, inner.outof, inner.write, inner.into, doc or inner.doc)
     rendered = {"type": avro.type, "logicalType": avro.logical} if avro.logical else avro.type
     check, checks_reading = _check(avro)
-    return Shape(lambda _seen: rendered, check, check if checks_reading else None, doc)
+    write = _checked(check, _WRITES[avro.type])
+    return Shape(lambda _seen: rendered, check, write, check if checks_reading else None, doc)
+
+
+_WRITES: Mapping[str, Write] = {
+    "string": text_body,
+    "bytes": bytes_body,
+    "int": long_body,
+    "long": long_body,
+    "float": single_body,
+}
 
 
 def _check(avro: Avro) -> tuple[Convert, bool]:
@@ -228,7 +261,14 @@ def _enumeration(hint: type[StrEnum]) -> Shape:
             wrong(value, f"{hint.__name__}: {', '.join(symbols)}")
         return str(value)
 
-    return Shape(render, outof, members.__getitem__)
+    bodies = {member: long_body(place) for place, member in enumerate(hint)}
+
+    def write(value: Any) -> bytes:
+        if type(value) is not hint:
+            wrong(value, f"{hint.__name__}: {', '.join(symbols)}")
+        return bodies[value]
+
+    return Shape(render, outof, write, members.__getitem__)
 
 
 def _container(hint: Any) -> Shape:
@@ -252,10 +292,15 @@ def _array(item: Shape) -> Shape:
             wrong(values, "tuple")
         return _each(item.outof, enumerate(values)) if values else []
 
+    def write(values: Any) -> bytes:
+        if type(values) is not tuple:
+            wrong(values, "tuple")
+        return items_body(map(item.write, values), len(values))
+
     def into(values: list[Any]) -> tuple[Any, ...]:
         return tuple(values) if item.into is None else tuple(_each(item.into, enumerate(values)))
 
-    return Shape(lambda seen: {"type": "array", "items": item.render(seen)}, outof, into)
+    return Shape(lambda seen: {"type": "array", "items": item.render(seen)}, outof, write, into)
 
 
 def _map(item: Shape) -> Shape:
@@ -267,10 +312,17 @@ def _map(item: Shape) -> Shape:
             return {}
         return dict(zip(map(_text, values), _each(item.outof, values.items()), strict=True))
 
+    def write(values: Any) -> bytes:
+        if type(values) is not dict and not isinstance(values, Mapping):
+            wrong(values, "mapping")
+        return items_body([_text_written(key) + item.write(value) for key, value in values.items()], len(values))
+
     def into(values: dict[str, Any]) -> dict[str, Any]:
         return values if item.into is None else dict(zip(values, _each(item.into, values.items()), strict=True))
 
-    return Shape(lambda seen: {"type": "map", "values": item.render(seen)}, outof, None if item.into is None else into)
+    return Shape(
+        lambda seen: {"type": "map", "values": item.render(seen)}, outof, write, None if item.into is None else into
+    )
 
 
 def _each(convert: Convert, items: Iterable[tuple[Any, Any]]) -> list[Any]:
@@ -289,5 +341,6 @@ def _optional(item: Shape) -> Shape:
     return Shape(
         lambda seen: ["null", item.render(seen)],
         lambda value: None if value is None else item.outof(value),
+        lambda value: long_body(0) if value is None else long_body(1) + item.write(value),
         None if into is None else lambda value: None if value is None else into(value),
     )

@@ -22,6 +22,7 @@ __all__ = ["open_sealed", "seal_batch"]
 
 # A path of so many hashes belongs to more leaves than anybody signs at once.
 _LONGEST_PATH = 40 * HASH_BYTES
+_SPELLED = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True, allow_nan=False)
 
 
 def seal_batch(kind: Kind, batch: Sequence[Mapping[str, Any]], signers: Sequence[Signer]) -> list[str]:
@@ -32,9 +33,9 @@ def seal_batch(kind: Kind, batch: Sequence[Mapping[str, Any]], signers: Sequence
     tree = Tree([_leaf(kind, payload) for payload in payloads])
     root = seal_typed(_type_of(kind), {"root": tree.root.hex(), "size": len(batch)}, signers)
     return [
-        f'{{"batch":{root},"index":{index},"path":"{_text(tree.path(index))}",'
+        f'{{"batch":{root},"index":{index},"path":"{_text(path)}",'
         f'"payload":"{_text(payload)}","payloadType":"{kind.value}"}}'
-        for index, payload in enumerate(payloads)
+        for index, (payload, path) in enumerate(zip(payloads, tree.paths(), strict=True))
     ]
 
 
@@ -79,7 +80,7 @@ def _type_of(kind: Kind) -> str:
 
 def _json(fields: Mapping[str, Any]) -> bytes:
     # What is signed are these very bytes, so any spelling will do; the canonical one takes ten times as long.
-    return json.dumps(fields, ensure_ascii=False, separators=(",", ":"), sort_keys=True, allow_nan=False).encode()
+    return _SPELLED.encode(fields).encode()
 
 
 def _text(content: bytes) -> str:

@@ -24,15 +24,15 @@ class Tree:
     def root(self) -> bytes:
         return self._levels[-1][0]
 
-    def path(self, index: int) -> bytes:
-        """Return what it takes, beside the leaf, to reckon the root: one hash after the other, from below."""
-        path = []
-        for level in self._levels[:-1]:
-            beside = index ^ 1
-            if beside < len(level):
-                path.append(level[beside])
-            index >>= 1
-        return b"".join(path)
+    def paths(self) -> list[bytes]:
+        """Return for each leaf what it takes, beside it, to reckon the root: one hash after the other, from below."""
+        paths = [b""]
+        for level in reversed(self._levels[:-1]):
+            # Whoever is the last of an odd level has nobody beside it, and goes on as the one above.
+            paths = [
+                (level[index ^ 1] if index ^ 1 < len(level) else b"") + paths[index >> 1] for index in range(len(level))
+            ]
+        return paths
 
 
 def leaf_hash(leaf: bytes) -> bytes:
@@ -44,7 +44,7 @@ def root_from(leaf: bytes, index: int, size: int, path: bytes) -> bytes | None:
     """Return the root of a tree of `size` leaves in which this one stands at `index`; None where no such path fits.
 
     >>> tree = Tree([b"a", b"b", b"c"])
-    >>> root_from(b"c", 2, 3, tree.path(2)) == tree.root
+    >>> root_from(b"c", 2, 3, tree.paths()[2]) == tree.root
     True
     """
     if not 0 <= index < size or len(path) % HASH_BYTES:

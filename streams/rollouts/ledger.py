@@ -1,7 +1,9 @@
 """The ledger: all that a controller decides is written in Kafka transactions, and a former controller is fenced."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby, islice
+from operator import attrgetter
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
@@ -71,28 +73,35 @@ class Ledger:
 
     def write(self, writes: Iterable[Write], digested: Mapping[tuple[str, int], int], inputs: Consumer) -> None:
         """Write records together with the offsets of what they follow from: all of it, or nothing."""
-        signed = self._signed(list(writes))
+        writes = list(writes)
+        commands = [write.record for write in writes if type(write.record) is Command]
+        signed = iter(self.sign(commands) if commands else ())
         offsets = [TopicPartition(topic, partition, offset) for (topic, partition), offset in digested.items()]
-        self._guarded(lambda producer: self._transact(producer, signed, offsets, inputs))
+        self._guarded(lambda producer: self._transact(producer, writes, signed, offsets, inputs))
 
     def close(self) -> None:
         # Without a flush: what was not committed was not decided.
         self._producer = None
 
     def _transact(
-        self, producer: Producer, signed: Sequence[Write], offsets: list[TopicPartition], inputs: Consumer
+        self,
+        producer: Producer,
+        writes: Sequence[Write],
+        signed: Iterator[Command],
+        offsets: list[TopicPartition],
+        inputs: Consumer,
     ) -> None:
         producer.begin_transaction()
-        for write in signed:
-            # One after the other: what is encoded is on its way while the next one is.
-            record = self._encoded(write)
-            while True:
-                try:
-                    producer.produce(**record)
-                except BufferError:
-                    producer.poll(0.05)
-                else:
-                    break
+        # Topic by topic: what is encoded is on its way while the next one is.
+        for topic, run in groupby(writes, key=attrgetter("topic")):
+            for message in self._encoded(topic, list(run), signed):
+                while True:
+                    try:
+                        producer.produce(**message)
+                    except BufferError:
+                        producer.poll(0.05)
+                    else:
+                        break
         if offsets:
             producer.send_offsets_to_transaction(offsets, inputs.consumer_group_metadata(), self.timeout_s)
         producer.commit_transaction(self.timeout_s)
@@ -108,23 +117,18 @@ class Ledger:
                 raise FencedError(f"another controller writes now: {error.str()}") from failed
             raise LedgerError(f"a transaction failed: {error.str()}") from failed
 
-    def _signed(self, writes: list[Write]) -> list[Write]:
-        commands = [write.record for write in writes if isinstance(write.record, Command)]
-        if not commands:
-            return writes
-        signed = iter(self.sign(commands))
-        return [
-            Write(write.topic, write.key, next(signed)) if isinstance(write.record, Command) else write
-            for write in writes
-        ]
-
-    def _encoded(self, write: Write) -> dict[str, Any]:
-        topic = topic_named(write.topic)
-        record: dict[str, Any] = {"topic": self.cluster.named(write.topic), "key": write.key.encode()}
-        record["headers"] = list(self.trace(write))
-        if write.record is not None:
-            record["key"], record["value"] = self.contract.encode(write.topic, write.record)
-        if topic.placement is Placement.SOURCE and isinstance(write.record, DriftAlert):
-            # It has to stay where it was, whatever its key hashes to.
-            record["partition"] = partition_of(write.record.subject, topic.partitions)
-        return record
+    def _encoded(self, name: str, writes: Sequence[Write], signed: Iterator[Command]) -> Iterator[dict[str, Any]]:
+        topic, named = topic_named(name), self.cluster.named(name)
+        records = [write.record for write in writes if write.record is not None]
+        if topic.record is Command:
+            records = list(islice(signed, len(records)))
+        encoded = iter(self.contract.encode_all(name, records))
+        for write in writes:
+            key, value = (write.key.encode(), None) if write.record is None else next(encoded)
+            message: dict[str, Any] = {"topic": named, "key": key, "value": value}
+            if headers := self.trace(write):
+                message["headers"] = list(headers)
+            if topic.placement is Placement.SOURCE and isinstance(write.record, DriftAlert):
+                # It has to stay where it was, whatever its key hashes to.
+                message["partition"] = partition_of(write.record.subject, topic.partitions)
+            yield message

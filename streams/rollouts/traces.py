@@ -2,7 +2,7 @@
 
 from schemas.release import ModelRelease
 from schemas.rollouts import Command
-from schemas.tracing import Context, Headers, context_in, span
+from schemas.tracing import Context, Headers, context_in, is_tracing, span
 from streams.rollouts.outbox import Write
 
 __all__ = ["CommandTraces"]
@@ -21,7 +21,7 @@ class CommandTraces:
     def of(self, write: Write) -> Context:
         """Return the headers of what is about to be written; of anything but a command, none."""
         command = write.record
-        if not isinstance(command, Command):
+        if not is_tracing() or not isinstance(command, Command):
             return ()
         about = {"device": command.device_id, "model": command.model_id, "rollout": command.rollout_id}
         with span("issue a command", about, after=self._releases.get(command.model_id, ())) as context:

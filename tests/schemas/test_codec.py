@@ -1,17 +1,20 @@
 """Records to Avro bodies and back, and everything that is not a body."""
 
+import io
 import subprocess
 import sys
 import time
 import uuid
 from dataclasses import fields, replace
 
+import fastavro
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from record_strategies import records
 
+from schemas.bodies import long_body
 from schemas.codec import MAX_BODY_BYTES, codec_of
 from schemas.dead_letter import DeadLetter
 from schemas.drift_alert import AlertState, Binned, DriftAlert, Evidence, Severity
@@ -19,6 +22,7 @@ from schemas.errors import BadRecordError, SchemaError, WrongValueError
 from schemas.fleet import Slot, SlotState
 from schemas.history import records as every_record
 from schemas.operators import OperatorRequest
+from schemas.record import as_plain, avro_schema
 from schemas.rollouts import Ack, AckPhase, RolloutPlan
 
 PLAN = RolloutPlan(rollout_id="r1", model_id="m/2", document="{}", created_ms=1_700_000_000_000, created_by="ada")
@@ -66,6 +70,31 @@ def test_every_record_comes_back_as_it_went(record, data):
         before, after = getattr(value, each.name), getattr(back, each.name)
         assert type(before) is type(after)
         assert before == after or "nan" in repr(before)
+
+
+@pytest.mark.parametrize("record", every_record().values(), ids=lambda record: record.__name__)
+@given(data=st.data())
+def test_every_body_is_byte_for_byte_what_fastavro_writes(record, data):
+    value = data.draw(records(record))
+    written = io.BytesIO()
+    fastavro.schemaless_writer(written, fastavro.parse_schema(avro_schema(record)), as_plain(value))
+
+    assert codec_of(record).encode(value) == written.getvalue()
+
+
+@pytest.mark.parametrize(
+    "number", [0, -1, 63, 64, -64, -65, 8_191, 8_192, 2**31 - 1, -(2**31), 2**62, 2**63 - 1, -(2**63)]
+)
+def test_whole_numbers_are_written_as_avro_has_them(number):
+    written = io.BytesIO()
+    fastavro.schemaless_writer(written, "long", number)
+
+    assert long_body(number) == written.getvalue() == long(number)
+
+
+def test_a_record_of_another_class_is_not_written():
+    with pytest.raises(WrongValueError, match="found RolloutPlan, wanted Ack"):
+        codec_of(Ack).encode(PLAN)
 
 
 @pytest.mark.parametrize(

@@ -143,11 +143,11 @@ def test_a_leaf_proves_its_own_place_and_no_other(leaves, data):
     other = data.draw(st.integers(0, len(leaves) - 1))
     size = data.draw(st.integers(1, 80))
 
-    assert root_from(leaves[index], index, len(leaves), tree.path(index)) == tree.root
+    assert root_from(leaves[index], index, len(leaves), tree.paths()[index]) == tree.root
     if leaves[other] != leaves[index]:
-        assert root_from(leaves[index], other, len(leaves), tree.path(other)) != tree.root
-        assert root_from(leaves[other], index, len(leaves), tree.path(index)) != tree.root
-    assert root_from(b"another leaf", index, size, tree.path(index)) != tree.root
+        assert root_from(leaves[index], other, len(leaves), tree.paths()[other]) != tree.root
+        assert root_from(leaves[other], index, len(leaves), tree.paths()[index]) != tree.root
+    assert root_from(b"another leaf", index, size, tree.paths()[index]) != tree.root
 
 
 def test_the_root_is_that_of_the_standard():
@@ -161,4 +161,4 @@ def test_the_root_is_that_of_the_standard():
     left, right = node(node(a, b), node(c, d)), node(node(e, f), j)
 
     assert Tree(leaves).root == node(left, right)
-    assert Tree(leaves).path(6) == node(e, f) + left
+    assert Tree(leaves).paths()[6] == node(e, f) + left

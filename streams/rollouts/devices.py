@@ -91,7 +91,8 @@ def cohort_joined(rollout: Rollout, event: CohortJoined, effects: list[Effect]) 
     at_once = np.fromiter((model == rollout.plan.model for model in found.previous), np.bool_, len(found.ids))
     states = np.where(at_once, State.SUCCEEDED, np.where(found.online, State.WAITING, State.OFFLINE)).astype(np.uint8)
     members.extend(found, states)
-    effects += [NoteDevice(found.ids[row]) for row in np.flatnonzero(at_once).tolist()]
+    # Of the others a successor knows the stage by their own hash and labels.
+    effects += [NoteDevice(found.ids[row]) for row in np.flatnonzero(at_once | found.chosen).tolist()]
     return rollout
 
 
@@ -99,7 +100,7 @@ def joined(rollout: Rollout, event: DeviceJoined, effects: list[Effect]) -> Roll
     members = rollout.members
     row = members.row(event.device_id)
     if row is not None and members.state(row) != State.LEFT:
-        return rollout
+        return _labelled_anew(rollout, row, event, effects)
     waiting = State.WAITING if event.online else State.OFFLINE
     # Who runs the model already needs no command, and has nothing to be taken back.
     at_once = event.previous == rollout.plan.model
@@ -253,6 +254,19 @@ def _back_off(rollout: Rollout, row: int, now_ms: int, effects: list[Effect], re
     wait_s = rollout.stage_of(row).backoff_s * 2.0 ** (members.attempts(row) - 1)
     members.back_off(row, now_ms + int(wait_s * 1_000), reason)
     effects.append(NoteDevice(members.ids[row]))
+
+
+def _labelled_anew(rollout: Rollout, row: int, event: DeviceJoined, effects: list[Effect]) -> Rollout:
+    """Give a device the stage and the kind that its labels now say; what has begun with it goes on where it is."""
+    members = rollout.members
+    members.set_kin(row, event.kin)
+    if members.published(row) or members.touched(row):
+        return rollout
+    if members.stage(row) != event.stage:
+        members.wait(row, stage=event.stage)
+    if apart := quarantine.apart(rollout, event.kin):
+        _move(rollout, row, State.QUARANTINED, effects, f"{apart} fails as a class")
+    return rollout
 
 
 def _installs(rollout: Rollout, row: int) -> bool:

@@ -123,10 +123,10 @@ class Docket(Mapping[str, Rollout]):
         row = rollout.members.row(device.device_id)
         there = row is not None and rollout.members.state(row) != State.LEFT
         belongs = membership.belongs(rollout.plan, device, self._releases.get(rollout.plan.model))
-        if there and not belongs:
-            self.tell(rollout_id, DeviceLeft(device.device_id, now_ms))
-        elif belongs and not there:
+        if belongs:
             self.tell(rollout_id, membership.stage_alone(rollout.plan, device, now_ms))
+        elif there:
+            self.tell(rollout_id, DeviceLeft(device.device_id, now_ms))
         return belongs
 
     def _tell_each(self, told: Iterable[tuple[str, Event]]) -> None:

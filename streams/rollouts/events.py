@@ -58,7 +58,7 @@ class GatesJudged:
 
 @dataclass(frozen=True, slots=True)
 class DeviceJoined:
-    """A device is in the cohort, from the start or late; `previous` is what it last soundly ran."""
+    """A device is in the cohort, from the start, late or labelled anew; `previous` is what it last soundly ran."""
 
     device_id: str
     now_ms: int
@@ -79,6 +79,8 @@ class Arrivals:
     previous: Sequence[str]
     kin: Sequence[str]
     online: npt.NDArray[np.bool_]
+    # Taken by an earlier stage than its own place says, so that the stage has its least number or every kind in it.
+    chosen: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)

@@ -220,6 +220,9 @@ class Members:
     def note_published(self, row: int) -> None:
         self._flags[row] |= _PUBLISHED
 
+    def published(self, row: int) -> bool:
+        return bool(self._flags[row] & _PUBLISHED)
+
     def published_ids(self) -> list[str]:
         """Return the devices whose rows stand on a topic."""
         rows: list[int] = np.flatnonzero(np.frombuffer(self._flags, np.uint8) & _PUBLISHED).tolist()
@@ -227,6 +230,9 @@ class Members:
 
     def set_previous(self, row: int, model: str) -> None:
         self._previous[row] = model
+
+    def set_kin(self, row: int, kin: str) -> None:
+        self._kin[row] = kin
 
     def open_stage(self, stage: int) -> None:
         """Queue the devices whose turn comes with this stage, in the order of the ring."""

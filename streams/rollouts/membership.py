@@ -13,7 +13,7 @@ from streams.rollouts.fleet import traits_of
 from streams.rollouts.plan import Plan
 from streams.rollouts.rings import NO_STAGE, assign_stages, ring_position, ring_positions
 
-__all__ = ["arrivals", "belongs", "joined", "kin_of", "stage_alone"]
+__all__ = ["arrivals", "belongs", "joined", "joined_alone", "kin_of", "stage_alone"]
 
 # Labels by which canary and control are matched, beside those that the plan's quarantine goes by.
 MATCHED = ("hw", "firmware", "region")
@@ -29,37 +29,32 @@ def belongs(plan: Plan, device: Device, release: ModelRelease | None) -> bool:
 
 
 def arrivals(plan: Plan, devices: Iterable[Device], release: ModelRelease | None) -> Arrivals:
-    """Return the devices of a plan, with their stages, in the order of the ring."""
+    """Return the devices of a plan that begins, with their stages, in the order of the ring."""
     found = _cohort_of(plan, devices, release)
     positions = ring_positions(plan.salt, [device.device_id for device in found])
-    stages = assign_stages(
-        positions,
-        [stage.share for stage in plan.stages],
-        [_mask(plan, number, found) for number in range(len(plan.stages))],
-        min_devices=[stage.min_devices for stage in plan.stages],
-        strata=_strata(plan, found),
-    )
-    order = np.argsort(positions, kind="stable")
-    members = [found[place] for place in order.tolist()]
-    names = _kin_names(plan)
-    return Arrivals(
-        ids=[device.device_id for device in members],
-        stages=stages[order].astype(np.uint8),
-        positions=positions[order],
-        previous=[_previous(device) for device in members],
-        kin=[_kin(names, device) for device in members],
-        online=np.array([device.state is not DeviceState.OFFLINE for device in members], dtype=np.bool_),
-    )
+    own, masks = _own_stages(plan, found, positions)
+    least = [stage.min_devices for stage in plan.stages]
+    strata = _strata(plan, found)
+    stages = own
+    if any(least) or strata is not None:
+        shares = [stage.share for stage in plan.stages]
+        stages = assign_stages(positions, shares, masks, min_devices=least, strata=strata)
+    return _in_ring_order(plan, found, positions, stages, chosen=stages != own)
 
 
 def joined(plan: Plan, devices: Iterable[Device], release: ModelRelease | None, now_ms: int) -> list[DeviceJoined]:
     """Return the same one by one."""
-    found = arrivals(plan, devices, release)
-    columns = zip(
-        found.ids, found.stages.tolist(), found.positions.tolist(), found.previous, found.kin, found.online.tolist(),
-        strict=True,
-    )  # fmt: skip
-    return [DeviceJoined(device_id, now_ms, *rest) for device_id, *rest in columns]
+    return _one_by_one(arrivals(plan, devices, release), now_ms)
+
+
+def joined_alone(
+    plan: Plan, devices: Iterable[Device], release: ModelRelease | None, now_ms: int
+) -> list[DeviceJoined]:
+    """Return the devices of a plan, each with the stage that `stage_alone` gives it."""
+    found = _cohort_of(plan, devices, release)
+    positions = ring_positions(plan.salt, [device.device_id for device in found])
+    own, _ = _own_stages(plan, found, positions)
+    return _one_by_one(_in_ring_order(plan, found, positions, own, chosen=np.zeros(len(own), np.bool_)), now_ms)
 
 
 def stage_alone(plan: Plan, device: Device, now_ms: int) -> DeviceJoined:
@@ -123,6 +118,48 @@ def _event(plan: Plan, device: Device, stage: int, position: float, now_ms: int)
         kin=kin_of(plan, device),
         online=device.state is not DeviceState.OFFLINE,
     )
+
+
+_Masks = list[npt.NDArray[np.bool_] | None]
+
+
+def _own_stages(
+    plan: Plan, members: list[Device], positions: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.uint8], _Masks]:
+    """Return the stages that hash and labels of each device give it, and who is in the named ones."""
+    masks = [_mask(plan, number, members) for number in range(len(plan.stages))]
+    shares = [stage.share for stage in plan.stages]
+    return assign_stages(positions, shares, masks, min_devices=[0] * len(shares)), masks
+
+
+def _in_ring_order(
+    plan: Plan,
+    found: list[Device],
+    positions: npt.NDArray[np.float64],
+    stages: npt.NDArray[np.uint8],
+    *,
+    chosen: npt.NDArray[np.bool_],
+) -> Arrivals:
+    order = np.argsort(positions, kind="stable")
+    members = [found[place] for place in order.tolist()]
+    names = _kin_names(plan)
+    return Arrivals(
+        ids=[device.device_id for device in members],
+        stages=stages[order].astype(np.uint8),
+        positions=positions[order],
+        previous=[_previous(device) for device in members],
+        kin=[_kin(names, device) for device in members],
+        online=np.array([device.state is not DeviceState.OFFLINE for device in members], dtype=np.bool_),
+        chosen=chosen[order],
+    )
+
+
+def _one_by_one(found: Arrivals, now_ms: int) -> list[DeviceJoined]:
+    columns = zip(
+        found.ids, found.stages.tolist(), found.positions.tolist(), found.previous, found.kin, found.online.tolist(),
+        strict=True,
+    )  # fmt: skip
+    return [DeviceJoined(device_id, now_ms, *rest) for device_id, *rest in columns]
 
 
 def _mask(plan: Plan, number: int, members: list[Device]) -> npt.NDArray[np.bool_] | None:

@@ -88,7 +88,7 @@ def _rollout(
     rollout = restored_head(plan, status)
     known = {}
     succeeded = rollout.phase is RolloutPhase.SUCCEEDED
-    for event in membership.joined(plan, controller.fleet, controller.releases.get(plan.model), now_ms):
+    for event in membership.joined_alone(plan, controller.fleet, controller.releases.get(plan.model), now_ms):
         if succeeded and event.device_id in served:
             continue
         waiting = State.WAITING if event.online else State.OFFLINE

@@ -85,6 +85,13 @@ class Desk:
     def alert(self, alert_id):
         return self.written["drift.alerts", alert_id].state
 
+    def heir(self):
+        """Return a desk whose controller has taken over from what was written."""
+        heir = Desk()
+        heir.controller, heir.now_ms = Controller(self.controller.options), self.now_ms
+        restore(heir.controller, published(self), now_ms=self.now_ms)
+        return heir
+
 
 @pytest.fixture
 def desk():
@@ -447,6 +454,50 @@ def test_a_rollout_that_is_tried_again_has_the_devices_that_belong_to_it_by_then
     assert desk.commands[-1] == ("a", "bearings/2")
     assert desk.phase("r1") == "running"
     assert desk.written["rollouts.status", "r1"].devices == {"commanded": 1, "left": 1}
+
+
+# ---- labels that change while a rollout goes on ----
+
+RINGS = {"kind": "rings", "rings": [{"name": "lab", "where": "ring:lab"}, {"name": "full", "percent": 100}]}
+
+
+def stages(desk, rollout_id="r1"):
+    return {member.device_id: member.stage for member in desk.controller.rollouts[rollout_id].members}
+
+
+def test_who_is_labelled_anew_takes_the_ring_that_its_labels_now_say(desk):
+    desk.ask("device/a", "label", ring="lab").start("r1", "bearings/2", strategy=RINGS)
+
+    desk.ask("device/b", "label", ring="lab")
+
+    assert stages(desk) == stages(desk.heir()) == {"a": 0, "b": 0}
+    assert desk.commands == [("a", "bearings/2"), ("b", "bearings/2")]
+
+
+def test_who_was_told_stays_in_its_stage_whatever_it_is_labelled(desk):
+    desk.ask("device/a", "label", ring="lab").start("r1", "bearings/2", strategy=RINGS)
+
+    desk.ask("device/a", "label", ring="office")
+
+    assert stages(desk) == stages(desk.heir()) == {"a": 0, "b": 1}
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        pytest.param({"limits": {"min_devices": 2, "concurrency": 1}}, id="for the least number"),
+        pytest.param({"stratify": ["hw"]}, id="for its kind"),
+    ],
+)
+def test_a_successor_knows_whom_a_stage_took_beyond_its_share(desk, chosen):
+    desk.ask("device/a", "label", hw="rev1").ask("device/b", "label", hw="rev2")
+    desk.start("r1", "bearings/2", strategy={"kind": "canary", "percent": [0, 100]}, **chosen)
+    # Before either of them on the ring, where a fresh reckoning would put it first.
+    first = min(ring_position("r1", "a"), ring_position("r1", "b"))
+    early = next(f"n{number}" for number in range(1_000) if ring_position("r1", f"n{number}") < first)
+    desk.beat(early, hw="rev1")
+
+    assert stages(desk) == stages(desk.heir()) == {"a": 0, "b": 0, early: 1}
 
 
 # ---- rows that are over ----

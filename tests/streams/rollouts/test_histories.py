@@ -74,8 +74,11 @@ class Histories(RuleBasedStateMachine):
         quarantine=st.booleans(),
         priority=st.integers(0, 1),
         cohort=st.sampled_from(["all", "hw:rev2", "not hw:rev2"]),
+        chosen=st.sampled_from([{}, {"min_devices": 3}, {"stratify": ["hw"]}]),
     )
-    def start(self, model, strategy, concurrency, failure_threshold, retries, gated, quarantine, priority, cohort):
+    def start(
+        self, model, strategy, concurrency, failure_threshold, retries, gated, quarantine, priority, cohort, chosen
+    ):
         self.plans += 1
         document = {
             "rollout": f"r{self.plans}",
@@ -91,7 +94,9 @@ class Histories(RuleBasedStateMachine):
                 "timeout_s": 300,
                 "deadline_s": 5_000,
                 "offline_share": 0.3,
+                "min_devices": chosen.get("min_devices", 0),
             },
+            "stratify": chosen.get("stratify", []),
             **({"gates": {"drift": {}}} if gated else {}),
             **({"quarantine": {"min_failures": 2}} if quarantine else {}),
         }

@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from random import Random
 
 from edge_gateway.arrangement import Loader, cast_of
+from edge_gateway.arrays import pack
 from edge_gateway.clock import Due
 from edge_gateway.commands import Received
 from edge_gateway.config import GatewayConfig
@@ -34,6 +35,7 @@ from edge_gateway.warden import Promises, Warden
 from edge_gateway.watch import Promise, promise_of
 from edge_gateway.writer import Writer
 from schemas.rollouts import AckPhase
+from sensing.pipelines.base import Arrays
 from sensing.sources.base import Readings
 from trust import Keyring, write_whole
 
@@ -263,7 +265,7 @@ class Gateway:
                 for each in kept:
                     self._reporter.sample(write, each, scorer.loaded, now_ms)
             if state is not None:
-                write.keep("engine", state)
+                write.keep("engine", pack(state))
 
         self._writer.soon(build, now_ms)
 
@@ -302,10 +304,10 @@ class Gateway:
     def _checkpoint(self, now_ms: int) -> None:
         state = self._frozen()
         if state is not None:
-            self._write(lambda write: write.keep("engine", state), now_ms)
+            self._write(lambda write: write.keep("engine", pack(state)), now_ms)
         self._dirty = False
 
-    def _frozen(self) -> bytes | None:
+    def _frozen(self) -> Arrays | None:
         return frozen(self._engine, self._scorers[0]) if self._engine is not None and self._scorers else None
 
     def _write(self, build: Callable[[Write], None], now_ms: int) -> bool:

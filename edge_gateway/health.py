@@ -44,6 +44,10 @@ class HealthTally:
 
     def add(self, decisions: Decisions, latency_ms: float) -> None:
         """Count the decisions of one call, which took `latency_ms` for each vector."""
+        if len(decisions.score) == 1:
+            score, anomaly, confidence = decisions
+            self._add_one(float(score[0]), bool(anomaly[0]), float(confidence[0]), latency_ms)
+            return
         made = ~decisions.failed
         scores = decisions.score[made].astype(np.float64)
         self.errors += len(made) - len(scores)
@@ -52,6 +56,19 @@ class HealthTally:
         self._merge_scores(scores)
         self.anomalies += int((decisions.anomaly & made).sum())
         self.confidence_sum += float(decisions.confidence[made].sum(dtype=np.float64))
+        self._note(latency_ms)
+
+    def _add_one(self, score: float, anomaly: bool, confidence: float, latency_ms: float) -> None:
+        """The same for one, without what arrays cost."""
+        if not math.isfinite(score):
+            self.errors += 1
+            return
+        self.inferences += 1
+        delta = score - self.score_mean
+        self.score_mean += delta / self.inferences
+        self.score_m2 += delta * (score - self.score_mean)
+        self.anomalies += anomaly
+        self.confidence_sum += confidence
         self._note(latency_ms)
 
     def note_errors(self, errors: NDArray[np.float64]) -> None:

@@ -13,7 +13,9 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 def resident_bytes() -> int:
     try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE
+        # Asked for as windows close; a text file opened by its path takes five times as long.
+        with open("/proc/self/statm", "rb", buffering=0) as file:  # noqa: PTH123
+            return int(file.read(200).split()[1]) * _PAGE
     except (OSError, ValueError, IndexError):
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 

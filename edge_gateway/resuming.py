@@ -1,12 +1,13 @@
-"""What a restart goes on with: rolling windows, lags and open windows, as one piece of bytes."""
+"""What a restart goes on with: rolling windows, lags and open windows."""
 
 import logging
 
 import numpy as np
 
-from edge_gateway.arrays import pack, unpack
+from edge_gateway.arrays import unpack
 from edge_gateway.engine import Engine
 from edge_gateway.scorer import Scorer
+from sensing.pipelines.base import Arrays, Pipeline
 from sensing.pipelines.state import join, part
 
 __all__ = ["frozen", "thaw"]
@@ -14,12 +15,12 @@ __all__ = ["frozen", "thaw"]
 _log = logging.getLogger(__name__)
 
 
-def frozen(engine: Engine, scorer: Scorer) -> bytes:
-    """Return the state of both, and whose it is."""
+def frozen(engine: Engine, scorer: Scorer) -> Arrays:
+    """Return the state of both, and whose it is; to be packed by whoever has the time."""
     loaded = scorer.loaded
-    identity = {"pipeline": loaded.pipeline.id, "grid": loaded.grid.grid_id, "model": loaded.model_id}
+    identity = {"pipeline": _identity(loaded.pipeline), "grid": loaded.grid.grid_id, "model": loaded.model_id}
     named = {name: np.array(value) for name, value in identity.items()}
-    return pack(join(of=named, engine=engine.freeze(), scorer=scorer.freeze()))
+    return join(of=named, engine=engine.freeze(), scorer=scorer.freeze())
 
 
 def thaw(kept: bytes, engine: Engine, scorer: Scorer) -> bool:
@@ -27,7 +28,7 @@ def thaw(kept: bytes, engine: Engine, scorer: Scorer) -> bool:
     loaded = scorer.loaded
     try:
         state = unpack(kept)
-        if str(state["of.pipeline"]) != loaded.pipeline.id:
+        if str(state["of.pipeline"]) != _identity(loaded.pipeline):
             return True
         engine.thaw(part(state, "engine"))
         if (str(state["of.grid"]), str(state["of.model"])) == (loaded.grid.grid_id, loaded.model_id):
@@ -36,3 +37,7 @@ def thaw(kept: bytes, engine: Engine, scorer: Scorer) -> bool:
         _log.error("feature state is of no use, starting afresh: %s", error)
         return False
     return True
+
+
+def _identity(pipeline: Pipeline) -> str:
+    return pipeline.declaration or pipeline.id

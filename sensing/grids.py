@@ -33,7 +33,7 @@ def make_grid(pipeline: Pipeline, matrix: NDArray[Any], *, bins: int = DEFAULT_B
     if bins < 4:
         raise GridError(f"bins is {bins}; wanted: 4 or more")
     cut = tuple(_cut(feature, matrix[:, column], bins) for column, feature in enumerate(pipeline.features))
-    grid = Grid(grid_id="", pipeline=pipeline.id, bins=bins, features=cut)
+    grid = Grid(grid_id="", pipeline=pipeline.id, bins=bins, features=cut, declaration=pipeline.declaration)
     return replace(grid, grid_id=content_id(grid))
 
 
@@ -99,8 +99,10 @@ class Binner:
 
     def _count(self, values: Floats) -> Tally:
         usable = np.isfinite(values)
-        flat = (self.place(values) + self._first)[usable]
-        counts = np.bincount(flat, minlength=len(self._first) * self.bins).reshape(-1, self.bins)
+        flat = self.place(values) + self._first
+        if usable.all():
+            return self._count_whole(values, flat)
+        counts = self._counts(flat[usable])
         outside = usable & ((values < self._low) | (values > self._high))
         present = usable.sum(axis=0)
         known = np.where(usable, values, 0.0)
@@ -117,6 +119,24 @@ class Binner:
             min=np.where(none, np.nan, np.where(usable, values, np.inf).min(axis=0)),
             max=np.where(none, np.nan, np.where(usable, values, -np.inf).max(axis=0)),
         )
+
+    def _count_whole(self, values: Floats, flat: Ints) -> Tally:
+        """The same where nothing is missing, as it mostly is."""
+        mean = values.sum(axis=0) / len(values)
+        deviations = values - mean
+        return Tally(
+            samples=len(values),
+            counts=self._counts(flat.ravel()),
+            missing=np.zeros(values.shape[1], dtype=np.int64),
+            out_of_range=((values < self._low) | (values > self._high)).sum(axis=0),
+            mean=mean,
+            m2=(deviations * deviations).sum(axis=0),
+            min=values.min(axis=0),
+            max=values.max(axis=0),
+        )
+
+    def _counts(self, flat: Ints) -> Ints:
+        return np.bincount(flat, minlength=len(self._first) * self.bins).reshape(-1, self.bins)
 
 
 def _cut(feature: Feature, column: NDArray[Any], bins: int) -> FeatureGrid:

@@ -17,6 +17,8 @@ from sensing.windows import EventWindows
 
 __all__ = ["Sketch", "SketchedWindow", "feature_stats", "merge", "tally_arrays", "tally_from", "tally_of"]
 
+# Vectors that are counted together.
+_AT_ONCE = 32
 _TALLY_FIELDS = ("counts", "missing", "out_of_range", "mean", "m2", "min", "max")
 
 
@@ -33,14 +35,14 @@ class Sketch:
 
     def __init__(self, grid: Grid, *, window_ms: int = 60_000, lateness_ms: int = 5_000) -> None:
         self._binner = Binner(grid)
-        self._windows = EventWindows(window_ms, lateness_ms, self._begin)
+        self._windows = EventWindows(window_ms, lateness_ms, lambda: _Pile(self._binner))
 
     def add(self, at_ms: Ints, matrix: NDArray[Any]) -> list[SketchedWindow]:
         """Count vectors, and return the windows that are done by that."""
         if not len(at_ms):
             return []
         for start, rows in self._windows.pieces(at_ms):
-            self._windows.content(start).add(self._binner.count(matrix[rows]))
+            self._windows.content(start).add(matrix[rows])
         return self._sketched(self._windows.advance(int(at_ms.max())))
 
     def flush(self) -> list[SketchedWindow]:
@@ -50,22 +52,57 @@ class Sketch:
     def freeze(self) -> Arrays:
         """Return the open windows, for a restart to go on with."""
         newest = self._windows.newest_ms
-        opened = {f"w{start}": tally_arrays(tally) for start, tally in self._windows.open.items()}
+        opened = {f"w{start}": pile.freeze() for start, pile in self._windows.open.items()}
         return {"newest": np.array([] if newest is None else [newest], dtype=np.int64), **join(**opened)}
 
     def thaw(self, state: Arrays) -> None:
         self._windows.newest_ms = int(state["newest"][0]) if len(state["newest"]) else None
         for name in sorted({key.partition(".")[0] for key in state} - {"newest"}):
-            tally = tally_from(part(state, name))
-            if tally.counts.shape != self._begin().counts.shape:
-                raise GridError(f"a kept window has counts of shape {tally.counts.shape}, which its grid has not")
-            self._windows.open[int(name[1:])] = tally
+            self._windows.content(int(name[1:])).thaw(part(state, name))
 
-    def _begin(self) -> Tally:
-        return Tally.empty(len(self._binner.grid.features), self._binner.bins)
+    def _sketched(self, done: list[tuple[int, "_Pile"]]) -> list[SketchedWindow]:
+        return [SketchedWindow(start, start + self._windows.length_ms, pile.counted()) for start, pile in done]
 
-    def _sketched(self, done: list[tuple[int, Tally]]) -> list[SketchedWindow]:
-        return [SketchedWindow(start, start + self._windows.length_ms, tally) for start, tally in done]
+
+class _Pile:
+    """What one window holds: a tally, and vectors that are yet to be counted into it.
+
+    Counting dozens at once takes hardly longer than counting one, so that single vectors wait for each other.
+    """
+
+    def __init__(self, binner: Binner) -> None:
+        self._binner = binner
+        self._tally = Tally.empty(len(binner.grid.features), binner.bins)
+        self._waiting: list[NDArray[Any]] = []
+        self._rows = 0
+
+    def add(self, matrix: NDArray[Any]) -> None:
+        self._waiting.append(matrix)
+        self._rows += len(matrix)
+        if self._rows >= _AT_ONCE:
+            self._count()
+
+    def counted(self) -> Tally:
+        if self._rows:
+            self._count()
+        return self._tally
+
+    def freeze(self) -> Arrays:
+        waiting = {"waiting": np.concatenate(self._waiting)} if self._rows else {}
+        return {**tally_arrays(self._tally), **waiting}
+
+    def thaw(self, state: Arrays) -> None:
+        tally = tally_from(state)
+        if tally.counts.shape != self._tally.counts.shape:
+            raise GridError(f"a kept window has counts of shape {tally.counts.shape}, which its grid has not")
+        self._tally = tally
+        if "waiting" in state:
+            self.add(state["waiting"])
+
+    def _count(self) -> None:
+        matrix = self._waiting[0] if len(self._waiting) == 1 else np.concatenate(self._waiting)
+        self._tally.add(self._binner.count(matrix))
+        self._waiting, self._rows = [], 0
 
 
 def feature_stats(

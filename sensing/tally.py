@@ -50,6 +50,9 @@ class Tally:
         """Take in what `other` counted: counts exactly, moments to rounding (Chan, Golub and LeVeque)."""
         if self.counts.shape != other.counts.shape:
             raise ValueError(f"a tally of shape {other.counts.shape} does not add to one of {self.counts.shape}")
+        if not self.samples:
+            self._be_as(other)
+            return
         mine, theirs = self.usable, other.usable
         both = np.maximum(mine + theirs, 1)
         before, now = np.nan_to_num(self.mean), np.nan_to_num(other.mean)
@@ -64,3 +67,12 @@ class Tally:
         self.counts += other.counts
         self.missing += other.missing
         self.out_of_range += other.out_of_range
+
+    def _be_as(self, other: "Tally") -> None:
+        self.samples = other.samples
+        self.counts, self.missing, self.out_of_range = (
+            other.counts.copy(),
+            other.missing.copy(),
+            other.out_of_range.copy(),
+        )
+        self.mean, self.m2, self.min, self.max = other.mean.copy(), other.m2.copy(), other.min.copy(), other.max.copy()

@@ -41,6 +41,9 @@ class EventWindows(Generic[T]):
 
     def pieces(self, at_ms: Ints) -> list[Piece]:
         """Sort samples into windows."""
+        if len(at_ms) == 1:
+            at = int(at_ms[0])
+            return [Piece(at - at % self.length_ms, slice(None))]
         starts = at_ms - at_ms % self.length_ms
         if not len(starts):
             return []

@@ -22,6 +22,7 @@ _CHANNELS = (
     Channel("pressure", "bar", 0.0, 40.0),
     Channel("current", "A", 0.0, 200.0),
 )
+_N = len(_CHANNELS)
 # Squares are summed of differences from these, so that a deviation keeps its digits.
 _TYPICAL = np.array([60.0, 2.5, 6.0, 12.0])
 
@@ -36,13 +37,14 @@ class _MachineKernel:
         # A reading beyond all bounds becomes infinite, and counts as missing: that is no matter for a warning.
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             offsets = np.where(there, rows - _TYPICAL, 0.0)
-            sums = self._sums.extend(np.hstack((offsets, offsets * offsets, there)))
-            total, squares, present = np.hsplit(sums, 3)
+            sums = self._sums.extend(np.concatenate((offsets, offsets * offsets, there), axis=1))
+            # As `np.hsplit` does, which takes longer than all the arithmetic of a single reading.
+            total, squares, present = sums[:, :_N], sums[:, _N : 2 * _N], sums[:, 2 * _N :]
             shift = total / present
             spread = (squares - total * shift) / np.where(present > 1, present - 1, np.nan)
             earlier = self._lags.extend(rows)[: len(rows)]
-            features = np.hstack((rows, _TYPICAL + shift, np.sqrt(np.maximum(spread, 0.0)), rows - earlier))
-            return Vectors(at_ms, features.astype(np.float32))
+            parts = (rows, _TYPICAL + shift, np.sqrt(np.maximum(spread, 0.0)), rows - earlier)
+            return Vectors(at_ms, np.concatenate(parts, axis=1, dtype=np.float32, casting="same_kind"))
 
     def freeze(self) -> Arrays:
         return join(sums=self._sums.freeze(), lags=self._lags.freeze())

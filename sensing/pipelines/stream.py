@@ -82,6 +82,8 @@ class Stream:
         """Cut a chunk into (start, stop, start afresh) so that each stretch is ascending without breaks."""
         if not len(times):
             return []
+        if len(times) == 1 and self._newest is not None and 0 < int(times[0]) - self._newest <= self._longest_step:
+            return [(0, 1, False)]
         newest = times[0] - self.pipeline.every_ms if self._newest is None else self._newest
         steps = np.diff(times, prepend=newest)
         if ((steps > 0) & (steps <= self._longest_step)).all():

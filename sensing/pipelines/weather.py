@@ -36,12 +36,15 @@ class _WeatherKernel:
 
     def extend(self, at_ms: Ints, rows: Floats) -> Vectors:
         there = np.isfinite(rows)
-        known = np.hstack((np.where(there, rows, 0.0), there))
-        means = [_mean(sums.extend(known)) for sums in self._sums.values()]
+        known = np.concatenate((np.where(there, rows, 0.0), there), axis=1)
+        means = _means(np.concatenate([sums.extend(known) for sums in self._sums.values()], axis=1))
         past = self._lags.extend(rows)
         lags = [past[_DEEPEST - back : len(past) - back, channel] for channel, back in _LAGS]
-        columns = (rows, *means, np.column_stack(lags), _time(at_ms), _interactions(rows))
-        return Vectors(at_ms, np.hstack(columns).astype(np.float32))
+        columns = (*rows.T, *means, *lags, *_time(at_ms), *_interactions(rows))
+        matrix = np.empty((len(rows), len(columns)), dtype=np.float32)
+        for place, column in enumerate(columns):
+            matrix[:, place] = column
+        return Vectors(at_ms, matrix)
 
     def freeze(self) -> Arrays:
         return join(lags=self._lags.freeze(), **{f"sums{hours}": sums.freeze() for hours, sums in self._sums.items()})
@@ -52,26 +55,27 @@ class _WeatherKernel:
             sums.thaw(part(state, f"sums{hours}"))
 
 
-def _mean(sums: Floats) -> Floats:
-    total, present = np.hsplit(sums, 2)
+def _means(sums: Floats) -> Floats:
+    """Return the means, column by column, of sums and numbers of values, window by window."""
+    by_window = sums.T.reshape(len(_WINDOWS_H), 2, len(_CHANNELS), -1)
     with np.errstate(invalid="ignore"):
-        mean: Floats = total / present
-    return mean
+        means: Floats = by_window[:, 0] / by_window[:, 1]
+    return means.reshape(-1, len(sums))
 
 
-def _time(at_ms: Ints) -> Floats:
+def _time(at_ms: Ints) -> tuple[Floats, ...]:
     day = 2 * np.pi * (at_ms % _DAY_MS) / _DAY_MS
     year = 2 * np.pi * (at_ms % _YEAR_MS) / _YEAR_MS
-    return np.column_stack((np.sin(day), np.cos(day), np.sin(year), np.cos(year)))
+    return np.sin(day), np.cos(day), np.sin(year), np.cos(year)
 
 
-def _interactions(rows: Floats) -> Floats:
+def _interactions(rows: Floats) -> tuple[Floats, ...]:
     temperature, humidity, pressure, wind = rows.T
     # Magnus' formula over water; dry air has a dew point all the same, just a very low one.
     with np.errstate(divide="ignore", invalid="ignore"):
         vapour = np.log(np.clip(humidity, 1.0, 100.0) / 100) + 17.62 * temperature / (243.12 + temperature)
         dew_point = 243.12 * vapour / (17.62 - vapour)
-    return np.column_stack((dew_point, temperature * humidity, temperature * wind, humidity * pressure))
+    return dew_point, temperature * humidity, temperature * wind, humidity * pressure
 
 
 WEATHER = Pipeline(

@@ -33,20 +33,18 @@ def account_after(seconds, tmp_path, foundry, stack, cluster, *, rng, broker_kil
     broker_dies_s = sorted(time.monotonic() + rng.uniform(0.2, 0.7) * seconds for _ in range(broker_kills))
     kills = 0
     while time.monotonic() < ends_s:
-        victim = start(tmp_path, cluster, 3600.0)
-        time.sleep(rng.uniform(1.0, max(seconds / 8, 2.5)))
-        if broker_dies_s and time.monotonic() > broker_dies_s[0]:
-            broker_dies_s.pop(0)
-            stack.kill("kafka")
-            time.sleep(rng.uniform(0.5, 3.0))
-            if rng.random() < 0.5:
-                victim.kill()
-            stack.restart("kafka")
-        victim.kill()
-        victim.wait()
+        with killed_at_the_end(tmp_path, cluster, 3600.0) as victim:
+            time.sleep(rng.uniform(1.0, max(seconds / 8, 2.5)))
+            if broker_dies_s and time.monotonic() > broker_dies_s[0]:
+                broker_dies_s.pop(0)
+                stack.kill("kafka")
+                time.sleep(rng.uniform(0.5, 3.0))
+                if rng.random() < 0.5:
+                    victim.kill()
+                stack.restart("kafka")
         kills += 1
-    last = start(tmp_path, cluster, 8.0)
-    out, _ = last.communicate(timeout=120)
+    with killed_at_the_end(tmp_path, cluster, 8.0) as last:
+        out, _ = last.communicate(timeout=120)
     summary = json.loads(out.splitlines()[-1])
     assert (summary["waiting"], summary["lost"]) == (0, 0), (tmp_path / "victim.log").read_text()[-5000:]
     return kills, numbered(tmp_path / "data" / "spool.db"), {topic: arrived(cluster, topic) for topic in NUMBERED}
@@ -84,6 +82,7 @@ def test_what_was_made_offline_arrives_when_the_broker_is_back(tmp_path, foundry
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", [1, 2])
 def test_nothing_is_lost_in_minutes_of_killing(tmp_path, foundry, stack, cluster, seed):
     check(*account_after(180, tmp_path, foundry, stack, cluster, rng=random.Random(seed), broker_kills=4))
@@ -106,15 +105,17 @@ def cluster(stack, prefix):
     return made
 
 
-def start(folder, cluster, duration_s):
+@contextlib.contextmanager
+def killed_at_the_end(folder, cluster, duration_s):
     script = Path(__file__).with_name("victim.py")
+    command = [sys.executable, script, folder, str(duration_s), json.dumps(asdict(cluster))]
     with (folder / "victim.log").open("a") as log:
-        return subprocess.Popen(
-            [sys.executable, script, folder, str(duration_s), json.dumps(asdict(cluster))],
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        )
+        victim = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+    try:
+        yield victim
+    finally:
+        victim.kill()
+        victim.wait()
 
 
 def publish(cluster, command):

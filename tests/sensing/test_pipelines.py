@@ -124,6 +124,21 @@ def test_a_restart_goes_on_as_if_nothing_had_happened(pipeline):
     assert np.vstack((first, second)).tobytes() == whole.tobytes()
 
 
+@pytest.mark.parametrize("pipeline", PIPELINES.values(), ids=lambda pipeline: pipeline.id)
+def test_what_was_frozen_stays_as_it_was_while_the_stream_goes_on(pipeline):
+    at_ms, values = readings_of(pipeline, 3000, seed=5)
+    stream = Stream(pipeline)
+    stream.extend(at_ms[:2000], values[:2000])
+
+    frozen = stream.freeze()
+    before = {name: array.tobytes() for name, array in frozen.items()}
+    for row in range(2000, 2100):
+        stream.extend(at_ms[row : row + 1], values[row : row + 1])
+    stream.extend(at_ms[2100:], values[2100:])
+
+    assert {name: array.tobytes() for name, array in frozen.items()} == before
+
+
 def test_sums_do_not_drift_over_a_million_rows():
     rng = np.random.default_rng(0)
     rows = rng.normal(1e6, 1.0, size=(1_000_000, 1))

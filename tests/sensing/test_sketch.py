@@ -92,6 +92,37 @@ def test_a_restart_keeps_the_open_windows(grid, vectors):
     assert done[0].tally.counts.tolist() == bin_counts(grid, vectors[:60]).counts.tolist()
 
 
+@pytest.mark.parametrize("restart_after", [None, 7, 32, 45])
+def test_single_vectors_that_wait_for_each_other_are_all_counted(grid, vectors, restart_after):
+    sketch = Sketch(grid)
+    done = []
+
+    for row in range(70):
+        done += sketch.add(np.array([row * 1000]), vectors[row : row + 1])
+        if row == restart_after:
+            kept = sketch.freeze()
+            sketch = Sketch(grid)
+            sketch.thaw(kept)
+
+    wanted = bin_counts(grid, vectors[:60])
+    assert [w.tally.samples for w in done] == [60]
+    assert done[0].tally.counts.tolist() == wanted.counts.tolist()
+    np.testing.assert_allclose(done[0].tally.mean, wanted.mean)
+    np.testing.assert_allclose(done[0].tally.m2, wanted.m2)
+
+
+def test_what_is_missing_changes_nothing_of_what_is_there(grid, vectors):
+    holed = vectors[:40].copy()
+    holed[3, 2] = np.nan
+
+    tally, whole = bin_counts(grid, holed), bin_counts(grid, vectors[:40])
+
+    others = [column for column in range(FEATURES) if column != 2]
+    assert (tally.missing[2], tally.missing.sum()) == (1, 1)
+    for name in ("counts", "out_of_range", "mean", "m2", "min", "max"):
+        assert getattr(tally, name)[others].tobytes() == getattr(whole, name)[others].tobytes()
+
+
 def test_a_record_reads_back_as_it_was_counted(grid, vectors):
     sketch = Sketch(grid)
     sketch.add(np.arange(60) * 1000, vectors[:60])

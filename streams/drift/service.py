@@ -13,7 +13,7 @@ from streams.drift.metrics import Metrics
 from streams.drift.settings import JudgeSettings
 from streams.drift.time_passing import LOOK_EVERY_S
 from streams.drift.worker import DriftWorker
-from streams.kafka import accepted_runs, bulk_topic, figures, fronts
+from streams.kafka import bulk_topic, figures, fronts, waiting_runs
 
 __all__ = ["GROUP", "DriftSettings", "make_drift_app"]
 
@@ -55,8 +55,8 @@ def make_drift_app(cluster: Cluster, settings: DriftSettings | None = None, **ap
         """Turn feature statistics into scores and alerts; the judging is the partition's."""
         try:
             await worker.open()
-            async for run in accepted_runs(deliveries):
-                await worker.work(run)
+            async for runs in waiting_runs(deliveries):
+                await worker.work(runs)
         finally:
             worker.close()
 

@@ -3,8 +3,9 @@
 import asyncio
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from schemas.catalogue import topic_named
@@ -43,7 +44,7 @@ _TOPICS = (
 
 
 class DriftWorker:
-    """Works on one run at a time; `fronts` says which partitions are the worker's, and how far each is done."""
+    """Works on runs as they wait; `fronts` says which partitions are the worker's, and how far each is done."""
 
     def __init__(
         self,
@@ -86,18 +87,26 @@ class DriftWorker:
             await self._policies.current.wait()
         self._is_open = True
 
-    async def work(self, run: Run) -> None:
-        """Judge a run and publish what came of it; returns when Kafka has all of it."""
+    async def work(self, runs: Sequence[Run]) -> None:
+        """Judge runs and publish what came of them; returns when Kafka has all of it."""
         async with self._holdings.turn:
-            held = await self._holdings.taken_up(run.partition, run.start)
-            parts = self._holdings.parts_of(run, held)
-            while (part := await asyncio.to_thread(next, parts, None)) is not None:
-                await self._note(run.partition, held)
-                if part.offsets:
-                    await self._judge(part, held)
-            held.next_offset = max(run.end, held.next_offset)
-            if held.is_due(self._checkpoint_every_s):
-                await self._keep(run, held)
+            told = _Told()
+            for run in runs:
+                held = await self._holdings.taken_up(run.partition, run.start)
+                parts = self._holdings.parts_of(run, held)
+                while (part := await asyncio.to_thread(next, parts, None)) is not None:
+                    await self._note(run.partition, held)
+                    if part.offsets:
+                        await self._judge(part, held, told)
+                held.next_offset = max(run.end, held.next_offset)
+            # Scores before alerts: whoever opens an alert finds its evidence already there.
+            await self._outbox.deliver(told.evidence)
+            await self._outbox.deliver(told.alerts)
+            # What a checkpoint counts as done is never told again.
+            for run in runs:
+                held = self._holdings.held[run.partition]
+                if held.is_due(self._checkpoint_every_s):
+                    await self._keep(run, held)
 
     async def heed_operators(self) -> None:
         """Follow what operators ask, for as long as the worker runs."""
@@ -128,19 +137,23 @@ class DriftWorker:
 
     # ---- judging
 
-    async def _judge(self, run: Run, held: Held) -> None:
+    async def _judge(self, run: Run, held: Held, told: "_Told") -> None:
         self.labels.matter(names_that_matter(held.policy.rules))
         opened = await self._patience.opened(run, self._opened_wholly)
+        await asyncio.to_thread(self._judge_opened, run, opened, held, told)
+
+    def _judge_opened(self, run: Run, opened: Opened, held: Held, told: "_Told") -> None:
         aged = held.pass_time(run)
-        await self._tell_shares(await asyncio.to_thread(held.tell, run, self.labels.all))
+        shares = held.tell(run, self.labels.all)
         started_s = time.monotonic()
-        outcome = await asyncio.to_thread(held.partition.work, opened.stretches)
+        outcome = held.partition.work(opened.stretches)
         self._metrics.judged(run.partition, outcome, seconds=time.monotonic() - started_s)
         self._metrics.bad(len(opened.dead))
-        # Scores before alerts: whoever opens an alert finds its evidence already there.
-        await self._outbox.deliver(await asyncio.to_thread(self._evidence, run, opened, outcome))
+        self._metrics.shares.inc(len(shares))
         self._metrics.scores.inc(len(outcome.written))
-        await self._tell(run.partition, [*aged, *outcome.alerts], run)
+        told.evidence += (self._outbox.packed("drift.cohort-panes", share) for share in shares)
+        told.evidence += self._evidence(run, opened, outcome)
+        told.alerts += self._news(run.partition, [*aged, *outcome.alerts], run)
 
     def _opened_wholly(self, run: Run) -> Opened:
         opened = self._open_run(run)
@@ -188,11 +201,12 @@ class DriftWorker:
             *(self._outbox.packed("dead-letters", record) for record in opened.dead),
         ]
 
-    async def _tell(self, number: int, alerts: list[DriftAlert], run: Run | None = None) -> None:
-        if alerts:
-            windows = windows_by_device(run)
-            told = await asyncio.to_thread(news_of, alerts, self._outbox, partition=number, who=WHO, windows=windows)
-            await self._outbox.deliver(told)
+    async def _tell(self, number: int, alerts: list[DriftAlert]) -> None:
+        await self._outbox.deliver(await asyncio.to_thread(self._news, number, alerts))
+
+    def _news(self, number: int, alerts: list[DriftAlert], run: Run | None = None) -> list[Outgoing]:
+        windows = windows_by_device(run) if alerts else {}
+        return news_of(alerts, self._outbox, partition=number, who=WHO, windows=windows)
 
     async def _tell_shares(self, shares: list[CohortPane]) -> None:
         self._metrics.shares.inc(len(shares))
@@ -231,6 +245,14 @@ class DriftWorker:
         for topic, record in told:
             await self._outbox.send(topic, [record])
         self._refusals = [one for one in self._refusals if one not in mine]
+
+
+@dataclass
+class _Told:
+    """What came of runs and is to be told, alerts after what they stand on."""
+
+    evidence: list[Outgoing] = field(default_factory=list)
+    alerts: list[Outgoing] = field(default_factory=list)
 
 
 def _now_ms() -> int:

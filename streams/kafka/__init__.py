@@ -1,7 +1,7 @@
 """Kafka in bulk: Faust agents that are handed runs of records, and a producer that awaits delivery."""
 
 from streams.kafka.app import make_app
-from streams.kafka.bulk import accepted_runs, figures
+from streams.kafka.bulk import accepted_runs, figures, waiting_runs
 from streams.kafka.errors import BulkAppError, DeliveryError, UnfinishedRunError
 from streams.kafka.fronts import fronts
 from streams.kafka.outbox import Outbox
@@ -25,4 +25,5 @@ __all__ = [
     "fronts",
     "make_app",
     "run_worker",
+    "waiting_runs",
 ]

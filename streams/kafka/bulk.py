@@ -14,13 +14,16 @@ When the loop asks for the next run, the last one is done and its offsets may be
 the loop is left in any other way, the run is not done: nothing of it is committed, the worker stops loudly, and whoever
 is assigned the partition next reads it again. So what can be expected to be wrong with a record is dealt with inside.
 
+An agent that asks for `waiting_runs` instead is handed all runs that wait by now, as a list that is done as a whole.
+
 The runs of one partition come in order, and one at a time over all partitions; an agent scales by partitions and
 workers, not by `concurrency`. After a rebalance an agent never sees what was waiting for it before: that comes again,
 to whomever it belongs to now. To let go of state, connect to Faust's signals `app.on_partitions_revoked` and
 `app.on_partitions_assigned`; both are awaited before the next run is handed out.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import aclosing
 from typing import Any
 
 import faust
@@ -31,11 +34,25 @@ from streams.kafka.errors import BulkAppError, UnfinishedRunError
 from streams.kafka.figures import Figures
 from streams.kafka.run import Run
 
-__all__ = ["accepted_runs", "figures"]
+__all__ = ["accepted_runs", "figures", "waiting_runs"]
+
+MOST_WAITING = 64
+"""Runs that are handed out together, at most."""
 
 
 async def accepted_runs(deliveries: Any) -> AsyncIterator[Run]:
     """The runs of a bulk topic's stream; each is done when the next one is asked for."""
+    async with aclosing(waiting_runs(deliveries, most=1)) as handed:
+        async for runs in handed:
+            for run in runs:
+                yield run
+
+
+async def waiting_runs(deliveries: Any, *, most: int = MOST_WAITING) -> AsyncGenerator[Sequence[Run], None]:
+    """The runs of a bulk topic's stream, all that wait at once; they are done when the next ones are asked for.
+
+    For agents whose work costs as much for one run as for a few: they stay close behind where little arrives at a time.
+    """
     if deliveries.concurrency_index is not None:
         raise BulkAppError("an agent of a bulk topic has concurrency 1", hint="scale by partitions and workers instead")
     app: faust.App = deliveries.app
@@ -43,30 +60,52 @@ async def accepted_runs(deliveries: Any) -> AsyncIterator[Run]:
     stream = deliveries.noack()
     worked_to: dict[TP, int] = {}
     figures(app).opened_agents += 1
-    async for message in stream:
-        if not isinstance(message, RunMessage):
-            raise BulkAppError(f"{stream.channel} is not a bulk topic", hint="declare it with bulk_topic(app, name)")
-        if message.link.chain.over:  # From before a rebalance.
-            consumer.let_go(message)
+    async for first in stream:
+        messages = []
+        for message in (first, *_further(stream, app, most - 1)):
+            if not isinstance(message, RunMessage):
+                raise BulkAppError(
+                    f"{stream.channel} is not a bulk topic", hint="declare it with bulk_topic(app, name)"
+                )  # fmt: skip
+            if message.link.chain.over:  # From before a rebalance.
+                consumer.let_go(message)
+            else:
+                messages.append(message)
+        if not messages:
             continue
-        run = _run(message, follows=worked_to.get(message.tp) == message.link.start)
-        worked_to[message.tp] = run.end
+        runs = []
+        for message in messages:
+            runs.append(_run(message, follows=worked_to.get(message.tp) == message.link.start))
+            worked_to[message.tp] = message.link.end
         try:
-            yield run
+            yield runs
         except GeneratorExit:
-            # Nobody may wait for it, in a rebalance or at the end; and nobody may go on as if nothing had happened.
-            consumer.let_go(message)
-            _stop(app, run)
+            # Nobody may wait for them, in a rebalance or at the end; and nobody may go on as if nothing had happened.
+            for message in messages:
+                consumer.let_go(message)
+            _stop(app, runs[0])
             raise
-        message.finish(consumer)
-        app.sensors.on_stream_event_out(message.tp, message.offset, stream, stream.current_event)
-        app.sensors.on_message_out(message.tp, message.offset, message)
+        for message in messages:
+            message.finish(consumer)
+            app.sensors.on_message_out(message.tp, message.offset, message)
+        app.sensors.on_stream_event_out(first.tp, first.offset, stream, stream.current_event)
 
 
 def figures(app: faust.App) -> Figures:
     """What the app tells of itself."""
     transport: Any = app.transport
     return transport.figures  # type: ignore[no-any-return]
+
+
+def _further(stream: Any, app: faust.App, most: int) -> Iterator[Any]:
+    """Take what else waits by now, as the stream would, but without waiting: that might hold up a rebalance."""
+    consumer: Any = app.consumer
+    for _ in range(min(most, stream.channel.queue.qsize())):
+        message = stream.channel.queue.get_nowait().message
+        if app.flow_control.is_active() and message.generation_id == app.consumer_generation_id:
+            message.tracked = True
+            consumer.track_message(message)
+            yield message
 
 
 def _run(message: RunMessage, *, follows: bool) -> Run:

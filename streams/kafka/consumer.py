@@ -152,9 +152,10 @@ class BulkConsumer(driver.Consumer):
     async def _deliver_once(self) -> None:
         """Deliver what one reader or several have, or wait a while for something."""
         await self._wake_the_resting()
-        waiting = self._waiting_offsets()
+        waiting = self._waiting_runs()
         for topic, reader in self._readers.items():
-            if topic not in self._taking and waiting[topic] < reader.most:
+            # What arrives while agents are busy becomes few long runs: many short ones would cost more than they bring.
+            if topic not in self._taking and waiting[topic] <= 1:
                 self._taking[topic] = asyncio.ensure_future(reader.take())
         self._room.clear()
         room = asyncio.ensure_future(self._room.wait())
@@ -165,12 +166,12 @@ class BulkConsumer(driver.Consumer):
             for number, piece in self._taking.pop(topic).result():
                 await self._accept(TP(topic, number), piece)
 
-    def _waiting_offsets(self) -> Mapping[str, int]:
-        """How far each topic's agents are behind what was handed out."""
+    def _waiting_runs(self) -> Mapping[str, int]:
+        """How many runs of each topic are with its agents, or wait for them."""
         waiting: dict[str, int] = defaultdict(int)
         for tp, chain in self._chains.items():
             if not chain.over:
-                waiting[tp.topic] += chain.tip - chain.front
+                waiting[tp.topic] += chain.unfinished
         return waiting
 
     async def _accept(self, tp: TP, piece: Stretch | OutOfRange) -> None:

@@ -3,10 +3,10 @@
 import asyncio
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from streams.kafka import accepted_runs, bulk_topic, make_app, run_worker
+from streams.kafka import Run, accepted_runs, bulk_topic, make_app, run_worker, waiting_runs
 
 
 def main(settings: Mapping[str, str]) -> None:
@@ -24,15 +24,28 @@ def main(settings: Mapping[str, str]) -> None:
     leave_at = int(settings.get("WORKER_LEAVE_AT", "-1"))
     log = os.open(settings["WORKER_LOG"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
-    @app.agent(bulk_topic(app, settings["WORKER_TOPIC"]))
-    async def work(deliveries: Any) -> None:
+    async def is_done(runs: Sequence[Run]) -> bool:
+        """Work on runs and write them down; says whether to go on."""
+        offsets = [offset for run in runs for offset in run.offsets]
+        await asyncio.sleep(len(offsets) / records_per_s)
+        if fail_at in offsets:
+            raise RuntimeError(f"told to fail at offset {fail_at}")
+        if leave_at in offsets:
+            return False
+        os.write(log, b"".join(f"{run.partition} {' '.join(map(str, run.offsets))}\n".encode() for run in runs))
+        return True
+
+    async def one_by_one(deliveries: Any) -> None:
         async for run in accepted_runs(deliveries):
-            await asyncio.sleep(len(run) / records_per_s)
-            if fail_at in run.offsets:
-                raise RuntimeError(f"told to fail at offset {fail_at}")
-            if leave_at in run.offsets:
+            if not await is_done([run]):
                 break
-            os.write(log, f"{run.partition} {' '.join(map(str, run.offsets))}\n".encode())
+
+    async def together(deliveries: Any) -> None:
+        async for runs in waiting_runs(deliveries):
+            if not await is_done(runs):
+                break
+
+    app.agent(bulk_topic(app, settings["WORKER_TOPIC"]))(together if "WORKER_TOGETHER" in settings else one_by_one)
 
     run_worker(app, loglevel="info")
 

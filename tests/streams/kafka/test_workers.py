@@ -34,10 +34,15 @@ def test_sigterm_finishes_the_run_at_hand_and_commits_what_is_done_and_nothing_e
     assert sum(committed) < len(VALUES)
 
 
-def test_an_exception_ends_the_worker_and_its_run_is_read_again(broker, workers):
+# How an agent is handed its runs.
+HANDED = [pytest.param({}, id="one by one"), pytest.param({"together": "yes"}, id="all that wait")]
+
+
+@pytest.mark.parametrize("handed", HANDED)
+def test_an_exception_ends_the_worker_and_its_run_is_read_again(broker, workers, handed):
     topic = broker.topic(partitions=1)
     broker.produce(topic, VALUES[:3_000])
-    group = workers(topic)
+    group = workers(topic, **handed)
     failing = group.start(fail_at="1234")
 
     code = failing.wait(20)
@@ -51,10 +56,11 @@ def test_an_exception_ends_the_worker_and_its_run_is_read_again(broker, workers)
     assert group.log.done[0] == list(range(3_000))
 
 
-def test_leaving_the_loop_ends_the_worker_and_its_run_is_read_again(broker, workers):
+@pytest.mark.parametrize("handed", HANDED)
+def test_leaving_the_loop_ends_the_worker_and_its_run_is_read_again(broker, workers, handed):
     topic = broker.topic(partitions=1)
     broker.produce(topic, VALUES[:3_000])
-    group = workers(topic)
+    group = workers(topic, **handed)
 
     code = group.start(leave_at="1234").wait(20)
 

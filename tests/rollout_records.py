@@ -5,12 +5,14 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+from schemas.drift_alert import AlertState, DriftAlert, Evidence, Severity
+from schemas.drift_scores import DriftScores, Verdict
 from schemas.fleet import Heartbeat, Slot, SlotState
 from schemas.operators import OperatorRequest
 from schemas.release import ModelRelease, ReleaseStage
 from schemas.rollouts import Ack, AckPhase
 
-__all__ = ["BOOT", "ack_of", "asked", "heartbeat", "release"]
+__all__ = ["BOOT", "ack_of", "asked", "drift_alert", "drift_scores", "heartbeat", "release"]
 
 BOOT = "00000000-0000-4000-8000-000000000000"
 
@@ -68,4 +70,43 @@ def ack_of(device_id: str, revision: int, phase: str, rollout_id: str = "r1", **
     facts = {"model_id": "", "reason": "", "at_ms": 0, "boot_id": BOOT, "seq": 0}
     return Ack(
         device_id=device_id, revision=revision, rollout_id=rollout_id, phase=AckPhase(phase), **{**facts, **changes}
+    )
+
+
+def drift_alert(device_id: str, model_id: str, state: AlertState) -> DriftAlert:
+    return DriftAlert(
+        alert_id=f"{device_id}/{model_id}/temperature",
+        kind="mean_shift",
+        subject=device_id,
+        subject_is_cohort=False,
+        feature="temperature",
+        model_id=model_id,
+        state=state,
+        severity=Severity.HIGH,
+        opened_ms=1_000,
+        changed_ms=1_000,
+        summary="it drifts",
+        evidence=Evidence(scores={}, samples=600, reference="b", horizon_ms=900_000),
+        policy_id="p",
+        policy_revision=1,
+    )
+
+
+def drift_scores(device_id: str, model_id: str) -> DriftScores:
+    return DriftScores(
+        device_id=device_id,
+        model_id=model_id,
+        grid_id="g",
+        baseline_id="b",
+        policy_id="p",
+        policy_revision=1,
+        boot_id=BOOT,
+        seq=0,
+        window_end_ms=60_000,
+        horizon_ms=900_000,
+        samples=600,
+        verdict=Verdict.STABLE,
+        drifted=0,
+        complete=True,
+        features=(),
     )

@@ -50,10 +50,18 @@ def rollout() -> None:
 @rollout.command(epilog="Example: driftline rollout plan bearings-14.toml --dry-run --history-h 168")
 @_FILE
 @click.option("--dry-run", is_flag=True, help="Say which devices each stage would take, and when.")
-@click.option("--history-h", type=float, help="Rehearse over the health of so many hours back.")
+@click.option(
+    "--history-h",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="HOURS",
+    help="Rehearse over health, drift scores and alerts of so many hours.",
+)
+@click.option("--until", metavar="TIME", help="When these hours end; now unless said.")
 @click.option("--devices", "named", is_flag=True, help="Name the devices.")
 @on_a_cluster
-def plan(settings: Settings, file: Path, dry_run: bool, history_h: float | None, named: bool) -> None:
+def plan(
+    settings: Settings, file: Path, dry_run: bool, history_h: float | None, until: str | None, named: bool
+) -> None:
     """Check a plan; with --dry-run against the fleet as it is now."""
     checked = _read(file)
     click.echo(
@@ -62,7 +70,9 @@ def plan(settings: Settings, file: Path, dry_run: bool, history_h: float | None,
     if dry_run or history_h is not None:
         _foresee(checked, settings, named)
     if history_h is not None:
-        _rehearse(checked, settings, history_h)
+        _rehearse(checked, settings, history_h, until)
+    elif until is not None:
+        raise click.UsageError("--until says when the hours of --history-h end, which is missing")
 
 
 @rollout.command(epilog="Example: driftline rollout start bearings-14.toml --why 'fixes the false alarms'")
@@ -231,19 +241,28 @@ def _recent_health(cluster: Cluster, device_ids: set[str]) -> list[ModelHealth]:
     return found
 
 
-def _rehearse(checked: Plan, settings: Settings, history_h: float) -> None:
+def _rehearse(checked: Plan, settings: Settings, history_h: float, until: str | None) -> None:
+    from streams.backtest.history import ClusterHistory
+    from streams.backtest.rollout_past import seen_in
+    from streams.backtest.span import Span, moment_ms
+
+    end_ms = time.time_ns() // 1_000_000 if until is None else moment_ms(until, name="--until")
+    span = Span(max(0, end_ms - int(history_h * 3_600_000)), end_ms)
     cluster = settings.cluster()
-    begin_ms = time.time_ns() // 1_000_000 - int(history_h * 3_600_000)
     devices = list(feeds.snapshot(cluster, "fleet.devices").values())
-    with feeds.follow(cluster, "telemetry.model-health", from_ms=begin_ms, until_current=True) as log:
-        windows = sorted(
-            ((event.at_ms, event.value) for event in log if isinstance(event, feeds.Changed)), key=lambda pair: pair[0]
-        )
-    click.echo(f"rehearsed over {len(windows)} windows of the last {history_h:g} h:")
-    for step in rehearse(checked, devices, None, windows, begin_ms=begin_ms):
+    release = feeds.snapshot(cluster, "models.releases").get(checked.model)
+    history = ClusterHistory(cluster, cache_dir=settings.cache)
+    click.echo(f"rehearsed over {span}:")
+    seen = seen_in(history, span, alerts_from_ms=0)
+    steps = list(rehearse(checked, devices, release, seen, begin_ms=span.from_ms))
+    if not steps:
+        click.echo("  nothing was recorded then")
+    for step in steps:
         gates = "; ".join(f"{gate.gate} {gate.verdict.value}" for gate in step.gates)
-        at_s = (step.at_ms - begin_ms) / 1_000
+        at_s = (step.at_ms - span.from_ms) / 1_000
         click.echo(f"  +{shown_duration(at_s)}  stage {step.stage + 1} {step.phase.value}: {step.reason}  {gates}")
+    for trouble in history.troubles:
+        click.echo(f"left out: {trouble}", err=True)
 
 
 def _plain(status: RolloutStatus) -> dict[str, Any]:

@@ -14,9 +14,10 @@ from streams.backtest.rollout import Answer, Moment, PastRollout, merged
 from streams.backtest.span import EVER, Span
 from streams.rollouts.plan import Plan, parse_plan
 
-__all__ = ["find_rollout", "moments_then", "plan_then"]
+__all__ = ["find_rollout", "moments_then", "plan_then", "seen_in"]
 
-_TELEMETRY = ("telemetry.model-health", "drift.scores", "drift.alerts")
+_ALERTS = "drift.alerts"
+_TELEMETRY = ("telemetry.model-health", "drift.scores", _ALERTS)
 
 
 def plan_then(history: History, rollout_id: str) -> Plan:
@@ -47,7 +48,7 @@ def find_rollout(history: History, rollout_id: str) -> PastRollout:
         release=state_of(history, "models.releases").get(accepted.model_id),
         previous={name: one.previous_model_id for name, one in then.items() if one.previous_model_id},
         answers={**answers, **silent},
-        telemetry=merged(_seen(history, topic, accepted.created_ms) for topic in _TELEMETRY),
+        telemetry=seen_in(history, Span(accepted.created_ms, EVER.to_ms)),
     )
 
 
@@ -60,6 +61,12 @@ def moments_then(history: History, rollout_id: str) -> list[Moment]:
             if not moments or (moments[-1].phase, moments[-1].stage, moments[-1].reason) != stands:
                 moments.append(Moment(entry.at_ms, *stands, status.gates, dict(status.devices)))
     return moments
+
+
+def seen_in(history: History, span: Span, *, alerts_from_ms: int | None = None) -> Iterator[tuple[int, Any]]:
+    """Return the health, scores and alerts of a span with their broker times, in order; alerts from further back."""
+    before = Span(span.from_ms if alerts_from_ms is None else alerts_from_ms, span.to_ms)
+    return merged(_seen(history, topic, before if topic == _ALERTS else span) for topic in _TELEMETRY)
 
 
 def _accepted(history: History, rollout_id: str) -> RolloutPlan:
@@ -88,10 +95,10 @@ def _answers(history: History, rollout_id: str) -> dict[str, list[list[Answer]]]
     }
 
 
-def _seen(history: History, topic: str, from_ms: int) -> Iterator[tuple[int, Any]]:
+def _seen(history: History, topic: str, span: Span) -> Iterator[tuple[int, Any]]:
     if topic not in history.topics():
         return iter(())
-    return merged(_records(history, share) for share in history.shares(topic, Span(from_ms, EVER.to_ms)))
+    return merged(_records(history, share) for share in history.shares(topic, span))
 
 
 def _records(history: History, share: Share) -> Iterator[tuple[int, Any]]:

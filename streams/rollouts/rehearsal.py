@@ -5,11 +5,14 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from schemas.drift_alert import AlertState, DriftAlert
+from schemas.drift_scores import DriftScores
 from schemas.fleet import Device
 from schemas.model_health import ModelHealth
 from schemas.release import ModelRelease
 from schemas.rollouts import AckPhase, GateResult, RolloutPhase
 from streams.rollouts import membership
+from streams.rollouts.alerts import OWN
 from streams.rollouts.effects import CommandDevice
 from streams.rollouts.events import Acked, GatesJudged, TimePassed
 from streams.rollouts.gates.metric import Metric
@@ -17,8 +20,7 @@ from streams.rollouts.gates.sequential import devices_needed
 from streams.rollouts.machine import decide
 from streams.rollouts.member import State
 from streams.rollouts.plan import Plan
-from streams.rollouts.rings import NO_STAGE
-from streams.rollouts.rollout import SETTLED, Rollout
+from streams.rollouts.rollout import SETTLED, Rollout, usual_concurrency
 from streams.rollouts.watching import Watch
 
 __all__ = ["USUAL_PER_DEVICE_HOUR", "Foreseen", "Step", "decisions_per_device_hour", "foresee", "power_of", "rehearse"]
@@ -54,12 +56,13 @@ class Step:
 def foresee(plan: Plan, devices: Iterable[Device], release: ModelRelease | None) -> list[Foreseen]:
     """Say which devices each stage takes, and when at the soonest."""
     joined = membership.joined(plan, devices, release, 0)
+    usual = usual_concurrency(len(joined))
     stages, at_s = [], 0.0
     for number, stage in enumerate(plan.stages):
         # A switch is for those who installed in the stage before.
         taken_by = number - 1 if stage.action == "switch" else number
         taken = [event for event in joined if event.stage == taken_by]
-        rounds = math.ceil(len(taken) / (stage.batch or stage.concurrency or max(len(taken), 1)))
+        rounds = math.ceil(len(taken) / (stage.batch or stage.concurrency or usual or max(len(taken), 1)))
         lasts_s = max(0, rounds - 1) * stage.batch_delay_s + rounds * plan.device_bake_s * (stage.action != "install")
         if stage.rate is not None:
             lasts_s = max(lasts_s, 60 * len(taken) / stage.rate.max_per_minute)
@@ -108,38 +111,48 @@ def rehearse(
     plan: Plan,
     devices: Sequence[Device],
     release: ModelRelease | None,
-    windows: Iterable[tuple[int, ModelHealth]],
+    seen: Iterable[tuple[int, ModelHealth | DriftScores | DriftAlert]],
     *,
     begin_ms: int,
 ) -> Iterator[Step]:
-    """Run a plan over recorded health, (broker time, window) in order of time, as if every device had obeyed at once.
+    """Run a plan over what was recorded, (broker time, record) in order of time, as if all devices had obeyed at once.
 
-    A device's windows speak for the canary once it would have had the model: so it is the old model's behaviour on
-    both sides, and whatever fails here would have been a false alarm.
+    What a device reported speaks for the canary once it would have had the model: so it is the old model's behaviour
+    on both sides, and whatever fails here would have been a false alarm.
     """
     rollout = Rollout(plan=replace(plan, starts_ms=begin_ms))
     for event in membership.joined(plan, devices, release, begin_ms):
         rollout, _ = decide(rollout, replace(event, previous="", online=True))
-    watch, seen = Watch(), None
+    watch, alerts, told = Watch(), dict[str, DriftAlert](), None
     now_ms = begin_ms
-    for at_ms, window in windows:
+    for at_ms, record in seen:
         while now_ms <= at_ms and rollout.phase not in SETTLED:
-            rollout = _look(rollout, watch, now_ms)
-            if (rollout.phase, rollout.stage, rollout.reason) != seen:
-                seen = (rollout.phase, rollout.stage, rollout.reason)
+            rollout = _look(rollout, watch, alerts.values(), now_ms)
+            if (rollout.phase, rollout.stage, rollout.reason) != told:
+                told = (rollout.phase, rollout.stage, rollout.reason)
                 yield Step(now_ms, rollout.phase, rollout.stage, rollout.reason, rollout.gates)
             now_ms += LOOK_EVERY_MS
-        row = rollout.members.row(window.device_id)
-        if row is not None and rollout.members.stage(row) != NO_STAGE:
-            has_it = rollout.members.state(row) == State.SUCCEEDED
-            watch.health(rollout, replace(window, model_id=plan.model if has_it else ""))
         if rollout.phase in SETTLED:
             return
+        if isinstance(record, ModelHealth):
+            watch.health(rollout, replace(record, model_id=_model_then(rollout, record.device_id)))
+        elif isinstance(record, DriftScores):
+            watch.scores(rollout, replace(record, model_id=_model_then(rollout, record.device_id)))
+        elif record.state is AlertState.RESOLVED:
+            alerts.pop(record.alert_id, None)
+        elif not record.alert_id.startswith(OWN):
+            alerts[record.alert_id] = record
 
 
-def _look(rollout: Rollout, watch: Watch, now_ms: int) -> Rollout:
+def _model_then(rollout: Rollout, device_id: str) -> str:
+    """Return what a device would have run: the plan's model, or any other."""
+    row = rollout.members.row(device_id)
+    return rollout.plan.model if row is not None and rollout.members.state(row) == State.SUCCEEDED else ""
+
+
+def _look(rollout: Rollout, watch: Watch, alerts: Iterable[DriftAlert], now_ms: int) -> Rollout:
     if rollout.plan.gates and rollout.phase is not RolloutPhase.SCHEDULED:
-        evidence = watch.look(rollout, ())
+        evidence = watch.look(rollout, _of_each_device(rollout, alerts))
         results = tuple(gate.judge(name, evidence) for name, gate in rollout.plan.gates.items())
         rollout, _ = decide(rollout, GatesJudged(results, now_ms))
     rollout, effects = decide(rollout, TimePassed(now_ms))
@@ -152,3 +165,10 @@ def _look(rollout: Rollout, watch: Watch, now_ms: int) -> Rollout:
             rollout, effects = decide(rollout, Acked(effect.device_id, phase, now_ms))
             waiting += effects
     return rollout
+
+
+def _of_each_device(rollout: Rollout, alerts: Iterable[DriftAlert]) -> Iterator[DriftAlert]:
+    for alert in alerts:
+        for device_id in alert.members if alert.subject_is_cohort else (alert.subject,):
+            model_id = _model_then(rollout, device_id)
+            yield replace(alert, subject=device_id, subject_is_cohort=False, model_id=model_id)

@@ -7,7 +7,7 @@ from streams.rollouts.members import Members
 from streams.rollouts.plan import Plan
 from streams.rollouts.stages import Stage
 
-__all__ = ["LIVE", "SETTLED", "Pace", "Rollout"]
+__all__ = ["LIVE", "SETTLED", "Pace", "Rollout", "usual_concurrency"]
 
 # It goes forward, or may be sent forward.
 LIVE = frozenset(
@@ -107,4 +107,9 @@ class Rollout:
         """Return how many devices may be in flight; 0 for any number."""
         if self.here.concurrency or self.here.batch:
             return self.here.concurrency
-        return SMALL_CONCURRENCY if len(self.members) <= SMALL_FLEET else 0
+        return usual_concurrency(len(self.members))
+
+
+def usual_concurrency(devices: int) -> int:
+    """Return how many of a cohort may be in flight where the plan does not say it; 0 for any number."""
+    return SMALL_CONCURRENCY if devices <= SMALL_FLEET else 0

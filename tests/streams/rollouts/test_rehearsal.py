@@ -1,9 +1,12 @@
+import json
 import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from rollout_records import drift_alert, drift_scores
 
+from schemas.drift_alert import AlertState
 from schemas.fleet import Device, DeviceState
 from schemas.model_health import ModelHealth
 from streams.rollouts.plan import parse_plan
@@ -79,6 +82,26 @@ def test_canaries_that_always_were_peculiar_would_have_been_blamed():
     )
 
     assert "rolled_back" in {step.phase.value for step in steps}
+
+
+@pytest.mark.parametrize(
+    ("drifting", "phase"),
+    [
+        pytest.param("canaries", "rolled_back", id="only the canary did: a false alarm of the gate"),
+        pytest.param("everybody", "baking", id="all did: the world had changed, it holds"),
+        pytest.param("nobody", "succeeded", id="nobody did"),
+    ],
+)
+def test_alerts_of_that_week_are_heard_by_the_drift_gate(drifting, phase):
+    plan = parse_plan({**json.loads(PLAN.document), "gates": {"drift": {}}})
+    canaries = foresee(plan, devices(20), None)[0].devices
+    alerting = {"canaries": canaries, "everybody": [f"d{n:02d}" for n in range(20)], "nobody": []}[drifting]
+    seen = [(60_000 * minute, drift_scores(f"d{n:02d}", "m/1")) for minute in range(60) for n in range(20)]
+    opened = [(-1, drift_alert(device_id, "m/1", AlertState.FIRING)) for device_id in alerting]
+
+    steps = list(rehearse(plan, devices(20), None, [*opened, *seen], begin_ms=0))
+
+    assert steps[-1].phase.value == phase
 
 
 def test_without_history_nothing_is_said():

@@ -6,10 +6,10 @@ import time
 
 import pytest
 from rollout_field import NEW, OLD, Field
+from rollout_records import drift_alert, drift_scores
 
 from schemas import feeds
-from schemas.drift_alert import AlertState, DriftAlert, Evidence, Severity
-from schemas.drift_scores import DriftScores, Verdict
+from schemas.drift_alert import AlertState
 from schemas.model_health import ModelHealth
 from schemas.release import ReleaseStage
 
@@ -35,45 +35,6 @@ def health(gateway, *, rates):
         latency_p99_ms=2.0,
         cpu_share=0.2,
         memory_bytes=50_000_000,
-    )
-
-
-def drift_alert(device_id, model_id, state):
-    return DriftAlert(
-        alert_id=f"{device_id}/{model_id}/temperature",
-        kind="mean_shift",
-        subject=device_id,
-        subject_is_cohort=False,
-        feature="temperature",
-        model_id=model_id,
-        state=state,
-        severity=Severity.HIGH,
-        opened_ms=1_000,
-        changed_ms=1_000,
-        summary="it drifts",
-        evidence=Evidence(scores={}, samples=600, reference="b", horizon_ms=900_000),
-        policy_id="p",
-        policy_revision=1,
-    )
-
-
-def drift_scores(device_id, model_id):
-    return DriftScores(
-        device_id=device_id,
-        model_id=model_id,
-        grid_id="g",
-        baseline_id="b",
-        policy_id="p",
-        policy_revision=1,
-        boot_id=BOOT,
-        seq=0,
-        window_end_ms=60_000,
-        horizon_ms=900_000,
-        samples=600,
-        verdict=Verdict.STABLE,
-        drifted=0,
-        complete=True,
-        features=(),
     )
 
 

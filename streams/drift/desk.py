@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from schemas.dead_letter import DeadLetter
-from schemas.stats_run import SetAside, StatsRun, sort_run
+from schemas.stats_run import SetAside, StatsRun
 from schemas.wire import Contract
 from streams.drift.known import Known
 from streams.drift.measured import Group
 from streams.drift.partition import Stretch
+from streams.drift.quick import sort_quickly
 from streams.drift.references import ScoredAgainst
 from streams.drift.windows import Ints, Windows
 from streams.kafka import Run
@@ -49,7 +50,7 @@ def open_run(
     """
     opened = Opened()
     values = [value or b"" for value in run.values]
-    sorted_run = sort_run(contract, SOURCE, run.keys, values, known.shape_of)
+    sorted_run = sort_quickly(contract, SOURCE, run.keys, values, known.shape_of)
     opened.unread = sorted_run.unread
     for bad in sorted_run.bad:
         opened.dead.append(_letter(run, bad.position, str(bad.why), now_ms))

@@ -7,6 +7,7 @@ for dead.
 import numpy as np
 
 from schemas.grid import Baseline, FeatureBaseline, FeatureGrid, FeatureKind, Grid
+from streams.drift.kernels import Columns, Found, Packed, find_fields, lay_in_columns
 from streams.drift.measured import Group
 from streams.drift.partition import Partition, Stretch
 from streams.drift.policy import Rules
@@ -22,12 +23,19 @@ _MINUTES = (1, 2, 10, 70, 140)
 
 
 def warm_up() -> None:
-    """Judge a few windows of a device that does not exist, and forget it."""
+    """Read nothing, judge a few windows of a device that does not exist, and forget it."""
+    _read_nothing()
     group = Group(lay_out(_GRID, _BASELINE))
     windows = _windows(np.array(_MINUTES, np.int64) * _MINUTE_MS)
     partition = Partition(Rules())
     partition.work([Stretch(windows, [group], np.zeros(len(windows), np.int64))])
     partition.tell(2 * max(_MINUTES) * _MINUTE_MS, {}, number=0)
+
+
+def _read_nothing() -> None:
+    one, found = Packed(np.frombuffer(bytes(1), np.uint8), np.arange(2)), Found.of(1)
+    find_fields(one, one, np.zeros(1, np.int64), 0, found)
+    lay_in_columns(one, found, np.zeros(1, np.int64), Columns.of(1, 1, _BINS), np.zeros(1, np.bool_))
 
 
 def _windows(end_ms: np.ndarray) -> Windows:

@@ -184,6 +184,8 @@ class Hub:
                 plain = as_jsonable(value, without=without)
                 if kind == "audit":
                     plain = {"id": f"{event.partition}-{event.offset}", **plain}
+                if kind == "alert":
+                    plain = {**plain, "told_ms": event.at_ms}
                 self.tell(kind, key, value.device_id if kind == "scores" else "", plain)
             case Deleted(key=key):
                 self.tell(kind, key, "", None)

@@ -92,6 +92,8 @@ class Alert(TypedDict):
     severity: str
     opened_ms: int
     changed_ms: int
+    # When it was last told of; the two above are by the clocks of devices.
+    told_ms: int
     summary: str
     evidence: dict[str, Any]
     policy_id: str

@@ -6,7 +6,7 @@ fleet            hash     device_id -> what lists show of a device: JSON
 beats            hash     device_id -> its last heartbeat, in short: JSON
 drift            hash     device_id -> its latest verdict, and how far each notable feature is: JSON
 series:<id>      sorted   the latest scores of a device, by the end of their window: JSON
-alerts           hash     alert_id -> JSON; resolved ones leave, for `resolved`
+alerts           hash     alert_id -> JSON, with when it was last told; resolved ones leave, for `resolved`
 resolved         sorted   the latest resolved alerts, by when they changed: JSON
 silences         hash     name -> JSON; one that was ended leaves
 rollouts         hash     rollout_id -> JSON
@@ -57,10 +57,15 @@ class Projector:
     def __init__(self, grid_of: Callable[[str], Grid | None]) -> None:
         self._grid_of = grid_of
 
-    def project(self, topic: str, record: Any, place: str = "") -> Iterable[Write]:
-        """Return what a record changes; `place` tells records of a log apart that say the same."""
+    def project(self, topic: str, record: Any, place: str = "", *, told_ms: int = 0) -> Iterable[Write]:
+        """Return what a record changes.
+
+        `place` tells records of a log apart that say the same, `told_ms` is when the broker had it.
+        """
         if topic == "audit.log":
             return self._audit(record, place)
+        if topic == "drift.alerts":
+            return self._alert(record, told_ms)
         return self._projections[topic](self, record)
 
     def forget(self, topic: str, key: str) -> Iterable[Write]:
@@ -72,7 +77,7 @@ class Projector:
 
     @classmethod
     def topics(cls) -> tuple[str, ...]:
-        return (*cls._projections, "audit.log")
+        return (*cls._projections, "drift.alerts", "audit.log")
 
     def _device(self, device: Device) -> Iterable[Write]:
         plain = as_jsonable(device)
@@ -140,8 +145,9 @@ class Projector:
         }
         return (Put(f"device:{stats.device_id}", "features", as_text(latest), stats.window_end_ms),)
 
-    def _alert(self, alert: DriftAlert) -> Iterable[Write]:
-        text = as_text(as_jsonable(alert))
+    def _alert(self, alert: DriftAlert, told_ms: int) -> Iterable[Write]:
+        # Its own times are those of devices, whose clocks may be anywhere.
+        text = as_text({**as_jsonable(alert), "told_ms": told_ms})
         if alert.state is AlertState.RESOLVED:
             return (
                 Take("alerts", alert.alert_id),
@@ -211,7 +217,6 @@ class Projector:
         "telemetry.feature-stats": _features,
         "telemetry.model-health": _health,
         "drift.scores": _scores,
-        "drift.alerts": _alert,
         "rollouts.status": _rollout,
         "rollouts.devices": _rollout_device,
         "rollouts.commands": _command,

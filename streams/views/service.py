@@ -123,8 +123,8 @@ class _Readers:
 
     def _writes(self, topic: str, event: Event[Any]) -> Iterable[Write]:
         match event:
-            case Changed(value=value, partition=partition, offset=offset):
-                return self._projector.project(topic, value, f"{partition}-{offset}")
+            case Changed(value=value, partition=partition, offset=offset, at_ms=told_ms):
+                return self._projector.project(topic, value, f"{partition}-{offset}", told_ms=told_ms)
             case Deleted(key=key):
                 return self._projector.forget(topic, key)
             case Bad() | Skipped():

@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 from console import Role
 from schemas.drift_alert import AlertState
 from schemas.release import ReleaseStage
-from schemas.rollouts import DeviceInRollout, RolloutDevice
+from schemas.rollouts import DeviceInRollout, RolloutDevice, RolloutPhase
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +103,43 @@ def test_an_alert_is_acknowledged_and_silenced_by_clicking(visit, story, console
     expect(page.get_by_role("cell", name=cell, exact=True)).to_be_visible()
     asked = [one for one in viewer.get("/audit").json()["items"] if one["subject"] == f"alert/{alert.alert_id}"]
     assert [(one["action"], one["who"]) for one in asked] == [("asked to acknowledge", "operator")]
+
+
+def test_an_alert_says_by_whose_clock_it_opened_and_when_it_was_last_told(visit, console, viewer):
+    days_ago_ms = made.now_ms() - 6 * 86_400_000
+    alert = made.alert(made.unique("press"), opened_ms=days_ago_ms)
+    console.publish("drift.alerts", [alert])
+    eventually(lambda: viewer.get(f"/alerts/{alert.alert_id}").status_code == 200)
+    page = visit()
+    page.goto(f"{console.url}/#/alerts")
+
+    card = page.get_by_role("article").filter(has_text=alert.subject)
+    expect(card).to_contain_text("by its device's clock, last news")
+    expect(card).not_to_contain_text("days ago")
+    told_ms = viewer.get(f"/alerts/{alert.alert_id}").json()["told_ms"]
+    assert abs(told_ms - made.now_ms()) < 60_000
+
+
+@pytest.mark.parametrize(
+    ("phase", "devices", "offered"),
+    [
+        pytest.param(RolloutPhase.BAKING, {"succeeded": 5}, [], id="nobody failed"),
+        pytest.param(RolloutPhase.BAKING, {"succeeded": 4, "failed": 1}, ["Retry failed devices"], id="one failed"),
+        pytest.param(RolloutPhase.PAUSED, {"timed_out": 2}, ["Retry failed devices"], id="two were not heard of"),
+        pytest.param(RolloutPhase.ABORTED, {"succeeded": 5}, ["Begin anew"], id="all of it was ended"),
+    ],
+)
+def test_trying_again_is_offered_where_there_is_something_to_try(visit, console, viewer, phase, devices, offered):
+    name = made.unique("bearings")
+    console.publish("rollouts.status", [made.status(name, phase=phase, devices=devices)])
+    eventually(lambda: viewer.get(f"/rollouts/{name}").status_code == 200)
+    page = visit(Role.ADMIN)
+    page.goto(f"{console.url}/#/rollout/{name}")
+    expect(page.get_by_role("heading", name="Devices")).to_be_visible()
+
+    shown = [text for text in page.get_by_role("button").all_inner_texts() if "Retry" in text or "anew" in text]
+
+    assert shown == [f"{one} …" for one in offered]
 
 
 def test_a_silence_is_ended_by_clicking(visit, story, console, operator):

@@ -35,7 +35,7 @@ export function card(alert, context) {
   return h("article", { class: "card" },
     h("h2", null, alert.summary || alert.alert_id),
     h("p", null, mood(alert.severity), " ", mood(alert.state), " ", alert.silenced ? mood("silenced") : null, " ", alert.escalated ? mood("escalated") : null,
-      h("span", { class: "small quiet" }, " opened ", since(alert.opened_ms), ", changed ", since(alert.changed_ms), alert.by ? `, by ${alert.by}` : "")),
+      h("span", { class: "small quiet" }, " opened ", time(alert.opened_ms), alert.subject_is_cohort ? " by its devices' clocks, last news " : " by its device's clock, last news ", since(alert.told_ms), alert.by ? `, by ${alert.by}` : "")),
     h("details", null, h("summary", null, "Evidence"),
       h("p", { class: "small" }, `${alert.evidence.samples} samples; `, scores.map(([name, value]) => `${name} ${value?.toPrecision(3)}`).join(", ")),
       alert.evidence.top_bins.length ? h("ul", { class: "small" }, alert.evidence.top_bins.map((one) =>

@@ -9,6 +9,7 @@ export const title = ({ id }) => `Rollout ${id}`;
 export const kinds = ["rollout", "audit"];
 
 const LIVE = ["running", "baking", "awaiting_approval", "paused"];
+const IN_VAIN = ["failed", "timed_out"];
 // Action, label, role, phases in which it makes sense, whether it is grave, and a choice that goes with it.
 const CONTROLS = [
   ["pause", "Pause", "operator", ["running", "baking", "awaiting_approval"]],
@@ -16,7 +17,8 @@ const CONTROLS = [
   ["approve", "Approve", "approver", ["awaiting_approval"]],
   ["promote", "Promote", "approver", LIVE, false, ["full", "to everybody at once"]],
   ["skip-bake", "End the bake", "approver", ["baking"]],
-  ["retry", "Retry failed devices", "operator", [...LIVE, "aborted"]],
+  ["retry", "Retry failed devices", "operator", LIVE],
+  ["retry", "Begin anew", "operator", ["aborted"]],
   ["lift", "Let a class back in", "approver", LIVE],
   ["cancel", "Cancel", "operator", ["scheduled"], true],
   ["abort", "Abort", "operator", LIVE, true, ["rollback", "and roll back", true]],
@@ -33,7 +35,7 @@ export function show({ rollout, devices, audit }, context) {
   const [reached, total] = done(rollout);
   const plan = rollout.plan ? JSON.parse(rollout.plan.document) : null;
   const offered = CONTROLS.filter(([action, , role, phases]) =>
-    phases.includes(rollout.phase) && context.may(role) && (action !== "lift" || rollout.devices.quarantined));
+    phases.includes(rollout.phase) && context.may(role) && can(action, rollout));
   return h("div", null,
     h("p", null, mood(rollout.phase), ` ${rollout.model_id} – ${rollout.reason}, `, since(rollout.changed_ms)),
     h("label", { for: "reached" }, `${reached} of ${total} devices`, h("progress", { id: "reached", max: total || 1, value: reached })),
@@ -57,6 +59,13 @@ export function show({ rollout, devices, audit }, context) {
     h("h2", null, "What happened"),
     table("The latest entries of the audit log", ["When", "What", "Who", "Why"], audit.map((entry) => [since(entry.at_ms), entry.action, entry.who, entry.why])),
     plan ? h("details", null, h("summary", null, "The plan"), h("pre", { class: "small", tabindex: "0" }, JSON.stringify(plan, null, 2))) : null);
+}
+
+// Some controls would do nothing where no device is in such a state.
+function can(action, rollout) {
+  if (action === "lift") return rollout.devices.quarantined > 0;
+  if (action === "retry" && rollout.phase !== "aborted") return IN_VAIN.some((state) => rollout.devices[state] > 0);
+  return true;
 }
 
 async function steer([action, label, , , grave, choice], rollout, context) {

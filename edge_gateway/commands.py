@@ -71,11 +71,11 @@ class Follower:
     def start(self) -> None:
         self._thread.start()
 
-    def stop(self) -> None:
+    def stop(self, timeout_s: float = 10.0) -> None:
         self._stopped.set()
         if self._feed is not None:
             self._feed.stop()
-        self._thread.join(timeout=10.0)
+        self._thread.join(timeout_s)
 
     def _run(self) -> None:
         while not self._stopped.is_set():

@@ -24,6 +24,8 @@ _log = logging.getLogger(__name__)
 _POSITION = "etag "
 _FIRST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 60.0
+# For each step of connecting, which cannot be broken off: whoever is told to stop waits for it.
+_CONNECT_S = 4.0
 # On top of how long the bridge holds a question open.
 _GRACE_S = 15.0
 _LARGEST_ANSWER = 4 * 1024**2
@@ -63,10 +65,10 @@ class Asker:
     def start(self) -> None:
         self._thread.start()
 
-    def stop(self) -> None:
+    def stop(self, timeout_s: float = 5.0) -> None:
         self._stopped.set()
         self._line.break_off()
-        self._thread.join(timeout=5.0)
+        self._thread.join(timeout_s)
 
     def _run(self) -> None:
         pause_s = 0.0
@@ -155,9 +157,10 @@ class _Line:
         # Made for each connection: certificates are renewed while the gateway runs.
         context = tls_context(self._settings)
         connection = http.client.HTTPSConnection(
-            str(parts.hostname), parts.port or 443, timeout=self._timeout_s, context=context
+            str(parts.hostname), parts.port or 443, timeout=min(self._timeout_s, _CONNECT_S), context=context
         )
         connection.connect()
+        connection.sock.settimeout(self._timeout_s)
         connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         return connection
 

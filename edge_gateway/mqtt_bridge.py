@@ -70,7 +70,7 @@ class MqttBridge:
         self._client.connect_async(host, port, keepalive=30)
         self._client.loop_start()
 
-    def stop(self) -> None:
+    def stop(self, timeout_s: float = 0.0) -> None:
         """Bring no more commands; parcels may still be carried."""
         self._client.unsubscribe(self._topics["command"])
 

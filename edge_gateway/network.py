@@ -15,6 +15,10 @@ from schemas.registry import Registry
 
 __all__ = ["Network", "online"]
 
+# Who is told to stop has some seconds until he is killed.
+_DRAIN_S = 5.0
+_SILENCE_S = 1.5
+
 
 class Network(Protocol):
     """The way up and the way down; absent while a gateway works offline."""
@@ -35,7 +39,8 @@ class Downlink(Protocol):
 
     def start(self) -> None: ...
 
-    def stop(self) -> None: ...
+    def stop(self, timeout_s: float) -> None:
+        """End it; where somebody who does not answer is being waited for, it ends by itself a little later."""
 
 
 class _Online:
@@ -57,17 +62,20 @@ class _Online:
         self._link.poll()
         self._uplink.pump(now_ms)
 
-    def drain(self, timeout_s: float) -> None:
-        """Send what waits, for so long as that takes and there is time."""
-        deadline_s = time.monotonic() + timeout_s
-        while time.monotonic() < deadline_s and not self.drained:
+    def drain(self) -> None:
+        """Send what waits, for so long as somebody takes it and there is time; the rest goes out at the next start."""
+        begun_s = heard_s = time.monotonic()
+        sent = self.sent
+        while not self.drained and time.monotonic() < min(begun_s + _DRAIN_S, heard_s + _SILENCE_S):
             self._link.poll(0.05)
             self._uplink.pump(wall_ms())
+            if self.sent > sent:
+                sent, heard_s = self.sent, time.monotonic()
 
     def close(self) -> None:
-        self._downlink.stop()
-        self.drain(5.0)
-        self._link.close(1.0)
+        self.drain()
+        self._downlink.stop(1.0)
+        self._link.close(0.5)
 
 
 def online(gateway: Gateway, cluster: Cluster, *, rng: Random, cache_dir: Path | None = None) -> Network:

@@ -25,7 +25,7 @@ from streams.rollouts.journal import WHO, Journal
 from streams.rollouts.machine import decide
 from streams.rollouts.member import State
 from streams.rollouts.plan import Plan
-from streams.rollouts.precedence import AT_WORK, give_way, make_way, replace_waiting
+from streams.rollouts.precedence import AT_WORK, give_way, make_way, newest_success_first, replace_waiting
 from streams.rollouts.progress import may_begin
 from streams.rollouts.rollout import SETTLED, Rollout
 
@@ -109,7 +109,7 @@ class Docket(Mapping[str, Rollout]):
         if before is not None and _same_traits(before, after):
             return
         served = False
-        for rollout_id, rollout in reversed(list(self._rollouts.items())):
+        for rollout_id, rollout in newest_success_first(self._rollouts):
             over = rollout.phase in SETTLED
             if over and (served or rollout.phase is not RolloutPhase.SUCCEEDED):
                 continue

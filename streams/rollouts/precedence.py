@@ -11,12 +11,17 @@ from streams.rollouts.member import IN_FLIGHT, State
 from streams.rollouts.rings import NO_STAGE
 from streams.rollouts.rollout import SETTLED, Rollout
 
-__all__ = ["AT_WORK", "STRAGGLING", "give_way", "make_way", "replace_waiting"]
+__all__ = ["AT_WORK", "STRAGGLING", "give_way", "make_way", "newest_success_first", "replace_waiting"]
 
 AT_WORK = (*IN_FLIGHT, State.BACKING_OFF, State.RETURNING)
 STRAGGLING = (State.WAITING, State.OFFLINE, State.HELD, State.BACKING_OFF)
 
 Told = Iterator[tuple[str, Event]]
+
+
+def newest_success_first(rollouts: Mapping[str, Rollout]) -> list[tuple[str, Rollout]]:
+    """Return all rollouts, those that succeeded in the order in which they count: what succeeded last goes first."""
+    return sorted(rollouts.items(), key=lambda item: item[1].changed_ms)[::-1]
 
 
 def replace_waiting(rollouts: Mapping[str, Rollout], rollout: Rollout, now_ms: int) -> Told:

@@ -13,6 +13,7 @@ from streams.rollouts import membership
 from streams.rollouts.controller import Controller
 from streams.rollouts.member import Member, State
 from streams.rollouts.plan import parse_plan
+from streams.rollouts.precedence import newest_success_first
 from streams.rollouts.records import is_put_away, restored_head, restored_member
 from streams.rollouts.retirement import has_no_more_to_do
 from streams.rollouts.rollout import LIVE, Rollout
@@ -55,16 +56,18 @@ def restore(controller: Controller, found: Published, *, now_ms: int) -> None:
     for rollout_id in rows.keys() - kept.keys():
         controller.forget_rows(rollout_id, [row.device_id for row in rows[rollout_id]])
     plans = sorted(found.plans, key=lambda plan: (plan.created_ms, plan.rollout_id))
-    rollouts: list[Rollout] = []
-    # Devices that a newer rollout has served: no older one that succeeded takes them up any more.
+    heads = {
+        plan.rollout_id: restored_head(parse_plan(json.loads(plan.document)), kept[plan.rollout_id])
+        for plan in plans
+        if plan.rollout_id in kept
+    }
+    # Devices that a newer success has served: no older one takes them up any more.
     served: set[str] = set()
-    for accepted in reversed(plans):
-        status = kept.get(accepted.rollout_id)
-        if status is not None:
-            rollouts.append(_rollout(controller, accepted, status, rows[accepted.rollout_id], served, now_ms))
+    for rollout_id, rollout in newest_success_first(heads):
+        _fill(controller, rollout, rows[rollout_id], served, now_ms)
     for accepted in plans:
         controller.restore_plan(accepted)
-    for rollout in reversed(rollouts):
+    for rollout in heads.values():
         controller.restore_rollout(rollout)
 
 
@@ -76,17 +79,9 @@ def watched_since_ms(controller: Controller) -> int | None:
     return min(since, default=None)
 
 
-def _rollout(
-    controller: Controller,
-    accepted: RolloutPlan,
-    status: RolloutStatus,
-    rows: list[RolloutDevice],
-    served: set[str],
-    now_ms: int,
-) -> Rollout:
-    plan = parse_plan(json.loads(accepted.document))
-    rollout = restored_head(plan, status)
-    known = {}
+def _fill(controller: Controller, rollout: Rollout, rows: list[RolloutDevice], served: set[str], now_ms: int) -> None:
+    """Give a restored rollout its devices."""
+    plan, known = rollout.plan, dict[str, Member]()
     succeeded = rollout.phase is RolloutPhase.SUCCEEDED
     for event in membership.joined_alone(plan, controller.fleet, controller.releases.get(plan.model), now_ms):
         if succeeded and event.device_id in served:
@@ -108,5 +103,4 @@ def _rollout(
         rollout.members.add(member)
     rollout.members.put_in_order()
     if succeeded:
-        served.update(known)
-    return rollout
+        served.update(name for name, member in known.items() if member.state not in (State.LEFT, State.SUPERSEDED))

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from schemas.release import ModelRelease
 from schemas.rollouts import RolloutPhase
 from streams.rollouts.cohort import EVERYBODY
-from streams.rollouts.precedence import AT_WORK, STRAGGLING
+from streams.rollouts.precedence import AT_WORK, STRAGGLING, newest_success_first
 from streams.rollouts.rollout import SETTLED, Rollout
 
 __all__ = ["has_no_more_to_do", "retired"]
@@ -26,7 +26,7 @@ def retired(
     """
     leaving: list[str] = []
     newer: list[Rollout] = []
-    for rollout_id, rollout in reversed(list(rollouts.items())):
+    for rollout_id, rollout in newest_success_first(rollouts):
         if rollout.phase not in SETTLED:
             continue
         counts = rollout.members.totals()

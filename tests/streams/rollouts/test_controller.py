@@ -444,6 +444,21 @@ def test_a_successor_does_not_catch_a_new_device_up_on_an_older_rollout(desk):
     assert heir.commands == []
 
 
+def test_of_two_successes_the_later_one_counts_for_a_successor_too(desk):
+    desk.release("other/1").wait(300)
+    desk.start("r1", "bearings/2").start("r2", "other/1")
+    for rollout_id in ("r2", "r1"):
+        desk.now_ms += 1
+        desk.ask(f"rollout/{rollout_id}", "promote")
+
+    heir = desk.heir()
+
+    assert [desk.phase("r1"), desk.phase("r2")] == ["succeeded", "succeeded"]
+    for each in (desk, heir):
+        each.beat("a").beat("late")
+        assert (each.told("a"), each.told("late")) == (["bearings/2"], ["bearings/2"])
+
+
 def test_a_rollout_that_is_tried_again_has_the_devices_that_belong_to_it_by_then(desk):
     desk.ask("device/b", "label", site="north")
     desk.start("r1", "bearings/2", cohort="site:north").ask("rollout/r1", "abort", rollback="false")

@@ -261,6 +261,8 @@ class Histories(RuleBasedStateMachine):
     # ---- the world around it ----
 
     def turn(self):
+        # No two things happen in one moment; else nobody could tell which came first.
+        self.now_ms += 1
         more = True
         while more:
             more = self.controller.pass_time(self.now_ms)

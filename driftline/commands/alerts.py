@@ -20,10 +20,11 @@ from schemas.cluster import Cluster
 from schemas.drift_alert import AlertState, DriftAlert, Severity
 from schemas.errors import DriftlineError
 from schemas.jsonable import as_jsonable
-from streams.drift.alerts import MATCHED, AlertBook, Silence
+from streams.drift.alerts import AlertBook
 from streams.drift.objectives import spendings
 from streams.drift.policy import InForce, timelines
 from streams.drift.requests import RequestError, heed
+from streams.drift.silences import MATCHED, Silence
 
 __all__ = ["alerts"]
 

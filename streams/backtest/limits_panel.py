@@ -14,11 +14,12 @@ from schemas.drift_alert import DriftAlert, Evidence
 from streams.backtest.limits_weighing import Doubles, Flags, Limits, Scored, Seen, hold_against_all
 from streams.backtest.steady import same_until_ms
 from streams.backtest.weighing import News
-from streams.drift.alerts import AlertBook, Breach, Observation, Shown
+from streams.drift.alerts import AlertBook
 from streams.drift.growing import GrowingArray
 from streams.drift.judge import need_of
 from streams.drift.kinds import family_of
 from streams.drift.measured import Measured
+from streams.drift.observed import Breach, Observation, Shown
 from streams.drift.policy import Limit, Rules
 from streams.drift.scores import Floats
 from streams.drift.verdicts import SEVERITIES

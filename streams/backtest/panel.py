@@ -17,13 +17,14 @@ from schemas.columns import GridShape
 from schemas.drift_alert import DriftAlert, Evidence
 from streams.backtest.steady import same_until_ms
 from streams.backtest.weighing import NOBODY, Held, Looks, News, Slots, Trial, give_back, take_slot, weigh_for_all
-from streams.drift.alerts import AlertBook, Breach, Observation, Shown
+from streams.drift.alerts import AlertBook
 from streams.drift.calibration import look_budget
 from streams.drift.evidence import COMPONENTS, Kind, bars_of, parts_of
 from streams.drift.growing import GrowingArray
 from streams.drift.judge import lengths_of, need_of
 from streams.drift.kinds import family_of, kind_name, usual_name
 from streams.drift.measured import Measured
+from streams.drift.observed import Breach, Observation, Shown
 from streams.drift.policy import Rules
 from streams.drift.scores import SCORES
 from streams.drift.verdicts import SEVERITIES, Grade

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from schemas.drift_alert import AlertState
-from streams.drift.alerts import AlertBook, Key, Live, Observation
+from streams.drift.alerts import AlertBook, Key, Live
+from streams.drift.observed import Observation
 from streams.drift.policy import Life
 
 __all__ = ["FOR_EVER", "same_until_ms"]

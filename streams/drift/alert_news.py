@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from schemas.drift_alert import DriftAlert
 from schemas.tracing import Context, span
-from streams.drift.alerts import audited
+from streams.drift.alert_audit import audited
 from streams.kafka import Outbox, Outgoing
 
 __all__ = ["ALERTS", "news_of"]

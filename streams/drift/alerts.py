@@ -12,94 +12,20 @@ The book of one partition's alerts keeps these rules:
 * every change is returned once; a window that changes nothing returns nothing.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from schemas.drift_alert import AlertState, DriftAlert, Evidence, Severity
-from schemas.operators import AuditEntry, OperatorRequest
+from schemas.drift_alert import AlertState, DriftAlert, Severity
+from streams.drift.hours import HOUR_MS
+from streams.drift.observed import Breach, Observation, Shown
 from streams.drift.policy import Life
+from streams.drift.silences import Silence
 
-__all__ = [
-    "HOUR_MS",
-    "MATCHED",
-    "AlertBook",
-    "Breach",
-    "Key",
-    "Live",
-    "Observation",
-    "Shown",
-    "Silence",
-    "audited",
-    "hours_turned",
-    "silence_audited",
-]
+__all__ = ["AlertBook", "Key", "Live"]
 
-HOUR_MS = 3_600_000
-# What alerts wait for is over after so many hours in which nobody looked.
-_MOST_HOURS = 7 * 24
 # No horizon reaches further back.
 _ENDS_KEPT_MS = 60 * 24 * HOUR_MS
 _GRAVER = (Severity.UNKNOWN, Severity.LOW, Severity.MEDIUM, Severity.HIGH, Severity.CRITICAL)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
-    """What a closer look at a breach shows."""
-
-    kind: str
-    evidence: Evidence
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Breach:
-    """One feature of one device drifts, as this window shows."""
-
-    feature: str
-    # Alerts of one family are one alert.
-    family: str
-    severity: Severity
-    # Taken only where it changes an alert: most breaches are of what is known already.
-    closer: Callable[[], Shown]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observation:
-    """What one window of one subject showed."""
-
-    subject: str
-    model_id: str
-    at_ms: int
-    breaches: tuple[Breach, ...] = ()
-    # Features without enough data: neither breach nor quiet.
-    unknown: frozenset[str] = frozenset()
-    labels: Mapping[str, str] = field(default_factory=dict)
-    is_cohort: bool = False
-    members: tuple[str, ...] = ()
-    # The horizon that was looked at by itself; 0 for windows, whose evidence adds up.
-    horizon_ms: int = 0
-    # The fastest horizon that is compared with the same.
-    fastest_ms: int = 0
-
-
-# What a silence can name beside the labels of a device.
-MATCHED = ("subject", "feature", "kind", "model_id", "severity")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Silence:
-    """Until `until_ms`, nobody is told of alerts that match; patterns have `*`."""
-
-    silence_id: str
-    until_ms: int
-    # By one of `MATCHED`, or the name of a label.
-    matchers: Mapping[str, str]
-
-    def covers(self, alert: DriftAlert, now_ms: int) -> bool:
-        if now_ms >= self.until_ms:
-            return False
-        told = {**alert.labels, **{name: str(getattr(alert, name)) for name in MATCHED}}
-        return all(fnmatchcase(told.get(name, ""), pattern) for name, pattern in self.matchers.items())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,49 +217,6 @@ class AlertBook:
             for key, held in alerts.items()
             if held.alert.alert_id == alert_id
         ]
-
-
-def hours_turned(hour: int, now_ms: int) -> list[int]:
-    """Return the ends, in milliseconds, of the hours that have turned since an hour, told by its number.
-
-    Whoever lets alerts grow old does so hour by hour: then nothing depends on when anybody looked.
-
-    >>> hours_turned(1, 3 * HOUR_MS + 5)
-    [7200000, 10800000]
-    """
-    now = now_ms // HOUR_MS
-    return [turned * HOUR_MS for turned in range(max(hour + 1, now - _MOST_HOURS), now + 1)]
-
-
-def audited(alert: DriftAlert, *, who: str) -> AuditEntry:
-    """Return what the audit log says of a change of an alert; who acknowledged it comes before `who`."""
-    return AuditEntry(
-        subject=f"alert/{alert.alert_id}",
-        action=alert.state.value,
-        who=alert.by or who,
-        why=alert.summary,
-        at_ms=alert.changed_ms,
-        evidence={
-            "severity": alert.severity.value,
-            "policy": f"{alert.policy_id}/{alert.policy_revision}",
-            "samples": str(alert.evidence.samples),
-            "reference": alert.evidence.reference,
-            **({"silenced": "yes"} if alert.silenced else {}),
-            **({"escalated": "yes"} if alert.escalated else {}),
-        },
-    )
-
-
-def silence_audited(request: OperatorRequest) -> AuditEntry:
-    """Return what the audit log says of a silence that begins, or ends before its time."""
-    return AuditEntry(
-        subject=request.subject,
-        action=f"{request.action}d",
-        who=request.who,
-        why=request.why,
-        at_ms=request.at_ms,
-        evidence=dict(request.arguments),
-    )
 
 
 def _note(changed: list[DriftAlert], before: Live | None, after: Live) -> None:

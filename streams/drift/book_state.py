@@ -4,7 +4,8 @@ from typing import Any
 
 from schemas.drift_alert import DriftAlert
 from schemas.record import as_plain, from_plain
-from streams.drift.alerts import AlertBook, Live, Silence
+from streams.drift.alerts import AlertBook, Live
+from streams.drift.silences import Silence
 
 __all__ = ["book_told", "told_to_book"]
 

@@ -18,9 +18,10 @@ from schemas.drift_alert import AlertState, DriftAlert
 from schemas.drift_scores import CohortPane, DriftScores
 from schemas.errors import BadRecordError
 from sensing.week import hour_of_week
-from streams.drift.alerts import AlertBook, Live, Silence, hours_turned
+from streams.drift.alerts import AlertBook, Live
 from streams.drift.cohort_shares import Cohort
 from streams.drift.cohorts import FOR_EVER, Cohorts, follow_cohorts
+from streams.drift.hours import hours_turned
 from streams.drift.judge import Judge, needs_of
 from streams.drift.kinds import family_of
 from streams.drift.measured import Group
@@ -28,6 +29,7 @@ from streams.drift.measuring import in_season
 from streams.drift.policy import Against, InForce
 from streams.drift.references import ScoredAgainst
 from streams.drift.report import report
+from streams.drift.silences import Silence
 
 __all__ = ["LIVE", "OF_COHORTS", "Found", "Merger"]
 

@@ -15,7 +15,7 @@ import numpy as np
 from schemas.columns import GridShape, PaneColumns, pane_columns
 from schemas.drift_alert import DriftAlert
 from schemas.drift_scores import CohortPane
-from streams.drift.alerts import AlertBook, Shown
+from streams.drift.alerts import AlertBook
 from streams.drift.cohort_shares import MOST_NAMED, Cohort
 from streams.drift.judge import Judged
 from streams.drift.kernels import Totals
@@ -23,6 +23,7 @@ from streams.drift.kinds import observations
 from streams.drift.measured import Group, Measured
 from streams.drift.measuring import Measuring
 from streams.drift.merging import merged_moments
+from streams.drift.observed import Shown
 from streams.drift.scores import Floats
 from streams.drift.telling import REACH_PANES
 

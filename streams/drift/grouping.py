@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from schemas.drift_alert import AlertState, DriftAlert, Evidence, Severity
-from streams.drift.alerts import Silence
 from streams.drift.policy import InForce
+from streams.drift.silences import Silence
 
 __all__ = ["OWN", "Groups"]
 

@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from schemas.drift_alert import Binned, Evidence
 from schemas.drift_kind import DriftKind
-from streams.drift.alerts import Breach, Observation, Shown
 from streams.drift.evidence import Kind
 from streams.drift.judge import Judged
+from streams.drift.observed import Breach, Observation, Shown
 from streams.drift.policy import Mode
 from streams.drift.references import bin_name
 from streams.drift.scores import SCORES, Floats, Pair

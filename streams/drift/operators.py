@@ -13,8 +13,9 @@ from schemas import feeds
 from schemas.cluster import Cluster
 from schemas.drift_alert import DriftAlert
 from schemas.operators import OperatorRequest
-from streams.drift.alerts import AlertBook, Silence
+from streams.drift.alerts import AlertBook
 from streams.drift.requests import RequestError, heed, is_about_silence
+from streams.drift.silences import Silence
 
 __all__ = ["Operators"]
 

@@ -10,10 +10,11 @@ from schemas.columns import GridShape
 from schemas.drift_alert import DriftAlert
 from schemas.drift_scores import CohortPane, DriftScores
 from schemas.feature_stats import FeatureStats
-from streams.drift.alerts import AlertBook, hours_turned
+from streams.drift.alerts import AlertBook
 from streams.drift.cohort_shares import shares_of
 from streams.drift.engine import Engine, pane_ms_of
 from streams.drift.following import follow
+from streams.drift.hours import hours_turned
 from streams.drift.judge import Judge, Judged, needs_of
 from streams.drift.measured import Group
 from streams.drift.objectives import allowed_alarms

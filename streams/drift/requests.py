@@ -5,7 +5,8 @@ import json
 from schemas.drift_alert import DriftAlert
 from schemas.errors import DriftlineError
 from schemas.operators import OperatorRequest
-from streams.drift.alerts import MATCHED, AlertBook, Silence
+from streams.drift.alerts import AlertBook
+from streams.drift.silences import MATCHED, Silence
 
 __all__ = ["RequestError", "heed", "is_about_silence"]
 

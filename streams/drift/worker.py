@@ -15,8 +15,9 @@ from schemas.drift_scores import CohortPane
 from schemas.errors import RegistryAwayError
 from schemas.operators import OperatorRequest
 from schemas.partition import partition_of
+from streams.drift.alert_audit import silence_audited
 from streams.drift.alert_news import ALERTS, news_of
-from streams.drift.alerts import AlertBook, silence_audited
+from streams.drift.alerts import AlertBook
 from streams.drift.desk import SOURCE, Opened, open_run
 from streams.drift.holdings import Holdings
 from streams.drift.known import Known, following

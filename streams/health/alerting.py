@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from schemas.drift_alert import DriftAlert, Evidence, Severity
-from streams.drift.alerts import AlertBook, Breach, Observation, Shown
+from streams.drift.alerts import AlertBook
+from streams.drift.observed import Breach, Observation, Shown
 from streams.drift.policy import InForce
 from streams.health.limit import LIMITED
 from streams.health.panel import Finding

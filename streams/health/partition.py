@@ -3,7 +3,7 @@
 from typing import Any
 
 from schemas.drift_alert import DriftAlert
-from streams.drift.alerts import HOUR_MS, hours_turned
+from streams.drift.hours import HOUR_MS, hours_turned
 from streams.drift.policy import InForce
 from streams.health.alerting import Alerting
 from streams.health.labels import LabelJoin

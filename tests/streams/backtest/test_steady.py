@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from schemas.drift_alert import Evidence, Severity
 from streams.backtest.steady import same_until_ms
-from streams.drift.alerts import AlertBook, Breach, Observation, Shown
+from streams.drift.alerts import AlertBook
+from streams.drift.observed import Breach, Observation, Shown
 from streams.drift.policy import Life
 
 MINUTE_MS = 60_000

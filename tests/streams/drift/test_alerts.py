@@ -5,8 +5,10 @@ from dataclasses import replace
 import pytest
 
 from schemas.drift_alert import AlertState, Evidence, Severity
-from streams.drift.alerts import AlertBook, Breach, Observation, Shown, Silence
+from streams.drift.alerts import AlertBook
+from streams.drift.observed import Breach, Observation, Shown
 from streams.drift.policy import Life
+from streams.drift.silences import Silence
 
 MINUTE_MS = 60_000
 PATIENT = Life(breaches=2, of_windows=3, resolve_after_windows=3, flap_ms=10 * MINUTE_MS)

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from schemas.drift_alert import AlertState, DriftAlert, Evidence, Severity
 from schemas.operators import OperatorRequest
-from streams.drift.alerts import Silence
 from streams.drift.cohort_service import CohortSettings, make_cohort_app
 from streams.drift.grouping import Groups
 from streams.drift.policy import own_policy
+from streams.drift.silences import Silence
 
 POLICY = own_policy('cohorts = ["region", "model"]\n[alerts]\ngroup_from = 4\n', policy_id="p")
 

@@ -6,7 +6,8 @@ import pytest
 
 from schemas.drift_alert import AlertState, Evidence, Severity
 from schemas.operators import OperatorRequest
-from streams.drift.alerts import AlertBook, Breach, Observation, Shown
+from streams.drift.alerts import AlertBook
+from streams.drift.observed import Breach, Observation, Shown
 from streams.drift.policy import Life
 from streams.drift.requests import RequestError, heed
 

@@ -9,8 +9,9 @@ from drift_fleet import Fleet, columns_of
 from schemas.drift_alert import AlertState, Evidence, Severity
 from schemas.grid import SpanDispersion
 from sensing import bin_counts
-from streams.drift.alerts import AlertBook, Breach, Observation, Shown
+from streams.drift.alerts import AlertBook
 from streams.drift.measured import Group
+from streams.drift.observed import Breach, Observation, Shown
 from streams.drift.partition import Partition, Stretch
 from streams.drift.policy import Life, read_policy
 from streams.drift.references import lay_out

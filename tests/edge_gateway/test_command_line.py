@@ -78,6 +78,15 @@ def test_the_doctor_says_what_is_wrong_and_what_to_do(shell):
     assert "hint: the gateway buffers meanwhile" in found.stdout
 
 
+def test_the_doctor_looks_into_a_folder_that_is_named_from_here(shell):
+    ran = shell("gateway", "run", "--offline", "--duration", "0.1", "--data", "here")
+
+    found = shell("gateway", "doctor", "--data", "here")
+
+    assert ran.returncode == 0, ran.stderr
+    assert "ok   spool" in found.stdout, found.stderr
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [

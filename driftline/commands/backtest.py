@@ -57,6 +57,8 @@ def backtest() -> None:
 @click.option("--seed", type=int, default=1, show_default=True, help="Chooses where faults are injected.")
 @click.option("--warm-up", "warm_up_h", type=click.FloatRange(min=0), default=24.0, show_default=True, metavar="HOURS",
               help="Read before the range, so that state is warm.")  # fmt: skip
+@click.option("--settle-s", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="SECONDS",
+              help="How long a cohort's pane waits for all its shares, as its worker was told.")  # fmt: skip
 @click.option("--processes", type=click.IntRange(1, 256), help="Processes; as many as there are cores unless said.")
 @click.option("--report", type=click.Path(path_type=Path), help="Write a page with plots, HTML.")
 @click.option("--parquet", type=click.Path(path_type=Path), help="Write tables into this folder.")
@@ -162,6 +164,7 @@ def _question(settings: Settings, said: dict[str, Any]) -> Any:
         what_if=_what_if(said),
         as_then=said["as_then"],
         warm_up_ms=round(said["warm_up_h"] * 3_600_000),
+        settle_ms=round(said["settle_s"] * 1000),
         processes=said["processes"] or len(os.sched_getaffinity(0)),
         resume_folder=settings.cache / "backtests",
     )

@@ -4,17 +4,18 @@ The engine takes in one window of each device at a time, and the more devices th
 device gets does not depend on who is judged beside it.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from streams.backtest.history import StatsBatch
+from streams.drift.telling import GRACE_MS
 from streams.drift.windows import Windows
 
-__all__ = ["Piece", "abreast", "joined"]
+__all__ = ["Piece", "abreast", "by_tick", "joined"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,35 @@ def abreast(readers: Sequence[tuple[int, Iterator[StatsBatch]]]) -> Iterator[lis
         until_ms = min(reader.last_ms for reader in held.values())
         yield [piece for reader in held.values() if (piece := reader.up_to(until_ms)) is not None]
         held = {place: reader for place, reader in held.items() if not reader.is_done or reader.refill()}
+
+
+def by_tick(pieces: Sequence[Piece], panes_ms: Collection[int]) -> Iterator[Sequence[Piece]]:
+    """Cut pieces where a tick goes by at which cohorts with panes of such a length are told of."""
+    if not panes_ms:
+        yield pieces
+        return
+    arrivals_ms = np.concatenate([piece.arrival_ms[piece.first : piece.end] for piece in pieces])
+    cuts = {
+        tick * pane_ms + GRACE_MS
+        for pane_ms in panes_ms
+        for tick in np.unique((arrivals_ms - GRACE_MS) // pane_ms).tolist()
+    }
+    ends = [*sorted(cuts)[1:], np.iinfo(np.int64).max]
+    left = list(pieces)
+    for until_ms in ends:
+        halves = [_halves(piece, until_ms) for piece in left]
+        some = [before for before, _ in halves if before is not None]
+        left = [behind for _, behind in halves if behind is not None]
+        if some:
+            yield some
+
+
+def _halves(piece: Piece, until_ms: int) -> tuple[Piece | None, Piece | None]:
+    """Return what arrived before a time, and the rest."""
+    cut = int(np.searchsorted(piece.arrival_ms[: piece.end], until_ms, side="left"))
+    before = replace(piece, end=cut) if cut > piece.first else None
+    behind = replace(piece, first=max(cut, piece.first)) if cut < piece.end else None
+    return before, behind
 
 
 def joined(parts: Sequence[Windows], arrivals_ms: Sequence[npt.NDArray[np.int64]]) -> Windows:

@@ -23,9 +23,10 @@ __all__ = ["NEEDED", "Exported", "export_file", "export_folder", "import_file"]
 
 # What a backtest without a cluster may want, all told.
 NEEDED = (
-    "telemetry.feature-stats", "telemetry.model-health", "models.grids", "models.baselines", "drift.policies",
-    "drift.policy-applied", "drift.alerts", "drift.scores", "dead-letters", "fleet.devices",
-    "operators.requests", "models.releases", "rollouts.plans", "rollouts.status", "rollouts.devices", "rollouts.acks",
+    "telemetry.feature-stats", "telemetry.model-health", "telemetry.samples", "telemetry.labels", "models.grids",
+    "models.baselines", "drift.policies", "drift.policy-applied", "drift.alerts", "drift.scores", "dead-letters",
+    "fleet.devices", "operators.requests", "audit.log", "models.releases", "rollouts.plans", "rollouts.status",
+    "rollouts.devices", "rollouts.acks",
 )  # fmt: skip
 
 _ROWS = 2048

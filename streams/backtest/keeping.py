@@ -3,18 +3,21 @@
 import gzip
 import hashlib
 import json
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from schemas.catalogue import topic_named
 from schemas.record import as_plain
+from streams.backtest.counts import Counts
 from streams.backtest.history import Entry
 from streams.backtest.history.avro_file import container, entries_in
 from streams.backtest.history.entry import made
 from streams.backtest.logbook import DeviceNotes, Logbook, Noted
 from streams.backtest.midway import Midway, edition
-from streams.backtest.replay import Counts, Replayed
+from streams.backtest.replay import Replayed
+from streams.backtest.share_files import is_whole
 from streams.backtest.stories import Firing, Stories, Story
 from streams.backtest.task import Task
 from streams.drift.presence import Tally
@@ -27,10 +30,17 @@ _LONGEST_S = 7 * 86_400
 
 
 class Kept:
-    """A folder of results, each under a name that says what was asked; without a folder nothing is kept."""
+    """A folder of results, each under a name that says what was asked; without a folder nothing is kept.
 
-    def __init__(self, folder: Path | None, *, every_s: float = 15.0) -> None:
-        self._folder, self._every_s = folder, every_s
+    What is needed only until the end of a run is in a folder of its own then, `passing`.
+    """
+
+    def __init__(self, folder: Path | None, passing: Path, *, every_s: float = 15.0) -> None:
+        self._folder, self._passing, self._every_s = folder, passing, every_s
+
+    def shares(self, task: Task) -> Path:
+        """Return the folder for what the replay of a task tells of cohorts."""
+        return (self._folder or self._passing) / f"{_name(task)}.shares"
 
     def midway(self, task: Task) -> Midway:
         """Return where a replay of a task is kept while it is under way, at most every so many seconds."""
@@ -44,14 +54,15 @@ class Kept:
             return
         for path in self._folder.iterdir():
             if now_s - path.stat().st_mtime > _LONGEST_S:
-                path.unlink(missing_ok=True)
+                _remove(path)
 
     def find(self, task: Task) -> Replayed | None:
         path = self._path(task)
         if path is None or not path.exists():
             return None
         try:
-            return _read(json.loads(gzip.decompress(path.read_bytes())), path.with_suffix(".avro"))
+            found = _read(json.loads(gzip.decompress(path.read_bytes())), path.with_suffix(".avro"))
+            return found if is_whole(self.shares(task), found.shares) else None
         except (OSError, EOFError, ValueError, KeyError, TypeError):
             # Whatever is wrong with it, the replay gives it again.
             return None
@@ -71,9 +82,17 @@ class Kept:
             path.unlink(missing_ok=True)
             path.with_suffix(".avro").unlink(missing_ok=True)
             path.with_suffix(".midway").unlink(missing_ok=True)
+        _remove(self.shares(task))
 
     def _path(self, task: Task) -> Path | None:
         return None if self._folder is None else self._folder / f"{_name(task)}.json.gz"
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _name(task: Task) -> str:
@@ -85,7 +104,11 @@ def _name(task: Task) -> str:
         "policies": [(one.name, one.document) for one in task.candidates],
         "health": [(one.name, one.document) for one in task.health_candidates],
         "known": [sorted(task.grids), sorted(task.baselines)],
-        "labels": sorted((device, sorted(labels.items())) for device, labels in task.labels.items()),
+        "cohorts": [one.name for one in task.cohort_candidates],
+        "labels": [
+            sorted((device, sorted(labels.items())) for device, labels in known.items())
+            for known in (task.labels, task.all_labels)
+        ],
         "then": str(task.then),
         "injections": [asdict(one) for one in task.injections],
         "steps": [task.step_ms, task.split_ms],
@@ -102,6 +125,7 @@ def _plain(found: Replayed) -> dict[str, Any]:
         "scores": [(one.device_id, one.at_ms, one.feature, one.psi, one.ks) for one in found.logbook.scores],
         "counts": asdict(found.counts),
         "troubles": found.troubles,
+        "shares": dict(found.shares),
     }
 
 
@@ -113,7 +137,7 @@ def _read(plain: dict[str, Any], alerts: Path) -> Replayed:
     counts = Counts(**{**plain["counts"], "tally": Tally(**plain["counts"]["tally"])})
     as_then = [made(_ALERTS, entry) for entry in entries_in(alerts.read_bytes(), _ALERTS.name)]
     stories = {name: _stories(told) for name, told in plain["stories"].items()}
-    return Replayed(stories, logbook, counts, as_then, plain["troubles"])
+    return Replayed(stories, logbook, counts, as_then, plain["troubles"], plain["shares"])
 
 
 def _stories(told: list[dict[str, Any]]) -> Stories:

@@ -6,22 +6,29 @@ from dataclasses import dataclass
 from schemas.drift_alert import DriftAlert
 from schemas.drift_kind import DriftKind
 from schemas.policy import PolicyApplied
+from streams.backtest.cohort_player import Since
 from streams.backtest.happenings import Asked, Happening, Labelled
 from streams.backtest.history import History, records_of
 from streams.backtest.span import Span
 from streams.backtest.stories import Stories, Story
+from streams.backtest.task import Then
 from streams.drift.alerts import AlertBook
+from streams.drift.cohort_log import TOPIC as COHORTS
+from streams.drift.cohort_merger import OF_COHORTS
+from streams.drift.desk import SOURCE
+from streams.drift.heeding import HEEDED, places_of
 from streams.drift.policy import InForce, Timeline, read_policy
 from streams.drift.requests import RequestError, heed, is_about_silence
 from streams.drift.scores import SCORES
-from streams.health.partition import HEALTH
+from streams.health.partition import HEALTH, LABELS, SAMPLES
 from streams.health.series import SERIES
 
-__all__ = ["Published", "happenings_of", "left_out_then", "published", "timelines_of"]
+__all__ = ["Published", "published", "then_of"]
 
 # What alerts of single devices by the drift worker are called, and by the health worker.
 _DRIFT, _HEALTH = {*(kind.value for kind in DriftKind), *SCORES}, ("shift", "limit")
 _REQUESTS = "operators.requests"
+_JUDGED = (SOURCE, HEALTH, SAMPLES, LABELS)
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,17 @@ class Published:
     beyond: dict[str, int]
 
 
+def then_of(history: History) -> Then:
+    """Return what it takes to alert as was alerted then."""
+    return Then(
+        timelines={topic: timelines_of(history, topic) for topic in (SOURCE, HEALTH)},
+        left_out={topic: left_out_then(history, topic) for topic in _JUDGED},
+        happenings=happenings_of(history),
+        heeded_from=heeded_from_of(history),
+        cohort_policies=cohort_policies_of(history),
+    )
+
+
 def timelines_of(history: History, topic: str) -> dict[int, Timeline]:
     """Return which policies counted on the partitions of a topic."""
     found: dict[int, Timeline] = {}
@@ -40,6 +58,26 @@ def timelines_of(history: History, topic: str) -> dict[int, Timeline]:
         if record is not None and record.source_topic == topic:
             policy = _in_force(record, read)
             found[record.partition] = found.get(record.partition, Timeline()).then(record.source_offset, policy)
+    return found
+
+
+def cohort_policies_of(history: History) -> dict[int, list[Since]]:
+    """Return by which policies cohorts were judged, by partition; none where no worker said that it did."""
+    found: dict[int, list[Since]] = {}
+    read: dict[tuple[str, int, str], InForce] = {}
+    for entry, record in records_of(history, "drift.policy-applied"):
+        if record is not None and record.source_topic == COHORTS:
+            found.setdefault(record.partition, []).append(Since(entry.at_ms, _in_force(record, read)))
+    return found
+
+
+def heeded_from_of(history: History) -> dict[tuple[str, int], dict[str, int]]:
+    """Return before which records requests were heeded, as far as workers said so."""
+    found: dict[tuple[str, int], dict[str, int]] = {}
+    for _, entry in records_of(history, "audit.log"):
+        if entry is not None and entry.action == HEEDED:
+            for place, offset in places_of(entry):
+                found.setdefault(place, {}).setdefault(entry.subject.partition("/")[2], offset)
     return found
 
 
@@ -89,13 +127,16 @@ def published(history: History, span: Span) -> Published:
 
 def _beyond(alert: DriftAlert, topics: Collection[str]) -> str:
     """Return what an alert is of, if a replay cannot tell it; empty if it can."""
+    if alert.alert_id.startswith(OF_COHORTS):
+        return ""
     if alert.subject_is_cohort:
-        return "cohorts"
+        return "many devices at once"
     if alert.kind in _DRIFT:
         return ""
-    if alert.kind not in _HEALTH or alert.feature not in SERIES:
-        return "quality, which samples and labels show"
-    return "" if HEALTH in topics else f"model health, without {HEALTH} in the history"
+    if alert.kind in _HEALTH and alert.feature in SERIES:
+        return "" if HEALTH in topics else f"model health, without {HEALTH} in the history"
+    missing = [topic for topic in (SAMPLES, LABELS) if topic not in topics]
+    return f"quality, without {' and '.join(missing)} in the history" if missing else ""
 
 
 def _in_force(record: PolicyApplied, read: dict[tuple[str, int, str], InForce]) -> InForce:

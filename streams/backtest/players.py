@@ -1,27 +1,30 @@
 """Players: what windows are fed to, and what tells the alerts that came of them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from schemas.columns import GridShape
 from schemas.drift_alert import DriftAlert
-from schemas.model_health import ModelHealth
+from schemas.drift_scores import CohortPane
 from streams.backtest.candidate import Candidate
+from streams.backtest.cohort_teller import CohortTeller
 from streams.backtest.happenings import Surroundings
+from streams.backtest.history.entry import Entry
 from streams.backtest.jury import Jury
 from streams.drift.desk import Usable, stretch
-from streams.drift.engine import Engine
+from streams.drift.engine import Engine, pane_ms_of
 from streams.drift.judge import needs_of
 from streams.drift.labels import names_that_matter
 from streams.drift.measured import Measured
 from streams.drift.partition import Partition, Stretch
-from streams.drift.policy import Against, InForce, Timeline
+from streams.drift.policy import Against, InForce, Rules, Timeline
 from streams.drift.presence import Tally
-from streams.drift.windows import Ints
+from streams.drift.telling import GRACE_MS
+from streams.drift.windows import Ints, Windows
 from streams.health.partition import HEALTH, HealthPartition
 
 __all__ = ["AS_THEN", "AsThen", "Candidates", "HealthAsThen", "Played"]
@@ -38,6 +41,8 @@ class Played:
     alerts: dict[str, list[DriftAlert]] = field(default_factory=dict)
     measured: list[Measured] = field(default_factory=list)
     tally: Tally = field(default_factory=Tally)
+    # What is told of cohorts.
+    shares: list[CohortPane] = field(default_factory=list)
 
 
 class Measure(NamedTuple):
@@ -46,18 +51,61 @@ class Measure(NamedTuple):
     horizons_ms: tuple[int, ...]
     reference: str
 
+    @classmethod
+    def of(cls, rules: Rules) -> "Measure":
+        return cls(rules.horizons_ms, rules.reference)
+
+    @property
+    def audience(self) -> str:
+        """Return under which name goes what all who measure so are told of cohorts."""
+        return f"{'-'.join(map(str, self.horizons_ms))}-{self.reference}"
+
 
 class Candidates:
-    """Any number of policies side by side: windows are measured once for all that measure alike."""
+    """Any number of policies side by side: windows are measured once for all that measure alike.
 
-    def __init__(self, candidates: Sequence[Candidate]) -> None:
+    Some of them are told of cohorts.
+    """
+
+    def __init__(
+        self,
+        candidates: Sequence[Candidate],
+        of_cohorts: Sequence[Candidate] = (),
+        labels: Mapping[str, Mapping[str, str]] | None = None,
+        twins: Collection[str] = (),
+    ) -> None:
         self._by_measure: dict[Measure, list[Candidate]] = {}
         for one in candidates:
-            self._by_measure.setdefault(Measure(one.rules.horizons_ms, one.rules.reference), []).append(one)
+            self._by_measure.setdefault(Measure.of(one.rules), []).append(one)
         self._engines: dict[tuple[str, Measure], Engine] = {}
         self._juries = {
             measure: Jury({one.name: one.rules for one in alike}) for measure, alike in self._by_measure.items()
         }
+        self._tellers: dict[Measure, CohortTeller] = {}
+        for measure in self._by_measure:
+            names = dict.fromkeys(
+                name for one in of_cohorts if Measure.of(one.rules) == measure for name in one.rules.cohorts
+            )
+            if names:
+                pane_ms = pane_ms_of(measure.horizons_ms)
+                self._tellers[measure] = CohortTeller(pane_ms, list(names), labels or {}, twins)
+
+    @property
+    def panes_ms(self) -> set[int]:
+        """Return how long the panes of cohorts are; before any of them is over, `tell` comes."""
+        return {teller.pane_ms for teller in self._tellers.values()}
+
+    def note(self, partition: int, grid_id: str, windows: Windows) -> None:
+        """Note what arrived on a partition, and is played next."""
+        for teller in self._tellers.values():
+            teller.note(partition, grid_id, windows)
+
+    def tell(self, arrived_ms: int) -> Iterator[tuple[str, CohortPane]]:
+        """Yield the shares of cohorts that are due by then, each with its audience."""
+        for measure, teller in self._tellers.items():
+            engines = {grid_id: engine for (grid_id, mine), engine in self._engines.items() if mine == measure}
+            for share in teller.tell(arrived_ms, engines):
+                yield measure.audience, share
 
     def play(self, stretch: Stretch) -> Played:
         played = Played()
@@ -84,8 +132,8 @@ class Candidates:
 class AsThen:
     """One partition, judged by the policy that counted for each offset and amid what happened, as its worker did."""
 
-    def __init__(self, timeline: Timeline, surroundings: Surroundings) -> None:
-        self._timeline, self._around = timeline, surroundings
+    def __init__(self, timeline: Timeline, surroundings: Surroundings, *, number: int) -> None:
+        self._timeline, self._around, self._number = timeline, surroundings, number
         self._partition: Partition | None = None
         # Where horizons change, a worker fills rings anew from the log: what it then has, by the offset of the change.
         self._hold_past = any(policy.rules.reference == Against.EARLIER for _, policy in timeline.spans)
@@ -97,18 +145,44 @@ class AsThen:
         offsets, arrivals_ms = found.windows.offset, np.maximum.accumulate(found.windows.arrival_ms)
         for first, end, policy in self._timeline.pieces(int(offsets.min()), int(offsets.max()) + 1):
             mine = np.flatnonzero((offsets >= first) & (offsets < end))
-            for some in _by_turn(mine, arrivals_ms[mine] // HOUR_MS, self._around.turns(arrivals_ms[mine])):
+            counting = policy or InForce()
+            arrived_ms = arrivals_ms[mine]
+            ticks = (arrived_ms - GRACE_MS) // pane_ms_of(counting.rules.horizons_ms)
+            happened = self._around.turns(arrived_ms, offsets[mine])
+            for some in _by_turn(mine, arrived_ms // HOUR_MS, ticks, happened):
                 part = Usable(found.windows.take(some), found.against, [], set())
-                self._work(part, policy or InForce(), int(arrivals_ms[some[0]]), played)
+                self._work(part, counting, int(arrivals_ms[some[0]]), played)
         return played
 
-    def end(self, at_ms: int) -> list[DriftAlert]:
-        """Heed what happened after the last window, up to a time; returns the alerts that this changed."""
-        return self._around.pass_to(at_ms, None if self._partition is None else self._partition.book)
+    def end(self, at_ms: int) -> Played:
+        """Let time pass after the last window, as its worker does where nothing arrives."""
+        played = Played(alerts={AS_THEN: []})
+        self._pass_ticks(at_ms, played)
+        played.alerts[AS_THEN] += self._heed(at_ms)
+        return played
+
+    def _heed(self, at_ms: int, **reached: Any) -> list[DriftAlert]:
+        book = None if self._partition is None else self._partition.book
+        return self._around.pass_to(at_ms, book, **reached)
+
+    def _pass_ticks(self, until_ms: int, played: Played, **reached: Any) -> None:
+        """Tell the shares of cohorts that are due, each at its time."""
+        partition = self._partition
+        if partition is None:
+            return
+        for at_ms in partition.telling.ticks(until_ms):
+            happened = self._heed(at_ms, **reached)
+            played.alerts.setdefault(AS_THEN, []).extend([*happened, *partition.pass_time(at_ms)])
+            played.shares += partition.tell(at_ms, self._around.labels.all, number=self._number)
 
     def _work(self, part: Usable, policy: InForce, arrived_ms: int, played: Played) -> None:
-        happened = self.end(arrived_ms)
-        partition = self._under(policy, int(part.windows.offset[0]))
+        offset = int(part.windows.offset[0])
+        self._pass_ticks(arrived_ms, played, before=offset)
+        happened = self._heed(arrived_ms, before=offset, is_next=True)
+        partition = self._under(policy, offset)
+        # Rings that were filled anew tell again.
+        self._pass_ticks(arrived_ms, played, before=offset)
+        partition.telling.take(arrived_ms)
         aged = partition.pass_time(arrived_ms)
         labels = self._around.labels
         labels.matter(names_that_matter(policy.rules))
@@ -150,25 +224,35 @@ class HealthAsThen:
         self._timeline, self._around = timeline, surroundings
         self._partition: HealthPartition | None = None
 
-    def play(self, record: ModelHealth, *, offset: int, arrived_ms: int) -> list[DriftAlert]:
-        """Judge a window; returns the alerts that it, and what happened before it, changed."""
-        happened = self.end(arrived_ms)
-        policy, partition = self._timeline.at(offset) or InForce(), self._partition
+    def play(self, topic: str, record: Any, entry: Entry) -> list[DriftAlert]:
+        """Judge a record; returns the alerts that it, and what happened before it, changed."""
+        is_clock = topic == HEALTH
+        happened = self._heed(entry.at_ms, entry.offset) if is_clock else []
+        partition = self._partition
         if partition is None:
-            partition = self._partition = HealthPartition(policy)
+            spans = self._timeline.spans
+            partition = self._partition = HealthPartition(spans[0][1] if spans else InForce())
             self._around.furnish(partition.alerting.book)
-        elif partition.policy != policy:
+        # Offsets of this one topic say which policy counts.
+        policy = (self._timeline.at(entry.offset) or InForce()) if is_clock else partition.policy
+        if partition.policy != policy:
             partition.take_up(policy)
-        return [*happened, *partition.take(HEALTH, record, arrived_ms=arrived_ms)]
+        return [*happened, *partition.take(topic, record, arrived_ms=entry.at_ms)]
 
     def end(self, at_ms: int) -> list[DriftAlert]:
-        """Heed what happened after the last window, up to a time; returns the alerts that this changed."""
-        return self._around.pass_to(at_ms, None if self._partition is None else self._partition.alerting.book)
+        """Heed what happened after the last record, up to a time; returns the alerts that this changed."""
+        return self._heed(at_ms)
+
+    def _heed(self, at_ms: int, offset: int | None = None) -> list[DriftAlert]:
+        book = None if self._partition is None else self._partition.alerting.book
+        if offset is None:
+            return self._around.pass_to(at_ms, book)
+        return self._around.pass_to(at_ms, book, before=offset, is_next=True)
 
 
-def _by_turn(places: Ints, hours: Ints, happened: Ints) -> Iterator[Ints]:
-    """Cut places where an hour of arrival turns, and where something happened."""
-    turns = np.flatnonzero((np.diff(hours) != 0) | (np.diff(happened) != 0)) + 1
+def _by_turn(places: Ints, *marks: Ints) -> Iterator[Ints]:
+    """Cut places where any of the marks changes: an hour of arrival, a tick, what had happened by then."""
+    turns = np.flatnonzero(np.any([np.diff(one) != 0 for one in marks], axis=0)) + 1
     return (some for some in np.split(places, turns) if len(some))
 
 

@@ -4,61 +4,34 @@ What a device gets depends on its own windows alone, so partitions may be replay
 or several: the answer is the same.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from schemas.catalogue import topic_named
 from schemas.drift_alert import DriftAlert
-from schemas.errors import BadRecordError
-from schemas.model_health import ModelHealth
 from schemas.stats_run import only
-from streams.backtest.abreast import Piece, abreast, joined
-from streams.backtest.candidate import Candidate
+from streams.backtest.abreast import Piece, abreast, by_tick, joined
+from streams.backtest.counts import Counts
+from streams.backtest.health_replay import HealthReplay
 from streams.backtest.history import Share, StatsBatch
-from streams.backtest.history.entry import Entry, made
 from streams.backtest.inject import Injector
 from streams.backtest.logbook import Logbook
 from streams.backtest.midway import Midway
-from streams.backtest.players import AS_THEN, AsThen, Candidates, HealthAsThen, Played
+from streams.backtest.players import AS_THEN, AsThen, Candidates, Played
+from streams.backtest.share_files import ShareFiles
 from streams.backtest.stories import Stories
 from streams.backtest.task import Task, Then
 from streams.drift.desk import SOURCE, Usable, stretch, usable
 from streams.drift.known import Known
 from streams.drift.partition import Stretch
-from streams.drift.policy import InForce, Timeline
-from streams.drift.presence import Tally
-from streams.health.partition import HEALTH, HealthPartition
+from streams.drift.policy import Timeline
 
-__all__ = ["Counts", "Replayed", "replay"]
+__all__ = ["Replayed", "replay"]
 
-_HEALTH = topic_named(HEALTH)
-_OF_THIS_PROCESS = ("_task", "_told", "_midway")
-
-
-@dataclass
-class Counts:
-    """What became of the records of a stretch."""
-
-    records: int = 0
-    bad: int = 0
-    refused: int = 0
-    tally: Tally = field(default_factory=Tally)
-    # Why records could not be judged, with how often.
-    reasons: dict[str, int] = field(default_factory=dict)
-
-    def note(self, why: str, times: int = 1) -> None:
-        self.reasons[why] = self.reasons.get(why, 0) + times
-
-    def plus(self, other: "Counts") -> None:
-        self.records, self.bad, self.refused = (
-            self.records + other.records, self.bad + other.bad, self.refused + other.refused,
-        )  # fmt: skip
-        self.tally.plus(other.tally)
-        for why, times in other.reasons.items():
-            self.note(why, times)
+_OF_THIS_PROCESS = ("_task", "_told", "_midway", "_shares")
 
 
 @dataclass
@@ -71,50 +44,72 @@ class Replayed:
     # Every change of an alert of then, in order, where that was asked for.
     as_then: list[DriftAlert] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
+    # How much was told of cohorts, by file.
+    shares: Mapping[str, int] = field(default_factory=dict)
 
 
-def replay(task: Task, told: Callable[[int], None] = lambda _: None, midway: Midway | None = None) -> Replayed:
-    """Replay some partitions; `told` hears how many more records are done, `midway` keeps what is under way."""
-    return _Replay(task, told, midway or Midway(None, every_s=0, shared={})).run()
+def replay(
+    task: Task, shares: Path, told: Callable[[int], None] = lambda _: None, midway: Midway | None = None
+) -> Replayed:
+    """Replay some partitions, and leave in the folder `shares` what they tell of cohorts.
+
+    `told` hears how many more records are done, `midway` keeps what is under way.
+    """
+    return _Replay(task, ShareFiles(shares), told, midway or Midway(None, every_s=0, shared={})).run()
 
 
 class _Replay:
-    def __init__(self, task: Task, told: Callable[[int], None], midway: Midway) -> None:
-        self._task, self._told, self._midway = task, told, midway
+    def __init__(self, task: Task, shares: ShareFiles, told: Callable[[int], None], midway: Midway) -> None:
+        self._task, self._shares, self._told, self._midway = task, shares, told, midway
         self._known = Known(task.grids, task.baselines)
         names = [one.name for one in task.candidates]
         self._found = Replayed(
             {name: Stories() for name in names}, Logbook(step_ms=task.step_ms, split_ms=task.split_ms)
         )
-        self._candidates = Candidates(task.candidates) if task.candidates else None
+        self._candidates = self._made_candidates()
         self._injector = Injector(task.injections) if task.injections else None
         self._then: dict[int, AsThen] = {}
+        # Comes when all windows were taken.
+        self._health: HealthReplay | None = None
         # How far windows were taken, in the warm-up (False) and behind it, by partition; how many records that is.
         self._reached: dict[tuple[bool, int], int] = {}
         self._done = 0
         self._troubles: list[str] = []
-        self._health: dict[int, dict[str, HealthPartition]] = {}
-        self._health_then: dict[int, HealthAsThen] = {}
+        # How far the files of shares count.
+        self._told_of: Mapping[str, int] = {}
         if task.then is not None:
             self._found.stories[AS_THEN] = Stories()
+
+    def _made_candidates(self) -> Candidates | None:
+        task = self._task
+        if not task.candidates:
+            return None
+        twins = {one.twin for one in task.injections}
+        return Candidates(task.candidates, task.cohort_candidates, task.all_labels, twins)
 
     def run(self) -> Replayed:
         self._go_on()
         for shares, counts in ((self._task.warm_up, False), (self._task.shares, True)):
             for pieces in abreast([self._reader(share, counts) for share in shares]):
-                self._take(pieces, counts)
+                for some in by_tick(pieces, self._candidates.panes_ms if self._candidates else ()):
+                    self._tell(min(int(piece.arrival_ms[piece.first]) for piece in some))
+                    self._take(some, counts)
                 for piece in pieces:
                     self._reached[counts, piece.partition] = int(piece.batch.offsets[piece.end - 1])
                 if self._midway.is_due():
                     self._keep_on_the_way()
             if not counts:
                 self._let_pass(self._task.span.from_ms, counts=False)
+        health = self._health = HealthReplay(self._task, self._found.counts)
         for shares, counts in zip(self._task.health, (False, True), strict=True):
-            for share in shares:
-                self._take_health(share, counts)
+            for name, alerts in health.play(self._task, shares, self._told, counts=counts):
+                self._told_of_health(name, alerts, counts)
             if not counts:
                 self._let_pass(self._task.span.from_ms, counts=False)
         self._let_pass(self._task.span.to_ms, counts=True)
+        self._tell(self._task.span.to_ms - 1)
+        self._shares.flush()
+        self._found.shares = self._shares.lengths
         self._found.troubles += [*self._troubles, *self._task.history.troubles]
         return self._found
 
@@ -125,47 +120,41 @@ class _Replay:
     def _go_on(self) -> None:
         """Be where an interrupted replay was."""
         found = self._midway.find()
-        if found is not None:
+        if found is not None and self._shares.begin(found["_told_of"]):
             vars(self).update(found)
             self._told(self._done)
+        else:
+            self._shares.begin({})
 
     def _keep_on_the_way(self) -> None:
         self._troubles += self._task.history.troubles
         self._task.history.troubles.clear()
+        self._shares.flush()
+        self._told_of = dict(self._shares.lengths)
         self._midway.keep({name: held for name, held in vars(self).items() if name not in _OF_THIS_PROCESS})
 
-    def _take_health(self, share: Share, counts: bool) -> None:
-        """Replay one partition of model health, as the health worker judges it."""
-        players = self._health.setdefault(share.partition, _health_players(self._task.health_candidates))
-        for entries in self._task.history.entries(share):
-            self._told(len(entries))
-            for entry in entries:
-                try:
-                    record = made(_HEALTH, entry)
-                except BadRecordError as bad:
-                    self._found.counts.bad += counts
-                    self._found.counts.note(str(bad), int(counts))
-                    continue
-                for name, player in players.items():
-                    self._found.stories[name].take(player.take(HEALTH, record, arrived_ms=entry.at_ms))
-                self._play_health_then(record, entry, counts)
+    def _tell(self, arrived_ms: int) -> None:
+        """Have partitions tell what is due of cohorts."""
+        if self._candidates is not None:
+            for audience, share in self._candidates.tell(arrived_ms):
+                self._shares.write(audience, share.source_partition, [share])
 
-    def _play_health_then(self, record: ModelHealth, entry: Entry, counts: bool) -> None:
-        then, partition = self._task.then, entry.partition
-        if then is None or entry.offset in then.left_out[HEALTH].get(partition, ()):
-            return
-        if partition not in self._health_then:
-            timeline = then.timelines[HEALTH].get(partition, Timeline())
-            self._health_then[partition] = HealthAsThen(timeline, then.surroundings(partition))
-        player = self._health_then[partition]
-        self._told_then(player.play(record, offset=entry.offset, arrived_ms=entry.at_ms), counts)
+    def _told_of_health(self, name: str, alerts: list[DriftAlert], counts: bool) -> None:
+        if name:
+            self._found.stories[name].take(alerts)
+        else:
+            self._told_then(alerts, counts)
 
     def _let_pass(self, until_ms: int, *, counts: bool) -> None:
         """Heed what happened before a time, though no window came to remind of it."""
-        for drift in self._then.values():
-            self._told_then(drift.end(until_ms - 1), counts)
-        for health in self._health_then.values():
-            self._told_then(health.end(until_ms - 1), counts)
+        for partition, drift in self._then.items():
+            self._play_on(partition, drift.end(until_ms - 1), counts)
+        for alerts in self._health.end(until_ms - 1) if self._health is not None else ():
+            self._told_then(alerts, counts)
+
+    def _play_on(self, partition: int, played: Played, counts: bool) -> None:
+        self._told_then(played.alerts.pop(AS_THEN, []), counts)
+        self._shares.write(AS_THEN, partition, played.shares)
 
     def _told_then(self, alerts: list[DriftAlert], counts: bool) -> None:
         self._found.stories[AS_THEN].take(alerts)
@@ -189,6 +178,8 @@ class _Replay:
                     self._refuse(found)
                 if not len(found.windows):
                     continue
+                if self._candidates is not None:
+                    self._candidates.note(piece.partition, part.grid_id, found.windows)
                 if self._task.then is not None:
                     self._play_then(self._task.then, piece.partition, found, counts)
                 places = np.searchsorted(piece.batch.offsets, found.windows.offset)
@@ -217,9 +208,9 @@ class _Replay:
             return
         if partition not in self._then:
             timeline = then.timelines[SOURCE].get(partition, Timeline())
-            self._then[partition] = AsThen(timeline, then.surroundings(partition))
+            self._then[partition] = AsThen(timeline, then.surroundings(SOURCE, partition), number=partition)
         played = self._then[partition].play(found)
-        self._told_then(played.alerts.pop(AS_THEN, []), counts)
+        self._play_on(partition, played, counts)
         self._keep(played, counts, measured=self._candidates is None)
 
     def _keep(self, played: Played, counts: bool, *, measured: bool) -> None:
@@ -250,13 +241,6 @@ class _Replay:
         self._found.counts.refused += len(found.refused)
         for _, why in found.refused:
             self._found.counts.note(_shortened(why))
-
-
-def _health_players(candidates: Sequence[Candidate]) -> dict[str, HealthPartition]:
-    return {
-        one.name: HealthPartition(InForce(policy_id=one.name, document=one.document, rules=one.rules))
-        for one in candidates
-    }
 
 
 def _shortened(why: str) -> str:

@@ -18,7 +18,8 @@ from streams.backtest.incidents import Incident, known_devices_only, within
 from streams.backtest.inject import Injection, plan_injections
 from streams.backtest.players import AS_THEN
 from streams.backtest.power import Power, incidents_of, of_twins, power_curves
-from streams.backtest.running import Backtest, Plan, Told, run
+from streams.backtest.processes import Told
+from streams.backtest.running import Backtest, Plan, run
 from streams.backtest.search import Goal, chosen, policy_file, refined
 from streams.backtest.span import EVER, Span, told_moment
 from streams.backtest.stories import Story
@@ -65,6 +66,8 @@ class Question:
     what_if: WhatIf | None = None
     as_then: bool = False
     warm_up_ms: int = 24 * HOUR_MS
+    # How long a cohort's pane waits for the shares of other partitions.
+    settle_ms: int = 60_000
     processes: int = 1
     resume_folder: Path | None = None
     keep_every_s: float = 15.0
@@ -91,9 +94,15 @@ class Study:
     policy: str = ""
 
     def stories(self) -> dict[str, list[Story]]:
-        """Return what fired, by policy, on devices that there are."""
+        """Return what fired, by policy, on devices that there are and on cohorts."""
         return {
-            name: [story for story in told if story.subject in self.backtest.devices]
+            name: sorted(
+                [
+                    *(story for story in told if story.subject in self.backtest.devices),
+                    *self.backtest.cohorts.get(name, ()),
+                ],
+                key=lambda story: (story.firings[0].from_ms, story.alert_id),
+            )
             for name, told in self.backtest.stories.items()
         }
 
@@ -106,8 +115,8 @@ def study(history: History, question: Question, *, told: Told = lambda _: None, 
     tried = grid_of(search.base, search.grid) if search is not None else []
     split_ms = question.tune_until_ms or 0
     plan = Plan(
-        span=question.span, candidates=[*given, *tried], health_candidates=given,
-        warm_up_ms=question.warm_up_ms, processes=question.processes,
+        span=question.span, candidates=[*given, *tried], health_candidates=given, cohort_candidates=given,
+        warm_up_ms=question.warm_up_ms, settle_ms=question.settle_ms, processes=question.processes,
         as_then=question.as_then, split_ms=split_ms,
         resume_folder=question.resume_folder, keep_every_s=question.keep_every_s,
     )  # fmt: skip
@@ -121,7 +130,10 @@ def study(history: History, question: Question, *, told: Told = lambda _: None, 
         finer = _finer(search, tried, _tuned(question, backtest, injections, [one.name for one in tried]))
         if finer:
             again = run(
-                history, replace(plan, candidates=finer, as_then=False, health_candidates=()), told=told, total=total
+                history,
+                replace(plan, candidates=finer, as_then=False, health_candidates=(), cohort_candidates=()),
+                told=told,
+                total=total,
             )
             backtest.stories |= again.stories
             tried += finer

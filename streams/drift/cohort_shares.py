@@ -3,7 +3,7 @@
 That follows from the rings alone, so whoever restores the rings tells the same shares again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +13,7 @@ from streams.drift.engine import Engine
 from streams.drift.kernels import add_up
 from streams.drift.windows import Rows
 
-__all__ = ["MOST_NAMED", "Cohort", "shares_of"]
+__all__ = ["MOST_NAMED", "Cohort", "shares_by_partition", "shares_of"]
 
 MODEL = "model"
 # Devices that a share, or an alert, lists by name; the others are counted.
@@ -42,28 +42,49 @@ def shares_of(
     `due` are panes with the time by which their windows had arrived; `labels` are those of each device, and `model` is
     one of every device.
     """
-    members = _members(engine, names, labels) if due else {}
+    return shares_by_partition(engine, {partition: due}, names, labels, partition_of=lambda _: partition)
+
+
+def shares_by_partition(
+    engine: Engine,
+    due: Mapping[int, Sequence[tuple[int, int]]],
+    names: Sequence[str],
+    labels: Mapping[str, Mapping[str, str]],
+    *,
+    partition_of: Callable[[str], int],
+) -> list[CohortPane]:
+    """Add up the same of an engine that holds the devices of several partitions; `due` is by partition."""
+    members = _members(engine, names, labels, partition_of) if any(due.values()) else {}
     shares = (
         _share(engine, cohort, rows, pane, partition, as_of_ms)
-        for pane, as_of_ms in due
-        for cohort, rows in members.items()
+        for partition, panes in due.items()
+        for pane, as_of_ms in panes
+        for cohort, rows in members.get(partition, {}).items()
     )
     return [share for share in shares if share is not None]
 
 
-def _members(engine: Engine, names: Sequence[str], labels: Mapping[str, Mapping[str, str]]) -> dict[Cohort, Rows]:
-    members: dict[Cohort, list[int]] = {}
+def _members(
+    engine: Engine,
+    names: Sequence[str],
+    labels: Mapping[str, Mapping[str, str]],
+    partition_of: Callable[[str], int],
+) -> dict[int, dict[Cohort, Rows]]:
+    members: dict[int, dict[Cohort, list[int]]] = {}
     for device, row in sorted(engine.presence.roster.row_of.items(), key=lambda item: item[1]):
         group = engine.group_of[row]
         if group is None:
             continue
-        mine = labels.get(device, _NO_LABELS)
+        mine, beside = labels.get(device, _NO_LABELS), members.setdefault(partition_of(device), {})
         for name in names:
             value = group.against.model_id if name == MODEL else mine.get(name)
             if value:
                 cohort = Cohort(f"{name}={value}", group.against.model_id, engine.grid_id)
-                members.setdefault(cohort, []).append(row)
-    return {cohort: np.array(rows, np.intp) for cohort, rows in members.items()}
+                beside.setdefault(cohort, []).append(row)
+    return {
+        partition: {cohort: np.array(rows, np.intp) for cohort, rows in beside.items()}
+        for partition, beside in members.items()
+    }
 
 
 def _share(engine: Engine, cohort: Cohort, rows: Rows, pane: int, partition: int, as_of_ms: int) -> CohortPane | None:

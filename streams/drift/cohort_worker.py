@@ -25,7 +25,7 @@ from streams.drift.grouping import OWN, Groups
 from streams.drift.known import Known, following
 from streams.drift.operators import Operators
 from streams.drift.patience import Patience
-from streams.drift.policy import PolicyFeed, Refused
+from streams.drift.policy import InForce, PolicyFeed, Refused, note_applied
 from streams.drift.time_passing import ON_ITS_WAY_MS, due_partitions
 from streams.kafka import Outbox, Run
 
@@ -33,7 +33,7 @@ __all__ = ["CohortWorker"]
 
 log = logging.getLogger(__name__)
 
-_TOPICS = (PANES, "drift.scores", ALERTS, "audit.log", "dead-letters")
+_TOPICS = (PANES, "drift.scores", ALERTS, "drift.policy-applied", "audit.log", "dead-letters")
 
 
 @dataclass
@@ -42,6 +42,8 @@ class _Held:
 
     merger: Merger
     next_offset: int
+    # The policy that was last said to count.
+    noted: InForce | None = None
 
 
 class CohortWorker:
@@ -91,6 +93,7 @@ class CohortWorker:
         async with self._turn:
             self._take_up_policy()
             held = await self._taken_over(run.partition, run.start)
+            await self._note_policies()
             fresh = run.between(held.next_offset, run.end)
             opened = await self._patience.opened(fresh, self._open_shares)
             before = held.merger.late
@@ -129,6 +132,7 @@ class CohortWorker:
             return
         async with self._turn:
             self._take_up_policy()
+            await self._note_policies()
             self._groups.silences = self._operators.silences
             await self._publish(self._groups.changes(self._is_mine))
         await self._judge_what_is_due(now_ms - ON_ITS_WAY_MS)
@@ -184,6 +188,15 @@ class CohortWorker:
                 self._groups.take(alert)
             for held in self._held.values():
                 held.merger.take_up(wanted)
+
+    async def _note_policies(self) -> None:
+        """Say by which policy cohorts are judged from here on, before anything is told that follows from it."""
+        for number, held in self._held.items():
+            policy = held.merger.policy
+            if number in self._fronts() and policy != held.noted:
+                applied = note_applied(policy, topic=PANES, partition=number, offset=held.next_offset, at_ms=_now_ms())
+                await self._outbox.send("drift.policy-applied", [applied])
+                held.noted = policy
 
     async def _taken_over(self, number: int, offset: int) -> _Held:
         """Return the cohorts of a partition at an offset, or further on."""

@@ -45,6 +45,11 @@ class Telling:
         """Say whether anything is to be told by then."""
         return next(self._due(self.tick_of(arrived_ms)), None) is not None
 
+    def ticks(self, arrived_ms: int) -> list[int]:
+        """Return the times by then at which something is to be told."""
+        due = self._due(self.tick_of(arrived_ms))
+        return sorted({at_tick * self.pane_ms + GRACE_MS for _, _, at_tick in due})
+
     def take(self, arrived_ms: int) -> dict[str, list[tuple[int, int]]]:
         """Let time go by; returns, by grid, the panes to tell, each with the time by which its windows had arrived.
 

@@ -13,8 +13,10 @@ from schemas.drift_alert import DriftAlert
 from schemas.errors import RegistryAwayError
 from schemas.operators import OperatorRequest
 from streams.drift.alert_news import ALERTS, news_of
+from streams.drift.heeding import heeded
 from streams.drift.operators import Operators
 from streams.drift.policy import PolicyFeed, Refused, note_applied, told_of
+from streams.drift.requests import is_about_silence
 from streams.drift.time_passing import ON_ITS_WAY_MS, due_partitions
 from streams.health.decoding import Decoded, decoded
 from streams.health.holding import CHECKPOINTS, Held, restored
@@ -142,14 +144,20 @@ class HealthWorker:
         await self._outbox.deliver(await asyncio.to_thread(self._letters, topic, run, records))
         await self._tell(run.partition, alerts)
 
-    async def _heed(self, request: OperatorRequest, _is_news: bool) -> None:
+    async def _heed(self, request: OperatorRequest, is_news: bool) -> None:
         async with self._turn:
+            heeded_from: dict[int, int] = {}
             for number, held in self._held.items():
                 changed = self._operators.heed(held.partition.alerting.book, request)
+                if (changed or is_about_silence(request)) and number in self._fronts():
+                    heeded_from[number] = held.offsets.get(HEALTH, 0)
                 if changed:
                     await self._tell(number, changed)
                     # The logs that a restore folds know nothing of requests; the next checkpoint must.
                     held.kept_s = -math.inf
+            if is_news and heeded_from:
+                entry = heeded(request, HEALTH, heeded_from, who=WHO, now_ms=_now_ms())
+                await self._outbox.send("audit.log", [entry])
 
     async def _refused(self, refused: Refused) -> None:
         told = await asyncio.to_thread(told_of, self._cluster, [refused], who=WHO, now_ms=_now_ms())

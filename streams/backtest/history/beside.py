@@ -13,7 +13,7 @@ _KEY = "driftline.beside."
 BESIDE: Mapping[str, tuple[str, ...]] = {
     "telemetry.feature-stats": (
         "models.grids", "models.baselines", "drift.policies", "drift.policy-applied", "drift.alerts", "fleet.devices",
-        "operators.requests", "dead-letters",
+        "operators.requests", "audit.log", "dead-letters",
     ),
     "telemetry.model-health": (
         "drift.policies", "drift.policy-applied", "drift.alerts", "operators.requests", "dead-letters",

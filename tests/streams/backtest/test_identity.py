@@ -165,6 +165,42 @@ async def test_labels_and_operators_count_from_when_they_did(cluster, publish, f
 
 
 @pytest.mark.timeout(600)
+async def test_a_request_counts_from_where_a_busy_worker_took_it_up(cluster, publish, found_on, running):
+    """It comes while the worker is behind its log: many records arrived before it, and are judged after it."""
+    fleet = Fleet()
+    publish("models.grids", [fleet.grid])
+    publish("models.baselines", [fleet.baseline])
+    now_ms = int(time.time() * 1000)
+    start_ms = now_ms - now_ms % MINUTE_MS - 600 * MINUTE_MS
+    windows = [
+        fleet.window("d-0", minute, start_ms=start_ms, values=fleet.readings(shift=3.0 * (minute % 40 < 20)))
+        for minute in range(580)
+    ]
+
+    async with running(
+        make_drift_app(cluster, DriftSettings(policy=own_policy(OWN, policy_id="own"), max_run_records=5))
+    ):
+        await asyncio.to_thread(publish, SOURCE, windows[:12])
+        first = await asyncio.to_thread(found_on, "drift.alerts", lambda found: fires_on(found, "d-0"))
+        silence = asked("silence/works", "silence", until_ms=str(2**50), matchers=json.dumps({"subject": "d-0"}))
+        await asyncio.to_thread(publish, SOURCE, windows[12:])
+        await asyncio.to_thread(
+            publish, "operators.requests", [asked(f"alert/{first[0].alert_id}", "acknowledge"), silence]
+        )
+        await judged(cluster, len(windows))
+        audit = await asyncio.to_thread(
+            found_on, "audit.log", lambda found: any(one.action == "heeded" for one in found)
+        )
+    published = await asyncio.to_thread(all_on, cluster, "drift.alerts")
+
+    found = await asyncio.to_thread(run, ClusterHistory(cluster), Plan(as_then=True))
+    assert by_alert(found.as_then) == by_alert(published)
+    heeded_from = {int(offset) for one in audit if one.action == "heeded" for offset in one.evidence.values()}
+    assert any(12 < offset < len(windows) for offset in heeded_from), heeded_from
+    assert {one.silenced for one in published} == {True, False}
+
+
+@pytest.mark.timeout(600)
 async def test_alerts_of_health_are_told_as_then(cluster, publish, found_on, running, tmp_path):
     fleet = Fleet()
     publish("models.grids", [fleet.grid])

@@ -37,8 +37,10 @@ class Guard:
         self._oidc = oidc
         self._throttle = Throttle()
         self._believed: dict[str, tuple[Principal, float]] = {}
-        # The slow hash takes 64 MiB and a core: no more than two at a time.
+        # The slow hash takes 64 MiB and a core: no more than two at a time,
         self._hashing = asyncio.Semaphore(2)
+        # and one for all who come with the same key from the same address meanwhile.
+        self._checking: dict[tuple[str, str], asyncio.Future[Principal | None]] = {}
 
     async def principal(self, request: Request) -> Principal:
         """Return who asks, or raise a 401 problem."""
@@ -70,7 +72,13 @@ class Guard:
         believed = self._believed.get(digest)
         if believed is not None and believed[1] > time.monotonic() and self.store.in_use(believed[0].key_id):
             return believed[0]
-        found = await self.slowly(address, lambda: self.store.check_key(key))
+        checking = self._checking.get((digest, address))
+        if checking is None:
+            checking = asyncio.ensure_future(self.slowly(address, lambda: self.store.check_key(key)))
+            self._checking[digest, address] = checking
+            checking.add_done_callback(lambda done: self._checked((digest, address), done))
+        # Whoever hangs up leaves it to the others.
+        found = await asyncio.shield(checking)
         if found is None:
             raise ProblemError(
                 401, "bad-key", "the API key is unknown or revoked", headers={"WWW-Authenticate": "Bearer"}
@@ -79,6 +87,12 @@ class Guard:
             self._believed.clear()
         self._believed[digest] = (found, time.monotonic() + _BELIEVE_S)
         return found
+
+    def _checked(self, which: tuple[str, str], done: "asyncio.Future[Principal | None]") -> None:
+        del self._checking[which]
+        if not done.cancelled():
+            # Nobody may be left to hear of it.
+            done.exception()
 
     async def slowly(self, address: str, check: Callable[[], T | None]) -> T | None:
         """Run a check that hashes; failures count against the address."""

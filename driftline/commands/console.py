@@ -1,5 +1,6 @@
 """`driftline console`: the REST API and the page."""
 
+import gc
 import logging
 import signal
 import socket
@@ -57,6 +58,9 @@ def console(settings: Settings, host: str | None, port: int | None, policy_key: 
     # Once it has shut down, the server raises the signal again that ended it; by then all is done.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
+    # What is loaded by now stays: no question should wait while the collector looks through all of it.
+    gc.collect()
+    gc.freeze()
     server.run(sockets=[listening])
     store.close()
 

@@ -1,5 +1,6 @@
 """Keys, roles, sessions, invitations, throttling, tokens."""
 
+import asyncio
 import time
 
 import console_fleet as made
@@ -10,6 +11,7 @@ from joserfc.jwk import ECKey, RSAKey
 from oidc_issuer import Issuer
 
 from console import AuthStore, ConsoleConfig, OidcConfig, Role, first_link, make_console
+from console.auth import Guard
 
 
 def test_without_a_key_only_the_health_of_the_console_is_told(console):
@@ -147,6 +149,36 @@ def test_who_guesses_keys_has_to_wait(fresh):
 
     assert [answer.status_code for answer in answers] == [401] * 5 + [429] * 2
     assert int(answers[-1].headers["retry-after"]) >= 1
+
+
+class CountingStore(AuthStore):
+    """A store that counts how often it was asked for the slow hash."""
+
+    checks = 0
+
+    def check_key(self, text):
+        self.checks += 1
+        return super().check_key(text)
+
+
+async def test_all_who_come_at_once_with_one_key_wait_for_one_hash(tmp_path):
+    store = CountingStore(tmp_path / "console.db")
+    key = store.make_key("probe", Role.VIEWER, by="tests", now_ms=0)[1]
+    guard = Guard(store, None, now_ms=lambda: 0, session_ms=1)
+    hurried = asyncio.ensure_future(guard.check_key(key, "here"))
+    await asyncio.sleep(0)
+    hurried.cancel()
+
+    found = await asyncio.gather(*(guard.check_key(key, "here") for _ in range(16)))
+    again = await guard.check_key(key, "here")
+
+    assert {one.name for one in [*found, again]} == {"probe"}
+    assert store.checks == 1
+    with pytest.raises(asyncio.CancelledError):
+        await hurried
+    refused = await asyncio.gather(*(guard.check_key(f"{key}x", "here") for _ in range(4)), return_exceptions=True)
+    assert [one.status for one in refused] == [401] * 4
+    store.close()
 
 
 def test_secrets_are_kept_as_argon2_hashes_only(tmp_path):

@@ -146,7 +146,7 @@ class HealthWindows(EventWindows[HealthTally]):
         self.newest_ms = int(state["newest"][0]) if len(state["newest"]) else None
         for name in sorted({key.partition(".")[0] for key in state} - {"newest"}):
             arrays = {key.partition(".")[2]: state[key] for key in state if key.startswith(f"{name}.")}
-            self.open[int(name[1:])] = HealthTally.thaw(arrays)
+            self.put(int(name[1:]), HealthTally.thaw(arrays))
 
 
 def model_health(

@@ -58,7 +58,9 @@ class Sketch:
     def thaw(self, state: Arrays) -> None:
         self._windows.newest_ms = int(state["newest"][0]) if len(state["newest"]) else None
         for name in sorted({key.partition(".")[0] for key in state} - {"newest"}):
-            self._windows.content(int(name[1:])).thaw(part(state, name))
+            pile = _Pile(self._binner)
+            pile.thaw(part(state, name))
+            self._windows.put(int(name[1:]), pile)
 
     def _sketched(self, done: list[tuple[int, "_Pile"]]) -> list[SketchedWindow]:
         return [SketchedWindow(start, start + self._windows.length_ms, pile.counted()) for start, pile in done]

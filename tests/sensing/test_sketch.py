@@ -60,6 +60,35 @@ def test_a_sample_later_than_late_opens_its_window_once_more(grid, vectors):
     assert [(w.start_ms, w.tally.samples) for w in again] == [(0, 1), (60_000, 1)]
 
 
+def test_a_clock_set_back_by_half_an_hour_makes_no_window_of_each_sample(grid, vectors):
+    sketch = Sketch(grid)
+    sketch.add(np.arange(0, 7_200_000, 60_000), vectors[:120])
+    done = []
+
+    for step in range(1800):
+        done += sketch.add(np.array([5_400_000 + step * 1000]), vectors[step % 600 : step % 600 + 1])
+    done += sketch.add(np.arange(7_200_000, 7_300_000, 1000), vectors[:100])
+
+    # The two that were open at first, the same half hour once more, and what came in time again.
+    assert sum(w.tally.samples for w in done) + sum(w.tally.samples for w in sketch.flush()) == 2 + 1800 + 100
+    assert len(done) <= 33
+    assert len({w.start_ms for w in done}) == len(done)
+
+
+def test_a_sensor_that_catches_up_beside_a_live_one_makes_no_window_of_each_sample(grid, vectors):
+    sketch = Sketch(grid)
+    sketch.add(np.array([3_600_000]), vectors[:1])
+    done = []
+
+    for step in range(300):
+        done += sketch.add(np.array([3_600_000 + step * 1000]), vectors[step : step + 1])
+        done += sketch.add(np.array([step * 10_000]), vectors[step : step + 1])
+    done += sketch.flush()
+
+    assert sum(w.tally.samples for w in done) == 601
+    assert len(done) <= 2 * (5 + 50)
+
+
 def test_a_clock_set_back_closes_what_was_ahead_of_it(grid, vectors):
     sketch = Sketch(grid)
     sketch.add(np.array([10_000_000_000]), vectors[:1])

@@ -54,6 +54,7 @@ COMMANDS: Mapping[str, Entry] = MappingProxyType(
         ),
         "simulate": Entry("driftline.commands.simulate:simulate", "Play fleets of gateways, or their data.", "gateway"),
         "keys": Entry("driftline.commands.keys:keys", "Make, pin, rotate and revoke signing keys.", "trainer"),
+        "pipelines": Entry("driftline.commands.pipelines:pipelines", "What makes features of readings.", "trainer"),
         "train": Entry("driftline.commands.train:train", "Train a model by hand.", "trainer"),
         "models": Entry("driftline.commands.models:models", "Register, compare, promote and serve models.", "trainer"),
         "training": Entry("driftline.commands.training:training", "Ask for trainings, approve, cancel.", "trainer"),

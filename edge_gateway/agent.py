@@ -35,6 +35,7 @@ from edge_gateway.warden import Promises, Warden
 from edge_gateway.watch import Promise, promise_of
 from edge_gateway.writer import Writer
 from schemas.rollouts import AckPhase
+from sensing.pipelines import Pipeline, runnable
 from sensing.pipelines.base import Arrays
 from sensing.sources.base import Readings
 from trust import Keyring, write_whole
@@ -60,10 +61,13 @@ class Gateway:
         executor: Executor,
         rng: Random,
         now_ms: int,
-        channels: tuple[str, ...] | None = None,
+        pipeline: Pipeline | None = None,
         writer: Executor | None = None,
     ) -> None:
-        """`writer` is where windows are written, of one thread; without one, decisions wait for the disk."""
+        """`pipeline` is what the source is read for; None: for any.
+
+        `writer` is where windows are written, of one thread; without one, decisions wait for the disk.
+        """
         self.config = config
         self.metrics = Metrics()
         self.slots = Slots(config.data, write=partial(write_whole, durable=config.spool.survive_power_cut))
@@ -74,7 +78,8 @@ class Gateway:
         self._trusted = Trusted.of(config, keyring)
         self._rng = rng
         self._started_ms = now_ms
-        self._reporter = Reporter(config.device_id, dict(config.labels), _version())
+        channels = None if pipeline is None else pipeline.channel_names
+        self._reporter = Reporter(config.device_id, dict(config.labels), _version(), runnable(pipeline))
         self._cpu = CpuMeter()
         self._usage = Usage()
         self._loader = Loader(self.slots, self._trusted, threads=config.inference.threads, channels=channels)

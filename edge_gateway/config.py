@@ -167,7 +167,7 @@ class SourceConfig:
     """Where readings come from: simulator, mqtt, replay, http or openweather."""
 
     kind: str = "simulator"
-    # The pipeline whose channels are read; a bundle for others is refused.
+    # The pipeline whose channels are read, by its name or the file that declares it; a bundle for others is refused.
     pipeline: str = "machine/1"
     # replay: a CSV or Parquet file.
     path: Path | None = None

@@ -174,7 +174,7 @@ class PlayedFleet:
             executor=self._executor,
             rng=rng,
             now_ms=self._now_ms(),
-            channels=sensor.pipeline.channel_names,
+            pipeline=sensor.pipeline,
         )
         self.gateways[member.device_id] = gateway
         self._sensors[member.device_id] = sensor

@@ -11,7 +11,6 @@ from schemas.fleet import Heartbeat, Slot, SlotState
 from schemas.operators import AuditEntry
 from schemas.rollouts import Ack, AckPhase
 from schemas.sample import Sample
-from sensing.pipelines import PIPELINES
 from sensing.sketch import feature_stats
 
 __all__ = ["Reporter"]
@@ -23,10 +22,11 @@ _AUDITED = {AckPhase.SUCCEEDED, AckPhase.FAILED, AckPhase.FELL_BACK, AckPhase.RE
 class Reporter:
     """Writes records of one device into a transaction of its spool."""
 
-    def __init__(self, device_id: str, labels: dict[str, str], agent_version: str) -> None:
+    def __init__(self, device_id: str, labels: dict[str, str], agent_version: str, pipelines: tuple[str, ...]) -> None:
         self._device_id = device_id
         self._labels = labels
         self._version = agent_version
+        self._pipelines = pipelines
 
     def window(
         self, write: Write, closed: Closed, loaded: Loaded, *, boot_id: str, usage: Usage, trial: bool, now_ms: int
@@ -123,7 +123,7 @@ class Reporter:
             uptime_s=uptime_s,
             model_id=installation.model_id,
             slots=tuple(_slot(installation, name) for name in SLOTS),
-            pipelines=tuple(PIPELINES),
+            pipelines=self._pipelines,
             labels=self._labels,
             revision=installation.order.revision if installation.order else 0,
             spool_records=depth.records,

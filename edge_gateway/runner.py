@@ -150,7 +150,7 @@ def _running(
             executor=executors.updates,
             rng=rng,
             now_ms=wall_ms(),
-            channels=opened.source.channels,
+            pipeline=opened.pipeline,
             writer=executors.writes,
         )
         _log.info("gateway started: device=%s serving=%s", config.device_id, gateway.slots.installation.model_id or "-")

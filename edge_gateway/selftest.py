@@ -10,9 +10,9 @@ from edge_gateway.errors import BundleRefusedError
 from edge_gateway.inference import Decisions, Model
 from edge_gateway.resources import resident_bytes
 from schemas.manifest import Golden
-from sensing.errors import GridError, UnknownPipelineError
+from sensing.errors import GridError, PipelineError, UnknownPipelineError
 from sensing.grids import check_grid
-from sensing.pipelines import Pipeline, pipeline_named
+from sensing.pipelines import Pipeline, pipeline_of
 from trust import Bundle
 
 __all__ = ["Probed", "check_fits", "probe"]
@@ -35,9 +35,9 @@ def check_fits(bundle: Bundle, channels: tuple[str, ...] | None) -> Pipeline:
     """Refuse a bundle whose pipeline this gateway lacks, or that wants other readings than the source gives."""
     manifest = bundle.manifest
     try:
-        pipeline = pipeline_named(manifest.pipeline)
         check_grid(bundle.grid)
-    except (UnknownPipelineError, GridError) as error:
+        pipeline = pipeline_of(bundle.grid)
+    except (UnknownPipelineError, PipelineError, GridError) as error:
         raise BundleRefusedError(f"bundle {manifest.model_id}: {error}", hint=error.hint) from error
     if manifest.features != pipeline.feature_names:
         raise BundleRefusedError(

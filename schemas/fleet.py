@@ -53,7 +53,7 @@ class Heartbeat:
     uptime_s: Annotated[float, "Seconds since the gateway started."]
     model_id: Annotated[str, "The model that serves; empty in safe mode."]
     slots: Annotated[tuple[Slot, ...], "Both slots."]
-    pipelines: Annotated[tuple[str, ...], "Feature pipelines it can run, as name/version."]
+    pipelines: Annotated[tuple[str, ...], "Feature pipelines it can run, as name/version, or name/* for any version."]
     labels: Annotated[Mapping[str, str], "Hardware, firmware, region and what else the device says of itself."]
     revision: Annotated[Total, "Revision of the last command that it took up; 0 for none."]
     spool_records: Annotated[Total, "Records waiting to be sent."]
@@ -84,3 +84,8 @@ class Device:
         default_factory=dict
     )
     proven_model_id: Annotated[str, "The model that it last ran soundly; where a roll-back leads."] = ""
+
+    def can_run(self, pipeline: str) -> bool:
+        """Say whether it computes what a model of this pipeline wants; a device that never said so may."""
+        known = self.pipelines
+        return not known or pipeline in known or f"{pipeline.partition('/')[0]}/*" in known

@@ -44,6 +44,9 @@ class Grid:
     pipeline: Annotated[str, "The pipeline, as name/version."]
     bins: Annotated[Count, "Columns of a row of counts; features with fewer bins leave the rest at 0."]
     features: Annotated[tuple[FeatureGrid, ...], "In the pipeline's order."]
+    declaration: Annotated[
+        str, "How the features are computed, a document in JSON, where not every gateway knows; otherwise empty."
+    ] = ""
 
 
 @record(namespace="models")

@@ -1,9 +1,20 @@
 """What a number means, for device, trainer and streams alike: pipelines, grids, sketches, simulated fleets."""
 
 from schemas.canonical import canonical_json, content_id
-from sensing.errors import GridError, ReadingError, SensingError, UnknownPipelineError
+from sensing.errors import GridError, PipelineError, ReadingError, SensingError, UnknownPipelineError
 from sensing.grids import DEFAULT_BINS, Binner, bin_counts, check_grid, make_grid
-from sensing.pipelines import PIPELINES, Pipeline, Stream, Vectors, pipeline_named, remembers, run_batch
+from sensing.pipelines import (
+    PIPELINES,
+    Pipeline,
+    Stream,
+    Vectors,
+    learn,
+    pipeline_in,
+    pipeline_named,
+    pipeline_of,
+    remembers,
+    run_batch,
+)
 from sensing.sketch import Sketch, SketchedWindow, feature_stats, merge, tally_of
 from sensing.tally import Tally
 
@@ -13,6 +24,7 @@ __all__ = [
     "Binner",
     "GridError",
     "Pipeline",
+    "PipelineError",
     "ReadingError",
     "SensingError",
     "Sketch",
@@ -26,9 +38,12 @@ __all__ = [
     "check_grid",
     "content_id",
     "feature_stats",
+    "learn",
     "make_grid",
     "merge",
+    "pipeline_in",
     "pipeline_named",
+    "pipeline_of",
     "remembers",
     "run_batch",
     "tally_of",

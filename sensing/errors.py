@@ -2,7 +2,7 @@
 
 from schemas.errors import DriftlineError
 
-__all__ = ["GridError", "ReadingError", "SensingError", "UnknownPipelineError"]
+__all__ = ["GridError", "PipelineError", "ReadingError", "SensingError", "UnknownPipelineError"]
 
 
 class SensingError(DriftlineError):
@@ -17,10 +17,14 @@ class GridError(SensingError):
     """A grid that does not fit its pipeline, or itself."""
 
 
+class PipelineError(SensingError):
+    """A declaration of a pipeline that says something else than channels and formulas."""
+
+
 class UnknownPipelineError(SensingError):
     def __init__(self, wanted: str, known: tuple[str, ...]) -> None:
         super().__init__(
             f"unknown pipeline {wanted!r}; known: {', '.join(known)}",
-            hint="install a version of driftline that has it, or choose a known one",
+            hint="choose a known one, or name the file that declares it",
         )
         self.wanted = wanted

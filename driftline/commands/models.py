@@ -13,6 +13,7 @@ import click
 from aiohttp import web
 
 from driftline.cluster_options import on_a_cluster
+from driftline.pipeline_option import PIPELINE
 from driftline.releases import archive_release, promote_release, release_noted
 from driftline.settings import Settings as Present
 from schemas import feeds
@@ -20,7 +21,7 @@ from schemas.cluster import Cluster
 from schemas.record import as_plain
 from schemas.release import ModelRelease
 from schemas.wire import Contract
-from sensing import PIPELINES
+from sensing import learn, pipeline_of
 from trainer.data.files import from_file
 from trainer.errors import RegistryError
 from trainer.export.signature import check_bundle
@@ -57,7 +58,7 @@ def models() -> None:
 @click.option("--url", required=True, help="Where gateways fetch from the store.")
 @click.option("--key", required=True, metavar="SOURCE", help="Who signs, or has signed: file:, env: or hsm:.")
 @click.option("--model", help="Name of an ONNX model.")
-@click.option("--pipeline", type=click.Choice(sorted(PIPELINES)), help="What an ONNX model takes.")
+@click.option("--pipeline", type=PIPELINE, help="What an ONNX model takes.")
 @click.option("--data", type=_FILE, help="What an ONNX model's normal looks like: CSV or Parquet.")
 @click.option("--threshold", type=float, help="An ONNX model's; without it, chosen on the data.")
 @click.option("--metric", "metrics", multiple=True, metavar="NAME=VALUE", help="A figure of your own; repeatable.")
@@ -238,6 +239,7 @@ def _compared(
     opened = open_store(store)
     one = _bundle(release_named(releases, champion), opened, keyring)
     other = _bundle(release_named(releases, challenger), opened, keyring)
+    learn(pipeline_of(other.grid))
     return compare(one, other, from_file(data, other.manifest.pipeline))
 
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from driftline.pipeline_option import PIPELINE
 from schemas.manifest import ModelKind
 from sensing import PIPELINES
 from trainer.data import Dataset, simulated
@@ -33,7 +34,7 @@ __all__ = ["train"]
     "--data", required=True, metavar="FILE|FOLDER|simulator",
     help="CSV or Parquet of readings or vectors; a folder that `driftline worker sink` fills.",
 )  # fmt: skip
-@click.option("--pipeline", required=True, type=click.Choice(sorted(PIPELINES)), help="What makes the vectors.")
+@click.option("--pipeline", required=True, type=PIPELINE, help="What makes the vectors.")
 @click.option("--model", required=True, help="The model's name.")
 @click.option("--version", "version_", default="1", show_default=True)
 @click.option("--algorithm", type=click.Choice(sorted(ALGORITHMS)), default="isolation_forest", show_default=True)
@@ -114,6 +115,8 @@ def train(
 
 def _data(data: str, pipeline: str, *, devices: int, samples: int, seed: int) -> Dataset:
     if data == "simulator":
+        if pipeline not in PIPELINES:
+            raise click.UsageError(f"{pipeline} is not simulated; --data wants a file")
         trouble = 0.0 if pipeline.startswith("weather/") else 0.1
         return simulated(pipeline.partition("/")[0], devices=devices, samples=samples, seed=seed, trouble=trouble)
     if Path(data).is_dir():

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from driftline.cluster_options import on_a_cluster
+from driftline.pipeline_option import PIPELINE
 from driftline.settings import Settings
 from schemas import feeds
 from schemas.cluster import Cluster
@@ -16,7 +17,6 @@ from schemas.operators import OperatorRequest
 from schemas.record import as_plain
 from schemas.training import TrainingCause, TrainingRequest
 from schemas.wire import Contract
-from sensing import PIPELINES
 from trainer.errors import TrainerError
 from trainer.publishing import Publisher
 
@@ -33,7 +33,7 @@ def training() -> None:
 
 @training.command(epilog="Example: driftline training request bearing --pipeline machine/1 --days 7 --why 'new pumps'")
 @click.argument("model")
-@click.option("--pipeline", required=True, type=click.Choice(sorted(PIPELINES)))
+@click.option("--pipeline", required=True, type=PIPELINE)
 @click.option("--days", type=float, default=7.0, show_default=True, help="Data of so many days until now.")
 @click.option("--without", "excluded", multiple=True, metavar="DEVICE", help="A device not to learn from; repeatable.")
 @click.option("--why", required=True)

@@ -83,6 +83,8 @@ class Pipeline:
     span: int
     # Readings from one vector to the next.
     hop: int = 1
+    # The document that declares it, JSON; empty where a program does.
+    declaration: str = ""
 
     @property
     def id(self) -> str:

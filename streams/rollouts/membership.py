@@ -23,7 +23,7 @@ def belongs(plan: Plan, device: Device, release: ModelRelease | None) -> bool:
     """Say whether a device is in a plan's cohort, and could run the release."""
     if device.state is DeviceState.REVOKED:
         return False
-    if release is not None and device.pipelines and release.pipeline not in device.pipelines:
+    if release is not None and not device.can_run(release.pipeline):
         return False
     return plan.cohort.takes(traits_of(device))
 
@@ -103,8 +103,7 @@ def _cohort_of(plan: Plan, devices: Iterable[Device], release: ModelRelease | No
     return [
         device
         for device in devices
-        if device.state is not DeviceState.REVOKED
-        and (pipeline is None or not device.pipelines or pipeline in device.pipelines)
+        if device.state is not DeviceState.REVOKED and (pipeline is None or device.can_run(pipeline))
     ]
 
 

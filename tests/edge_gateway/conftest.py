@@ -211,7 +211,7 @@ class Played:
             executor=Inline(),
             rng=Random(1),
             now_ms=self.now_ms,
-            channels=self.sensor.pipeline.channel_names,
+            pipeline=self.sensor.pipeline,
         )
 
     def restart(self, *, crash: bool = True) -> None:

@@ -9,6 +9,7 @@ from live_gateway import read
 from edge_gateway import ConfigError, GatewayConfig, Opened, Station, WatchConfig, WindowConfig, online, run_together
 from edge_gateway.config import UpdateConfig
 from edge_gateway.spool import look_into
+from sensing.pipelines import MACHINE
 from sensing.simulator import Simulated
 from sensing.sources import SimulatedSource
 from trust import write_keyring
@@ -28,7 +29,7 @@ def station(tmp_path, foundry):
             updates=UpdateConfig(reserve_bytes=0),
             heartbeat_s=1.0,
         )
-        return Station(config, Opened(SimulatedSource([Simulated("machine", device=device)], speed=60.0)))
+        return Station(config, Opened(SimulatedSource([Simulated("machine", device=device)], speed=60.0), MACHINE))
 
     return make
 

@@ -10,6 +10,7 @@ from random import Random
 from edge_gateway import GatewayConfig, SamplingConfig, WatchConfig, WindowConfig, online, run
 from edge_gateway.sources import Opened
 from schemas.cluster import Cluster
+from sensing.pipelines import MACHINE
 from sensing.simulator import Simulated
 from sensing.sources import SimulatedSource
 
@@ -36,7 +37,7 @@ if __name__ == "__main__":
     )
     summary = run(
         config,
-        Opened(SimulatedSource([Simulated("machine", device=9, start_ms=start_ms)], speed=SPEED)),
+        Opened(SimulatedSource([Simulated("machine", device=9, start_ms=start_ms)], speed=SPEED), MACHINE),
         lambda gateway: online(gateway, cluster, rng=Random()),
         duration_s=duration_s,
     )

@@ -27,7 +27,7 @@ def test_an_id_covers_everything_but_itself():
 
 def test_an_id_is_what_sha256sum_says():
     text = (
-        '{"bins":3,"features":[{"categories":[],"edges":[20,21.5],"high":null,"kind":"numeric","low":null,'
+        '{"bins":3,"declaration":"","features":[{"categories":[],"edges":[20,21.5],"high":null,"kind":"numeric","low":null,'
         '"name":"temperature"}],"pipeline":"machine/1"}'
     )
     printed = subprocess.run(["sha256sum"], input=text.encode(), capture_output=True, check=True).stdout.decode()

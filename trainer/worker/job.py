@@ -19,6 +19,7 @@ from schemas.errors import DriftlineError
 from schemas.grid import Grid
 from schemas.record import as_plain, from_plain
 from schemas.training import TrainingRequest
+from sensing import learn, pipeline_of
 from trainer.data.assembly import Assembled
 from trainer.data.checks import Limits
 from trainer.data.topics import from_topics
@@ -128,6 +129,8 @@ def main() -> None:
 
 def _train(order: JobOrder) -> Outcome:
     signer = load_signer(order.key, environ=os.environ)
+    if order.grid is not None:
+        learn(pipeline_of(order.grid))
     _tell("gathering data", 0.0)
     gathered = _gather(order)
     champion = _champion(order, keyring_of([signer]))

@@ -22,7 +22,7 @@ from schemas.release import ModelRelease
 from schemas.tracing import Context, context_in, span
 from schemas.training import TrainingRequest
 from schemas.wire import Contract
-from sensing import UnknownPipelineError, pipeline_named
+from sensing import SensingError, pipeline_named, pipeline_of
 from trainer.dead_letters import dead_letter
 from trainer.errors import RegistryError
 from trainer.publishing import Publisher
@@ -143,9 +143,10 @@ class Term:
                 self._publisher.publish([("dead-letters", dead_letter(event, found_by=SERVICE, now_ms=now_ms))])
 
     def _begin(self, request: TrainingRequest, attempt: int, now_ms: int) -> None:
+        grid = self._grid_of(request.pipeline)
         try:
-            pipeline = pipeline_named(request.pipeline).id
-        except UnknownPipelineError as error:
+            pipeline = (pipeline_named(request.pipeline) if grid is None else pipeline_of(grid)).id
+        except SensingError as error:
             self._note(entry_of(request, "failed", why=str(error), at_ms=now_ms, attempt=attempt))
             return
         # Noted first: an attempt that takes the worker down with it counts.

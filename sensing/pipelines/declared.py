@@ -1,0 +1,217 @@
+"""Pipelines that are declared in a document instead of a program: channels, and a formula for each feature.
+
+    name = "press"
+    version = 1
+    every_ms = 1000
+
+    [channels.force]
+    unit = "kN"
+    low = 0
+    high = 900
+
+    [features]
+    force = "force"
+    force_mean = "mean(force, 60)"
+    force_spread = { formula = "std(force, 60)", low = 0 }
+
+The document travels in the pipeline's grid, so whoever can read a bundle can compute what its model wants.
+"""
+
+import functools
+import json
+import math
+import re
+import tomllib
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+
+from schemas.grid import FeatureKind
+from sensing.errors import PipelineError
+from sensing.pipelines.base import Arrays, Channel, Feature, Gap, Pipeline, Vectors
+from sensing.pipelines.document import Table
+from sensing.pipelines.formulas import TIMES, Columns, Formula, Look, read_formula, times_of
+from sensing.pipelines.rolling import Lags, RollingSums
+from sensing.pipelines.state import join, part
+from sensing.tally import Floats, Ints
+
+__all__ = ["declared", "read_declaration"]
+
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,63}")
+_CHANNEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+_FEATURE = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]{0,99}")
+_MOST_CHANNELS, _MOST_FEATURES = 64, 512
+# What all windows and lags keep together: a device has little memory.
+_MOST_KEPT = 1_000_000
+_DAY_MS = 86_400_000
+_KINDS = {"numeric": FeatureKind.NUMERIC, "categorical": FeatureKind.CATEGORICAL}
+
+
+def read_declaration(path: Path) -> Pipeline:
+    """Read a pipeline from a TOML file."""
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise PipelineError(f"{path}: {error}") from None
+    try:
+        # In the order of the document, which is that of the features.
+        return declared(json.dumps(document, ensure_ascii=False, allow_nan=False))
+    except (TypeError, ValueError, PipelineError) as error:
+        raise PipelineError(f"{path}: {error}") from None
+
+
+@functools.lru_cache(maxsize=64)
+def declared(document: str) -> Pipeline:
+    """Return the pipeline that a document, JSON, declares; the same one for the same document."""
+    try:
+        given = json.loads(document)
+    except (ValueError, RecursionError) as error:
+        raise PipelineError(f"found no declaration of a pipeline ({error})") from None
+    table = Table("", given)
+    name, version = table.text("name", _NAME), table.whole("version", 1, 1_000_000)
+    every_ms = table.whole("every_ms", 1, 366 * _DAY_MS)
+    channels = _channels(table.table("channels"))
+    formulas, features = _features(table.table("features"), channels)
+    gap = _gap(table.table("gap", default={}), every_ms)
+    table.nothing_else()
+    looks = tuple(dict.fromkeys(look for formula in formulas for look in formula.looks))
+    kept = sum(look.readings * (6 if look.how in _SUMMED else 1) for look in looks)
+    if kept > _MOST_KEPT:
+        raise PipelineError(f"found windows and lags that keep {kept} numbers, wanted at most {_MOST_KEPT}")
+    return Pipeline(
+        name=name,
+        version=version,
+        channels=channels,
+        features=features,
+        every_ms=every_ms,
+        gap=gap,
+        kernel=lambda: _DeclaredKernel(channels, formulas, looks),
+        span=max([1, *(look.readings + (look.how not in _SUMMED) for look in looks)]),
+        declaration=document,
+    )
+
+
+_SUMMED = ("mean", "std")
+
+
+class _DeclaredKernel:
+    def __init__(self, channels: Sequence[Channel], formulas: Sequence[Formula], looks: Sequence[Look]) -> None:
+        self._channels = tuple(channel.name for channel in channels)
+        self._formulas = formulas
+        self._timed = any(not formula.names.isdisjoint(TIMES) for formula in formulas)
+        summed = sorted((look for look in looks if look.how in _SUMMED), key=lambda look: look.readings)
+        self._windows = {readings: tuple(group) for readings, group in groupby(summed, lambda look: look.readings)}
+        self._sums = {readings: RollingSums(readings, 3 * len(group)) for readings, group in self._windows.items()}
+        self._back = tuple(look for look in looks if look.how not in _SUMMED)
+        self._deepest = max((look.readings for look in self._back), default=0)
+        self._lags = Lags(self._deepest, len(self._back))
+        # Squares are summed of differences from these, so that a deviation keeps its digits.
+        self._typical = {readings: _typical(group, channels) for readings, group in self._windows.items()}
+
+    def extend(self, at_ms: Ints, rows: Floats) -> Vectors:
+        columns = dict(zip(self._channels, np.ascontiguousarray(rows.T), strict=True))
+        if self._timed:
+            columns |= times_of(at_ms)
+        with np.errstate(all="ignore"):
+            for readings, group in self._windows.items():
+                self._sum(readings, group, columns)
+            if self._back:
+                self._look_back(columns)
+            matrix = np.empty((len(rows), len(self._formulas)), np.float32)
+            for place, formula in enumerate(self._formulas):
+                matrix[:, place] = formula.evaluate(columns)
+            return Vectors(at_ms, matrix)
+
+    def freeze(self) -> Arrays:
+        parts = {f"sums{readings}": sums.freeze() for readings, sums in self._sums.items()}
+        return join(lags=self._lags.freeze(), **parts)
+
+    def thaw(self, state: Arrays) -> None:
+        self._lags.thaw(part(state, "lags"))
+        for readings, sums in self._sums.items():
+            sums.thaw(part(state, f"sums{readings}"))
+
+    def _sum(self, readings: int, group: Sequence[Look], columns: dict[str, Floats]) -> None:
+        values = _side_by_side(group, columns)
+        there = np.isfinite(values)
+        typical = self._typical[readings]
+        offsets = np.where(there, values - typical, 0.0)
+        sums = self._sums[readings].extend(np.concatenate((offsets, offsets * offsets, there), axis=1))
+        width = len(group)
+        total, squares, present = sums[:, :width], sums[:, width : 2 * width], sums[:, 2 * width :]
+        shift = total / present
+        spread = np.sqrt(np.maximum((squares - total * shift) / np.where(present > 1, present - 1, np.nan), 0.0))
+        mean = typical + shift
+        for place, look in enumerate(group):
+            columns[look.key] = (mean if look.how == "mean" else spread)[:, place]
+
+    def _look_back(self, columns: dict[str, Floats]) -> None:
+        values = _side_by_side(self._back, columns)
+        known = self._lags.extend(values)
+        for place, look in enumerate(self._back):
+            first = self._deepest - look.readings
+            past = known[first : first + len(values), place]
+            columns[look.key] = past if look.how == "lag" else values[:, place] - past
+
+
+def _side_by_side(looks: Sequence[Look], columns: Columns) -> Floats:
+    values = np.empty((len(next(iter(columns.values()))), len(looks)))
+    for place, look in enumerate(looks):
+        values[:, place] = look.value(columns)
+    return values
+
+
+def _typical(looks: Sequence[Look], channels: Sequence[Channel]) -> Floats:
+    """Return what the values of looks are in the middle of the channels' bounds; 0 where there is no such middle."""
+    middles = np.array([(channel.low + channel.high) / 2 for channel in channels])
+    columns = {channel.name: middles[place : place + 1] for place, channel in enumerate(channels)}
+    columns |= {name: np.zeros(1) for name in TIMES}
+    with np.errstate(all="ignore"):
+        values = np.concatenate([look.value(columns) for look in looks])
+    return np.where(np.isfinite(values), values, 0.0)
+
+
+def _channels(table: Table) -> tuple[Channel, ...]:
+    names = table.names(_CHANNEL, _MOST_CHANNELS)
+    if taken := [name for name in names if name in TIMES]:
+        raise PipelineError(f"channels: found {taken[0]}, which is a time; wanted another name")
+    return tuple(_channel(name, table.table(name)) for name in names)
+
+
+def _channel(name: str, table: Table) -> Channel:
+    unit, (low, high) = table.text("unit", default=""), table.bounds()
+    table.nothing_else()
+    return Channel(name, unit, -math.inf if low is None else low, math.inf if high is None else high)
+
+
+def _features(table: Table, channels: Sequence[Channel]) -> tuple[tuple[Formula, ...], tuple[Feature, ...]]:
+    bounds = {channel.name: (channel.low, channel.high) for channel in channels}
+    formulas, features = [], []
+    for name in table.names(_FEATURE, _MOST_FEATURES):
+        entry = table.table(name, short="formula")
+        text, (low, high) = entry.text("formula"), entry.bounds()
+        kind = entry.text("kind", default="numeric")
+        entry.nothing_else()
+        if kind not in _KINDS:
+            raise PipelineError(f"{entry.where}.kind: found {kind!r}, wanted one of {', '.join(_KINDS)}")
+        try:
+            formula = read_formula(text, bounds)
+        except PipelineError as error:
+            raise PipelineError(f"{entry.where}: {error}") from None
+        if low is None and high is None and text.strip() in bounds:
+            # What is a channel as it stands is bounded as the channel is.
+            low, high = (None if math.isinf(bound) else bound for bound in bounds[text.strip()])
+        formulas.append(formula)
+        features.append(Feature(name=name, low=low, high=high, kind=_KINDS[kind]))
+    return tuple(formulas), tuple(features)
+
+
+def _gap(table: Table, every_ms: int) -> Gap:
+    gap = Gap(
+        max_ms=table.whole("max_ms", every_ms, 366 * _DAY_MS, default=min(60 * every_ms, 366 * _DAY_MS)),
+        fill=table.truth("fill", default=False),
+    )
+    table.nothing_else()
+    return gap

@@ -5,9 +5,10 @@ import datetime as dt
 import difflib
 import json
 import math
+import reprlib
 import tomllib
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -15,7 +16,19 @@ import yaml
 
 from schemas.errors import DriftlineError
 
-__all__ = ["AtLeast", "OneOf", "PlanError", "Share", "canonical", "checked", "load_document"]
+__all__ = [
+    "AtLeast",
+    "Devices",
+    "OneOf",
+    "PlanError",
+    "Seconds",
+    "Share",
+    "canonical",
+    "check_unicode",
+    "checked",
+    "load_document",
+    "unknown_key",
+]
 
 T = TypeVar("T")
 
@@ -40,6 +53,9 @@ class AtLeast:
 
 
 Share = Annotated[float, AtLeast(0, 1)]
+# Thirty years, doubled twenty times, are still whole milliseconds of 64 bits.
+Seconds = Annotated[float, AtLeast(0, 1e9)]
+Devices = Annotated[int, AtLeast(0, 1_000_000_000)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +71,21 @@ def load_document(text: str, *, kind: str) -> dict[str, Any]:
         document = _READERS[kind](text)
     except KeyError:
         raise PlanError("file", kind, f"one of {', '.join(_READERS)}") from None
-    except (tomllib.TOMLDecodeError, yaml.YAMLError, ValueError, RecursionError) as refused:
+    except (tomllib.TOMLDecodeError, yaml.YAMLError, ValueError, TypeError, RecursionError) as refused:
         raise PlanError("file", " ".join(str(refused).split()), f"a readable {kind} document") from None
     if not isinstance(document, dict):
         raise PlanError("file", document, "a table of keys")
     return document
+
+
+def check_unicode(document: Mapping[str, Any]) -> None:
+    """Refuse what JSON can escape and nothing can write: half a surrogate pair."""
+    try:
+        json.dumps(document, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError as refused:
+        raise PlanError("file", refused.object[refused.start], "valid Unicode") from None
+    except (RecursionError, TypeError) as refused:
+        raise PlanError("file", str(refused), "a readable document") from None
 
 
 def canonical(document: Mapping[str, Any]) -> str:
@@ -78,7 +104,7 @@ def checked(cls: type[T], table: Any, key: str = "") -> T:
     wanted = {field.name: field for field in dataclasses.fields(cls) if field.init}  # type: ignore[arg-type]
     for name in table:
         if name not in wanted:
-            raise PlanError(_join(key, str(name)), "a key that is not known", _nearest(str(name), list(wanted)))
+            raise unknown_key(_join(key, str(name)), str(name), list(wanted))
     values = {name: _value(hints[name], value, _join(key, name)) for name, value in table.items()}
     for name, field in wanted.items():
         if name not in values and field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
@@ -86,11 +112,50 @@ def checked(cls: type[T], table: Any, key: str = "") -> T:
     return cls(**values)
 
 
+def unknown_key(key: str, name: str, known: Sequence[str]) -> PlanError:
+    near = difflib.get_close_matches(name, known, n=1)
+    wanted = f"perhaps {near[0]!r}" if near else f"one of {', '.join(known)}"
+    return PlanError(key, "a key that is not known", wanted)
+
+
+class _PlainYaml(yaml.SafeLoader):
+    """YAML without what makes a document say more than it shows: aliases, and keys that are there twice."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            alias = self.peek_event()  # type: ignore[no-untyped-call]
+            raise ValueError(f"line {alias.start_mark.line + 1}: the alias *{alias.anchor}; aliases are not read")
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        pairs = [(self.construct_object(key, deep=True), value) for key, value in node.value]
+        _once(pairs)
+        return super().construct_mapping(node, deep)
+
+
+def _read_yaml(text: str) -> Any:
+    return yaml.load(text, Loader=_PlainYaml)  # noqa: S506 - it is a safe loader
+
+
+def _read_json(text: str) -> Any:
+    return json.loads(text, object_pairs_hook=_once)
+
+
+def _once(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+    """Return the pairs as a table; of two with one key it cannot be known which was meant."""
+    found: dict[Any, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key {key!r} twice")
+        found[key] = value
+    return found
+
+
 _READERS: Mapping[str, Callable[[str], Any]] = {
     "toml": tomllib.loads,
-    "yaml": yaml.safe_load,
-    "yml": yaml.safe_load,
-    "json": json.loads,
+    "yaml": _read_yaml,
+    "yml": _read_yaml,
+    "json": _read_json,
 }
 
 
@@ -126,11 +191,6 @@ def _ruled(value: Any, rules: list[Any], key: str) -> Any:
     return value
 
 
-def _nearest(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"perhaps {near[0]!r}" if near else f"one of {', '.join(known)}"
-
-
 def _join(key: str, name: str) -> str:
     return f"{key}.{name}" if key else name
 
@@ -138,7 +198,7 @@ def _join(key: str, name: str) -> str:
 def _shown(found: object) -> str:
     if found is None:
         return "nothing"
-    text = found if isinstance(found, str) and " " in found else repr(found)
+    text = found if isinstance(found, str) and " " in found else reprlib.repr(found)
     return text if len(text) <= 120 else f"{text[:117]}..."
 
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from schemas.errors import DriftlineError
 from schemas.release import ModelRelease, ReleaseStage
 from schemas.rollouts import RolloutPlan
 from streams.rollouts.docket import Docket
@@ -83,7 +84,11 @@ class Intake:
         name = standing.rollout_id if standing is not None else release.model
         rollout_id = self._free_name(f"{name}-{release.version}")
         document = {**document, "rollout": rollout_id, "model": model_id, "standing": False}
-        self.submit(document, who=WHO, why=f"{model_id} is in production", now_ms=now_ms)
+        try:
+            self.submit(document, who=WHO, why=f"{model_id} is in production", now_ms=now_ms)
+        except DriftlineError as refused:
+            # Such as a version that cannot be part of a rollout's name.
+            self._journal.audit(f"model/{release.model}", "left alone", WHO, str(refused))
 
     def _free_name(self, name: str) -> str:
         number = 2

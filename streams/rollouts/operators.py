@@ -64,7 +64,7 @@ class Operators:
     def _start(self, rollout_id: str, request: OperatorRequest, now_ms: int) -> None:
         try:
             document = json.loads(request.arguments.get("document", ""))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise RequestError(f"the plan is no JSON: {error}") from error
         if not isinstance(document, dict) or document.get("rollout") != rollout_id:
             raise RequestError(f"the plan is not that of rollout {rollout_id!r}")

@@ -29,7 +29,17 @@ from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from streams.rollouts.cohort import EVERYBODY, Cohort, CohortError, parse_cohort
-from streams.rollouts.documents import AtLeast, OneOf, PlanError, Share, canonical, checked
+from streams.rollouts.documents import (
+    AtLeast,
+    OneOf,
+    PlanError,
+    Seconds,
+    Share,
+    canonical,
+    check_unicode,
+    checked,
+    unknown_key,
+)
 from streams.rollouts.gates import GATES, Gate
 from streams.rollouts.rings import NO_STAGE
 from streams.rollouts.stages import Stage
@@ -98,6 +108,10 @@ def parse_plan(document: Mapping[str, Any]) -> Plan:
     >>> [stage.name for stage in plan.stages], plan.stages[0].timeout_s
     (['all'], 1800.0)
     """
+    check_unicode(document)
+    for key in document:
+        if key not in _KEYS:
+            raise unknown_key(str(key), str(key), _KEYS)
     head = checked(_Head, {key: value for key, value in document.items() if key not in _OWN_TABLES})
     _check_names(head)
     kind, strategy = _strategy(document.get("strategy", "canary"))
@@ -148,25 +162,31 @@ class _Head:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Limits:
-    deadline_s: Annotated[float, AtLeast(1)] = 7 * DAY_S
+    deadline_s: Annotated[float, AtLeast(1, 1e9)] = 7 * DAY_S
     offline_share: Share = 0.1
-    device_bake_s: Annotated[float, AtLeast(0)] = 60.0
-    device_shadow_s: Annotated[float, AtLeast(0)] = 0.0
+    device_bake_s: Seconds = 60.0
+    device_shadow_s: Seconds = 0.0
 
 
 _OWN_TABLES = {"strategy", "limits", "stages", "gates", "cohort", "starts", "freeze", "quarantine"}
+_KEYS = [*(entry.name for entry in fields(_Head)), *sorted(_OWN_TABLES)]
 _LIMITS = {entry.name for entry in fields(_Limits)}
 _MAX_NAME = 200
 
 
 def _check_names(head: _Head) -> None:
-    if not head.rollout or "/" in head.rollout or len(head.rollout) > _MAX_NAME:
-        raise PlanError("rollout", head.rollout, f"a name without '/', of 1 to {_MAX_NAME} characters")
+    if not 0 < len(head.rollout) <= _MAX_NAME or "/" in head.rollout or not _can_be_typed(head.rollout):
+        raise PlanError("rollout", head.rollout, f"a name without '/', of 1 to {_MAX_NAME} characters that can be seen")
     name, slash, version = head.model.partition("/")
     if head.standing and (slash or not name):
         raise PlanError("model", head.model, "a model's name alone, as the plan is a standing one")
     if not head.standing and not (name and version):
         raise PlanError("model", head.model, "name/version")
+
+
+def _can_be_typed(name: str) -> bool:
+    """Say whether people can type what they see: nothing hidden, no space around it."""
+    return name.isprintable() and name == name.strip()
 
 
 def _table(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -282,5 +302,8 @@ def _freezes(said: Any) -> tuple[Freeze, ...]:
         begins, ends = _moment(table["begins"], f"{key}.begins"), _moment(table["ends"], f"{key}.ends")
         if ends <= begins:
             raise PlanError(f"{key}.ends", table["ends"], "a time after `begins`")
-        freezes.append(Freeze(begins_ms=begins, ends_ms=ends, why=str(table.get("why", ""))))
+        why = table.get("why", "")
+        if not isinstance(why, str):
+            raise PlanError(f"{key}.why", why, "a text")
+        freezes.append(Freeze(begins_ms=begins, ends_ms=ends, why=why))
     return tuple(freezes)

@@ -5,6 +5,7 @@ Johari et al., "Always valid inference", 2022): with chance 1 - alpha it holds t
 """
 
 import math
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,7 +58,8 @@ def half_width(variance: float, *, effect: float, alpha: float) -> float:
         return math.inf
     if variance == 0:
         return 0.0
-    mixing = effect * effect
+    # The square of an effect close to nothing is nothing, by which nobody can divide.
+    mixing = max(effect * effect, sys.float_info.min)
     width = (2 * variance * (variance + mixing) / mixing) * (
         math.log(1 / alpha) + 0.5 * math.log((variance + mixing) / variance)
     )

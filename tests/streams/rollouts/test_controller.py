@@ -270,6 +270,15 @@ def test_a_standing_plan_starts_by_itself_unless_it_says_not_to(desk, auto_updat
     assert desk.told("a") == told
 
 
+def test_a_release_whose_version_no_rollout_can_be_named_after_is_left_alone_and_said_so(desk):
+    desk.start("standing", "bearings", standing=True)
+
+    desk.hear(release("bearings/9", ReleaseStage.PRODUCTION, version="9/9"))
+
+    assert (desk.audit[-1].subject, desk.audit[-1].action) == ("model/bearings", "left alone")
+    assert "found 'standing-9/9', wanted a name without '/'" in desk.audit[-1].why
+
+
 def test_a_release_that_comes_before_any_device_waits_for_one_and_then_goes_by_its_plan():
     desk = Desk().release("bearings/1")
     desk.start("always", "bearings", standing=True, strategy={"kind": "canary", "percent": [50, 100]})
@@ -368,6 +377,8 @@ def test_a_repeated_request_is_done_once(desk):
         ("rollout/r2", "promote", {"full": "maybe"}, "full is 'maybe', wanted true or false"),
         ("rollout/r2", "resume", {}, "cannot resume a rollout that is running"),
         ("rollout/r2", "start", {"document": "{"}, "the plan is no JSON"),
+        ("rollout/r2", "start", {"document": "[" * 100_000}, "the plan is no JSON"),
+        ("rollout/r8", "start", {"document": '{"rollout": "r8", "salt": "\\ud800"}'}, "wanted valid Unicode"),
         ("rollout/r2", "start", {"document": '{"rollout": "r7"}'}, "the plan is not that of rollout 'r2'"),
         ("rollout/r8", "start", {"document": '{"rollout": "r8", "model": "x/1"}'}, "no release 'x/1' is known"),
         ("rollout/r2", "start", {"document": '{"rollout": "r2", "model": "bearings/2"}'}, "is there already"),

@@ -200,6 +200,12 @@ def test_bounds_narrow_as_devices_report():
     assert half_width(math.inf, effect=0.1, alpha=0.01) == math.inf
 
 
+@pytest.mark.parametrize("effect", [5e-324, 1e-200, 1e308])
+@pytest.mark.parametrize("variance", [5e-324, 1e-12, 1e308])
+def test_effects_and_variances_of_any_size_have_bounds_or_none(effect, variance):
+    assert not half_width(variance, effect=effect, alpha=0.01) < 0
+
+
 def test_the_sample_size_that_is_shown_is_the_one_that_is_enough():
     """With so many devices a doubled rate is seen in about four of five cases."""
     rate, samples = 0.02, 300.0

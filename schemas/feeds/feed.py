@@ -69,6 +69,7 @@ class Feed(Generic[T]):
         check_every_s: float = 15.0,
         cache_dir: Path | None = None,
         clock_ms: Callable[[], int] = wall_ms,
+        contract: Contract | None = None,
     ) -> None:
         self.topic = topic
         self.counts = Counts()
@@ -80,7 +81,7 @@ class Feed(Generic[T]):
         self._wait_s = wait_s
         self._check_every_s = check_every_s
         self._clock_ms = clock_ms
-        self._contract = Contract.connect(cluster, cache_dir=cache_dir)
+        self._contract = contract or Contract.connect(cluster, cache_dir=cache_dir)
         self._interpreter = Interpreter(self._contract, topic, keys=keys, where=where, counts=self.counts)
         self._source = Source(cluster, topic, partitions=partitions, clock_ms=clock_ms)
         self._stopped = threading.Event()
@@ -152,7 +153,9 @@ class Feed(Generic[T]):
             return
         if not self._undecoded:
             self._watch_topic()
-            self._absorb(self._source.fetch(at_most=_AT_MOST, timeout_s=timeout_s))
+            # Where the past is over already, the marker waits for nothing.
+            is_over = not self._told_current and is_current(self._progress.values())
+            self._absorb(self._source.fetch(at_most=_AT_MOST, timeout_s=0 if is_over else timeout_s))
         self._interpret(timeout_s)
 
     def position(self) -> Position:

@@ -11,6 +11,7 @@ from schemas.feeds.events import Changed, Deleted, Event, Restarted
 from schemas.feeds.feed import Feed
 from schemas.feeds.position import Position
 from schemas.feeds.table import Table
+from schemas.wire import Contract
 
 __all__ = ["Options", "follow", "follow_async", "read", "read_async", "rollout_events", "snapshot", "table"]
 
@@ -37,6 +38,8 @@ class Options(TypedDict, total=False):
     # Where schema ids are kept for when the registry is away.
     cache_dir: Any
     clock_ms: Callable[[], int]
+    # What a program has open already: otherwise each reader asks the registry by itself.
+    contract: Contract | None
 
 
 def read(cluster: Cluster, topic: str | Topic, **options: Unpack[Options]) -> Feed[Any]:

@@ -12,6 +12,7 @@ from schemas.drift_alert import DriftAlert
 from schemas.drift_checkpoint import DriftCheckpoint
 from schemas.drift_scores import CohortPane
 from schemas.feature_stats import FeatureStats
+from schemas.wire import Contract
 from streams.drift.alerts import AlertBook
 from streams.drift.checkpoint import CheckpointError, freeze, thaw
 from streams.drift.desk import SOURCE, Opened
@@ -82,6 +83,7 @@ class Restorer:
     """Restores partitions; whatever it judges on the way was published before."""
 
     cluster: Cluster
+    contract: Contract
     wanted: Wanted
     known: Known
     open_run: Callable[[Run], Opened]
@@ -91,7 +93,7 @@ class Restorer:
 
     def restored(self, number: int, start: int) -> Held:
         """Return the partition as it stood at `start`, or further on where its checkpoint is further on."""
-        timeline = timelines(self.cluster, SOURCE, partitions=[number]).get(number)
+        timeline = timelines(self.cluster, SOURCE, partitions=[number], contract=self.contract).get(number)
         # What was on the log by now may have been judged, and told of, by whoever had the partition before.
         counting = Counting() if timeline is None else Counting(timeline, newest_offset(self.cluster, SOURCE, number))
         held = self._from_checkpoint(number, counting)
@@ -137,7 +139,7 @@ class Restorer:
         held.partition.book.policy_id, held.partition.book.policy_revision = fresh.policy_id, fresh.policy_revision
 
     def _from_checkpoint(self, number: int, counting: Counting) -> Held | None:
-        kept = latest(self.cluster, number)
+        kept = latest(self.cluster, number, contract=self.contract)
         if kept is None:
             return None
         policy = counting.before(kept.next_offset, self.wanted)
@@ -165,10 +167,18 @@ class Restorer:
         reach_ms = max((engine.reach_ms for engine in partition.engines.values()), default=0)
         arrived_ms = max((engine.presence.arrival_ms for engine in partition.engines.values()), default=0)
         refills = [SlowRefill(engine, only_past=only_past) for engine in partition.engines.values()]
-        told = _told(self.cluster, number, max(arrived_ms - 2 * reach_ms, 0)) if refills else iter(())
+        told = self._told(number, max(arrived_ms - 2 * reach_ms, 0)) if refills else iter(())
         while some := list(islice(told, _AT_ONCE)):
             for refill in refills:
                 refill.add(some)
+
+    def _told(self, number: int, from_ms: int) -> Iterator[FeatureStats]:
+        with feeds.follow(
+            self.cluster, ROLLUPS, from_ms=from_ms, partitions=[number], until_current=True, contract=self.contract
+        ) as feed:
+            for event in feed:
+                if isinstance(event, feeds.Changed):
+                    yield event.value
 
     def _resolve(self, model_id: str, grid_id: str, labels: dict[str, str]) -> Group | None:
         self.known.shape_of(grid_id)
@@ -192,10 +202,3 @@ def _by_turn(run: Run, telling: Telling) -> Iterator[Run]:
     turns = [offset for (before, now), offset in zip(pairwise(times), run.offsets[1:], strict=True) if now != before]
     for start, end in pairwise([run.start, *turns, run.end]):
         yield run.between(start, end)
-
-
-def _told(cluster: Cluster, number: int, from_ms: int) -> Iterator[FeatureStats]:
-    with feeds.follow(cluster, ROLLUPS, from_ms=from_ms, partitions=[number], until_current=True) as feed:
-        for event in feed:
-            if isinstance(event, feeds.Changed):
-                yield event.value

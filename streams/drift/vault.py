@@ -8,6 +8,7 @@ from schemas import feeds
 from schemas.cluster import Cluster
 from schemas.drift_checkpoint import DriftCheckpoint
 from schemas.feeds import Changed
+from schemas.wire import Contract
 
 __all__ = ["TOPIC", "Kept", "in_parts", "latest"]
 
@@ -47,10 +48,10 @@ def in_parts(partition: int, kept: Kept, *, at_ms: int) -> list[DriftCheckpoint]
     ]
 
 
-def latest(cluster: Cluster, partition: int, *, topic: str = TOPIC) -> Kept | None:
+def latest(cluster: Cluster, partition: int, *, topic: str = TOPIC, contract: Contract | None = None) -> Kept | None:
     """Return the latest whole checkpoint of a partition, or None."""
     parts: dict[tuple[int, int], DriftCheckpoint] = {}
-    with feeds.read(cluster, topic, partitions=[partition], until_current=True) as feed:
+    with feeds.read(cluster, topic, partitions=[partition], until_current=True, contract=contract) as feed:
         for event in feed:
             if isinstance(event, Changed):
                 parts[event.value.slot, event.value.part] = event.value

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from schemas import feeds
 from schemas.cluster import Cluster
 from schemas.policy import PolicyApplied
+from schemas.wire import Contract
 from streams.drift.policy.in_force import InForce
 from streams.drift.policy.reader import read_policy
 
@@ -43,12 +44,14 @@ class Timeline:
         return Timeline((*(span for span in self.spans if span[0] < offset), (offset, policy)))
 
 
-def timelines(cluster: Cluster, topic: str, *, partitions: Iterable[int] | None = None) -> dict[int, Timeline]:
+def timelines(
+    cluster: Cluster, topic: str, *, partitions: Iterable[int] | None = None, contract: Contract | None = None
+) -> dict[int, Timeline]:
     """Read which policies counted on the partitions of a topic, by partition; those without a record are missing."""
     wanted = None if partitions is None else set(partitions)
     found: dict[int, Timeline] = {}
     read: dict[tuple[str, int, str], InForce] = {}
-    with feeds.follow(cluster, TOPIC, from_ms=0, until_current=True) as feed:
+    with feeds.follow(cluster, TOPIC, from_ms=0, until_current=True, contract=contract) as feed:
         for event in feed:
             if not isinstance(event, feeds.Changed) or event.value.source_topic != topic:
                 continue

@@ -19,6 +19,7 @@ from streams.drift.alert_audit import silence_audited
 from streams.drift.alert_news import ALERTS, news_of
 from streams.drift.alerts import AlertBook
 from streams.drift.desk import SOURCE, Opened, open_run
+from streams.drift.heeding import heeded
 from streams.drift.holdings import Holdings
 from streams.drift.known import Known, following
 from streams.drift.labels import Labels, names_that_matter
@@ -224,14 +225,24 @@ class DriftWorker:
 
     async def _heed(self, request: OperatorRequest, is_news: bool) -> None:
         async with self._holdings.turn:
+            heeded_from: dict[int, int] = {}
             for number, held in self._holdings.held.items():
                 changed = self._operators.heed(held.partition.book, request)
+                if changed or is_about_silence(request):
+                    heeded_from[number] = held.next_offset
                 if changed:
                     await self._tell(number, changed)
                     # The log that a restore folds knows nothing of requests; the next checkpoint must.
                     held.kept_s = -math.inf
+            if is_news:
+                await self._note_heeded(request, heeded_from)
             if is_news and is_about_silence(request) and self._answers(request.subject):
                 await self._outbox.send("audit.log", [silence_audited(request)])
+
+    async def _note_heeded(self, request: OperatorRequest, heeded_from: Mapping[int, int]) -> None:
+        mine = {number: offset for number, offset in heeded_from.items() if number in self._fronts()}
+        if mine:
+            await self._outbox.send("audit.log", [heeded(request, SOURCE, mine, who=WHO, now_ms=_now_ms())])
 
     def _answers(self, subject: str) -> bool:
         """Say whether this worker, and no other of its group, tells what became of a request to them all."""

@@ -25,7 +25,7 @@ from streams.rollouts.journal import WHO, Journal
 from streams.rollouts.machine import decide
 from streams.rollouts.member import State
 from streams.rollouts.plan import Plan
-from streams.rollouts.precedence import AT_WORK, give_way, make_way, newest_success_first, replace_waiting
+from streams.rollouts.precedence import AT_WORK, STRAGGLING, give_way, make_way, newest_success_first, replace_waiting
 from streams.rollouts.progress import may_begin
 from streams.rollouts.rollout import SETTLED, Rollout
 
@@ -108,14 +108,18 @@ class Docket(Mapping[str, Rollout]):
         """Let a device join or leave rollouts as its labels, groups or pipelines now have it."""
         if before is not None and _same_traits(before, after):
             return
-        served = False
+        # Of those that succeeded the newest is what counts; older ones are not caught up on.
+        served_by = ""
         for rollout_id, rollout in newest_success_first(self._rollouts):
             over = rollout.phase in SETTLED
-            if over and (served or rollout.phase is not RolloutPhase.SUCCEEDED):
+            if over and rollout.phase is not RolloutPhase.SUCCEEDED:
                 continue
-            belongs = self._settle(rollout_id, after, now_ms)
-            # Of those that succeeded the newest is what counts; older ones are not caught up on.
-            served = served or (over and belongs)
+            if over and served_by:
+                row = rollout.members.row(after.device_id)
+                if row is not None and rollout.members.state(row) in STRAGGLING:
+                    self.tell(rollout_id, DeviceTaken(after.device_id, served_by, True, now_ms))
+            elif self._settle(rollout_id, after, now_ms) and over:
+                served_by = rollout_id
 
     def _settle(self, rollout_id: str, device: Device, now_ms: int) -> bool:
         """Let a device join or leave one rollout, and say whether it belongs there."""

@@ -470,6 +470,20 @@ def test_of_two_successes_the_later_one_counts_for_a_successor_too(desk):
         assert (each.told("a"), each.told("late")) == (["bearings/2"], ["bearings/2"])
 
 
+def test_who_comes_into_a_newer_success_is_not_waited_for_by_an_older_one(desk):
+    desk.release("other/1").wait(300)
+    for rollout_id, model_id, cohort in (("r1", "other/1", "all"), ("r2", "bearings/2", "site:north")):
+        desk.now_ms += 1
+        desk.ask("device/b", "label", site="north")
+        desk.start(rollout_id, model_id, cohort=cohort).ask(f"rollout/{rollout_id}", "promote")
+
+    desk.ask("device/a", "label", site="north")
+
+    heir = desk.heir()
+    for each in (desk, heir):
+        assert each.beat("a").told("a") == ["bearings/2"]
+
+
 def test_a_rollout_that_is_tried_again_has_the_devices_that_belong_to_it_by_then(desk):
     desk.ask("device/b", "label", site="north")
     desk.start("r1", "bearings/2", cohort="site:north").ask("rollout/r1", "abort", rollback="false")

@@ -1,6 +1,7 @@
 """What the console is lent by the rooms that it does not import; what is not installed is not lent."""
 
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -51,7 +52,7 @@ def _foreseer() -> Callable[[Mapping[str, Any], Sequence[Device]], list[dict[str
                 "begins_s": stage.begins_s,
                 "ends_s": stage.ends_s,
             }
-            for stage in foresee(parse_plan(dict(document)), devices, None)
+            for stage in foresee(parse_plan(dict(document)), devices, None, now_ms=time.time_ns() // 1_000_000)
         ]
 
     return foreseen

@@ -198,7 +198,7 @@ def _foresee(checked: Plan, settings: Settings, named: bool) -> None:
     if release is None:
         click.echo(f"note: no release {checked.model} is known yet")
     table = plain_table("STAGE", "DEVICES", "OFFLINE", "BEGINS", "ENDS")
-    stages = foresee(checked, devices, release)
+    stages = foresee(checked, devices, release, now_ms=time.time_ns() // 1_000_000)
     for stage in stages:
         shown = ", ".join(stage.devices) if named else str(len(stage.devices))
         table.add_row(
@@ -209,6 +209,8 @@ def _foresee(checked: Plan, settings: Settings, named: bool) -> None:
             f"+{shown_duration(stage.ends_s)}",
         )
     show_table(table)
+    if windows := {stage.window for stage in checked.stages if stage.window}:
+        click.echo(f"beside that, each device waits for its maintenance window, {' or '.join(sorted(windows))}")
     if checked.gates:
         _tell_power(checked, cluster, stages)
 

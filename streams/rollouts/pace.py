@@ -18,7 +18,7 @@ def fill(
     """Command devices whose turn it is; tell as well whether more could be commanded at once."""
     members = rollout.members
     nobody = not members.total_in(State.WAITING) or not members.count_of((State.WAITING,), rollout.reached)
-    if nobody or _frozen(rollout, now_ms):
+    if nobody or rollout.plan.freeze_at(now_ms):
         return rollout, False
     if not unpaced:
         rollout = _paced(rollout, now_ms)
@@ -33,10 +33,6 @@ def fill(
     if given and not unpaced:
         rollout = _spent(rollout, given)
     return rollout, given == most
-
-
-def _frozen(rollout: Rollout, now_ms: int) -> bool:
-    return any(freeze.begins_ms <= now_ms < freeze.ends_ms for freeze in rollout.plan.freezes)
 
 
 def _paced(rollout: Rollout, now_ms: int) -> Rollout:

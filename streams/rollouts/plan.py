@@ -100,6 +100,11 @@ class Plan:
     device_shadow_s: float = 0.0
     document: str = "{}"
 
+    def freeze_at(self, at_ms: int) -> Freeze | None:
+        """Return the freeze in which a moment lies; of several the one that ends last."""
+        freezes = [freeze for freeze in self.freezes if freeze.begins_ms <= at_ms < freeze.ends_ms]
+        return max(freezes, key=lambda freeze: freeze.ends_ms, default=None)
+
 
 def parse_plan(document: Mapping[str, Any]) -> Plan:
     """Check a plan's document and fill in what it leaves to the defaults.

@@ -1,5 +1,6 @@
 """How a rollout goes on by itself: it fills its stage, bakes, asks its gates, advances, or rolls back."""
 
+import datetime as dt
 from dataclasses import replace
 
 from schemas.rollouts import GateVerdict, RolloutPhase
@@ -15,6 +16,7 @@ MACHINE = "rollouts"
 # Commands of one decision; more follow at once, so that no transaction grows with the fleet.
 MOST_AT_ONCE = 10_000
 
+_HELD, _FROZEN = "held by ", "frozen until "
 _EVERYWHERE = range(NO_STAGE + 1)
 _AWAY = (State.OFFLINE, State.ABSENT)
 _GONE = (State.LEFT, State.SUPERSEDED)
@@ -147,7 +149,7 @@ def _forward(rollout: Rollout, now_ms: int, effects: list[Effect]) -> Rollout:
         rollout, more = pace.fill(rollout, now_ms, effects, most=MOST_AT_ONCE)
         _ask_again(more, effects)
     if rollout.members.count_of(OPEN, rollout.reached):
-        return _because(rollout, f"held by {', '.join(held)}") if held else rollout
+        return _because(rollout, _why_nobody_new(rollout, held, now_ms))
     if absent := _too_many_absent(rollout):
         return _wait_for_absent(rollout, absent, now_ms, effects)
     counted = _counted(rollout)
@@ -163,12 +165,24 @@ def _forward(rollout: Rollout, now_ms: int, effects: list[Effect]) -> Rollout:
     return _baked(rollout, held, now_ms, effects)
 
 
+def _why_nobody_new(rollout: Rollout, held: list[str], now_ms: int) -> str:
+    """Return for what a stage with open devices waits; once that is over, its name again."""
+    if held:
+        return f"{_HELD}{', '.join(held)}"
+    freeze = rollout.plan.freeze_at(now_ms)
+    if freeze is not None and rollout.members.count_of((State.WAITING,), rollout.reached):
+        until = dt.datetime.fromtimestamp(freeze.ends_ms / 1_000, dt.UTC).strftime("%Y-%m-%d %H:%MZ")
+        return f"{_FROZEN}{until}{': ' if freeze.why else ''}{freeze.why}"
+    over = rollout.reason.startswith((_HELD, _FROZEN))
+    return f"stage {rollout.here.name!r}" if over else rollout.reason
+
+
 def _baked(rollout: Rollout, held: list[str], now_ms: int, effects: list[Effect]) -> Rollout:
     over_ms = rollout.bake_ms + int(rollout.here.bake_s * 1_000)
     if now_ms < over_ms:
         return rollout
     if held:
-        return _because(rollout, f"held by {', '.join(held)}")
+        return _because(rollout, f"{_HELD}{', '.join(held)}")
     if blind := rollout.gates_saying(GateVerdict.NO_DATA, GateVerdict.UNKNOWN):
         if now_ms < over_ms + rollout.here.patience_s * 1_000:
             return _because(rollout, f"no data for {', '.join(blind)}")

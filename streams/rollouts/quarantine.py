@@ -39,7 +39,7 @@ def judged(rollout: Rollout, row: int, effects: list[Effect]) -> Rollout:
     if policy is None:
         return rollout
     for trait in filter(None, members.kin(row).split("|")):
-        if trait in rollout.lifted:
+        if trait in rollout.lifted or trait.partition("=")[0] not in policy.by:
             continue
         failed = len(members.kin_rows(trait, _IN_VAIN))
         settled = failed + len(members.kin_rows(trait, (State.SUCCEEDED,)))

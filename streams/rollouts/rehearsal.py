@@ -37,7 +37,7 @@ class Foreseen:
     stage: str
     devices: tuple[str, ...]
     offline: int
-    # The soonest that it could begin and end, seconds after the start, if every device succeeds at once.
+    # The soonest that it could begin and end, seconds from now, if every device succeeds at once.
     begins_s: float
     ends_s: float
 
@@ -53,11 +53,11 @@ class Step:
     gates: tuple[GateResult, ...]
 
 
-def foresee(plan: Plan, devices: Iterable[Device], release: ModelRelease | None) -> list[Foreseen]:
-    """Say which devices each stage takes, and when at the soonest."""
+def foresee(plan: Plan, devices: Iterable[Device], release: ModelRelease | None, *, now_ms: int) -> list[Foreseen]:
+    """Say which devices each stage takes, and when at the soonest; maintenance windows of devices are their own."""
     joined = membership.joined(plan, devices, release, 0)
     usual = usual_concurrency(len(joined))
-    stages, at_s = [], 0.0
+    stages, at_s = [], max(0.0, (plan.starts_ms - now_ms) / 1_000)
     for number, stage in enumerate(plan.stages):
         # A switch is for those who installed in the stage before.
         taken_by = number - 1 if stage.action == "switch" else number
@@ -66,6 +66,8 @@ def foresee(plan: Plan, devices: Iterable[Device], release: ModelRelease | None)
         lasts_s = max(0, rounds - 1) * stage.batch_delay_s + rounds * plan.device_bake_s * (stage.action != "install")
         if stage.rate is not None:
             lasts_s = max(lasts_s, 60 * len(taken) / stage.rate.max_per_minute)
+        while taken and (freeze := plan.freeze_at(now_ms + round(at_s * 1_000))):
+            at_s = (freeze.ends_ms - now_ms) / 1_000
         ends_s = at_s + (lasts_s + stage.bake_s if taken else 0.0)
         offline = sum(not event.online for event in taken)
         stages.append(Foreseen(stage.name, tuple(event.device_id for event in taken), offline, at_s, ends_s))

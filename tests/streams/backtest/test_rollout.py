@@ -56,7 +56,7 @@ FLEET = [
     )
     for number in range(COUNT)
 ]  # fmt: skip
-STAGES = [set(stage.devices) for stage in foresee(PLAN, FLEET, None)]
+STAGES = [set(stage.devices) for stage in foresee(PLAN, FLEET, None, now_ms=0)]
 # Minute at which each device really had the new model, and what it answered.
 GOT_IT = {device: 2 if device in STAGES[0] else 20 for device in map("d{:02d}".format, range(COUNT))}
 DONE = (Answer(0, AckPhase.RECEIVED), Answer(30_000, AckPhase.SUCCEEDED))

@@ -444,10 +444,11 @@ def test_a_changed_world_holds_and_rolls_nothing_back(story):
 
     rollout.wait(10_000)
 
-    assert rollout.phase == "running"
+    assert (rollout.phase, rollout.rollout.reason) == ("running", "held by drift")
     assert rollout.commands() == [("a", NEW)]
     rollout.judge(drift="pass")
     assert rollout.commands() == [("a", NEW), ("b", NEW)]
+    assert rollout.rollout.reason == "stage 'all'"
 
 
 def test_approval_is_waited_for(story):
@@ -832,6 +833,19 @@ def test_a_class_that_fails_is_set_apart_and_the_rest_goes_on(story):
     assert rollout.phase == "baking"
 
 
+def test_a_class_is_what_the_policy_goes_by_and_nothing_else(story):
+    policy = {"min_failures": 2, "by": ["firmware"]}
+    rollout = story({**ONE, "quarantine": policy, "limits": {"failure_threshold": 0.5, "retries": 0}})
+    for place, (device_id, hardware) in enumerate({"a": 2, "b": 2, "c": 3, "d": 3}.items()):
+        kin = f"hw=rev{hardware}|firmware=1.0"
+        rollout.tell(told.DeviceJoined(device_id, rollout.now_ms, stage=0, position=place / 10, previous=OLD, kin=kin))
+    rollout.begin().ack("c", "succeeded").ack("d", "succeeded")
+
+    rollout.ack("a", "failed").ack("b", "failed")
+
+    assert rollout.rollout.quarantined == frozenset()
+
+
 def test_whoever_is_of_a_class_set_apart_is_recalled_and_none_is_told_any_more(story):
     document = {**ONE, "quarantine": {"min_failures": 2}, "limits": {"failure_threshold": 0.6, "retries": 0}}
     rollout = story(document)
@@ -985,13 +999,15 @@ def test_a_rate_does_not_save_up_for_a_burst(story):
 
 def test_nothing_new_is_commanded_during_a_freeze(story):
     freeze = [{"begins": "1970-01-01T00:16:40Z", "ends": "1970-01-01T00:18:20Z"}]
-    rollout = story({**ONE, "freeze": freeze}, a=0).begin()
+    rollout = story({**ONE, "freeze": [{**freeze[0], "why": "harvest"}]}, a=0).begin()
 
     rollout.wait(99.999)
     assert rollout.commands() == []
+    assert rollout.rollout.reason == "frozen until 1970-01-01 00:18Z: harvest"
     rollout.wait(0.001)
 
     assert rollout.commands() == [("a", NEW)]
+    assert rollout.rollout.reason == "stage 'all'"
 
 
 def test_abort_in_the_midst_of_the_switch_brings_everybody_back(story):

@@ -58,13 +58,23 @@ PLAN = parse_plan(
 
 
 def test_a_plan_says_whom_each_stage_takes_and_when():
-    first, second = foresee(PLAN, devices(20), None)
+    first, second = foresee(PLAN, devices(20), None, now_ms=0)
 
     assert len(first.devices) + len(second.devices) == 20
     assert len(first.devices) >= 4
     assert first.offline + second.offline == 1
     assert (first.begins_s, second.begins_s) == (0.0, first.ends_s)
     assert first.ends_s == 600 + 60 * -(-len(first.devices) // 5)
+
+
+def test_the_calendar_is_in_what_a_plan_says():
+    document = {"starts": "1970-01-01T01:00:00Z", "freeze": [{"begins": "1970-01-01", "ends": "1970-01-02"}]}
+    frozen = parse_plan({**json.loads(PLAN.document), **document})
+    started = parse_plan({**json.loads(PLAN.document), "starts": "1970-01-01T01:00:00Z"})
+
+    assert foresee(started, devices(20), None, now_ms=0)[0].begins_s == 3_600
+    assert foresee(frozen, devices(20), None, now_ms=0)[0].begins_s == 86_400
+    assert foresee(frozen, devices(20), None, now_ms=86_400_000)[0].begins_s == 0
 
 
 def test_a_quiet_week_would_have_let_the_rollout_through():
@@ -75,7 +85,7 @@ def test_a_quiet_week_would_have_let_the_rollout_through():
 
 
 def test_canaries_that_always_were_peculiar_would_have_been_blamed():
-    canaries = {int(device[1:]) for device in foresee(PLAN, devices(20), None)[0].devices}
+    canaries = {int(device[1:]) for device in foresee(PLAN, devices(20), None, now_ms=0)[0].devices}
 
     steps = list(
         rehearse(PLAN, devices(20), None, week(20, 60, lambda number: 0.2 if number in canaries else 0.02), begin_ms=0)
@@ -94,7 +104,7 @@ def test_canaries_that_always_were_peculiar_would_have_been_blamed():
 )
 def test_alerts_of_that_week_are_heard_by_the_drift_gate(drifting, phase):
     plan = parse_plan({**json.loads(PLAN.document), "gates": {"drift": {}}})
-    canaries = foresee(plan, devices(20), None)[0].devices
+    canaries = foresee(plan, devices(20), None, now_ms=0)[0].devices
     alerting = {"canaries": canaries, "everybody": [f"d{n:02d}" for n in range(20)], "nobody": []}[drifting]
     seen = [(60_000 * minute, drift_scores(f"d{n:02d}", "m/1")) for minute in range(60) for n in range(20)]
     opened = [(-1, drift_alert(device_id, "m/1", AlertState.FIRING)) for device_id in alerting]

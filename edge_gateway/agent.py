@@ -108,6 +108,16 @@ class Gateway:
         return self._scorers[0] if self._scorers else None
 
     @property
+    def refused(self) -> int:
+        """Readings that the pipeline could do nothing with."""
+        return self._engine.refused if self._engine is not None else 0
+
+    @property
+    def late(self) -> int:
+        """Readings that were not newer than the one before them, and are in no feature."""
+        return self._engine.late if self._engine is not None else 0
+
+    @property
     def command_position(self) -> str | None:
         """Where to go on reading commands."""
         return self._obedience.position
@@ -162,6 +172,11 @@ class Gateway:
         self._happen(event)
         self._arrange(now_ms)
         self._obedience.speak(now_ms)
+
+    def conclude(self, now_ms: int) -> None:
+        """Close the windows, done or not: no more readings will come."""
+        for scorer in self._scorers:
+            self._flush(scorer, now_ms)
 
     def settle(self, now_ms: int) -> None:
         """Come to rest: what is under way is ended or kept, so that only sending is left to do."""

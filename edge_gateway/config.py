@@ -171,6 +171,10 @@ class SourceConfig:
     pipeline: str = "machine/1"
     # replay: a CSV or Parquet file.
     path: Path | None = None
+    # replay: how times are written, as for strptime; empty: ISO 8601, or seconds or milliseconds since 1970.
+    time_format: str = ""
+    # replay: numbers that stand for nothing measured, such as -200.
+    missing: tuple[float, ...] = ()
     # simulator and replay: 60 plays a minute a second, 0 as fast as it goes.
     speed: float = 1.0
     # simulator: which device of the fleet it plays.

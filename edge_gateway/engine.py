@@ -27,6 +27,8 @@ class Engine:
         self.pipeline = pipeline
         self.streams: dict[str, Stream] = {}
         self.refused = 0
+        # Streams whose late readings were told of.
+        self._told_late: set[str] = set()
         self._micro_batch = micro_batch
 
     def take(self, readings: Readings, scorers: list[Scorer]) -> list[list[Scored]]:
@@ -44,12 +46,22 @@ class Engine:
             self.refused += len(readings.at_ms)
             _log.warning("readings refused: stream=%s count=%d reason=%s", readings.stream, len(readings.at_ms), error)
             return []
+        if stream.troubles.late and readings.stream not in self._told_late:
+            self._told_late.add(readings.stream)
+            _log.warning(
+                "readings left out: stream=%s; older than the one before them: does the sensor send in order of time?",
+                readings.stream,
+            )
         done = []
         for start in range(0, len(vectors.at_ms), self._micro_batch):
             chosen = slice(start, start + self._micro_batch)
             at_ms, matrix = vectors.at_ms[chosen], vectors.matrix[chosen]
             done.append([scorer.take(readings.stream, at_ms, matrix) for scorer in scorers])
         return done
+
+    @property
+    def late(self) -> int:
+        return sum(stream.troubles.late for stream in self.streams.values())
 
     def freeze(self) -> Arrays:
         names = np.array(list(self.streams), dtype=np.str_)

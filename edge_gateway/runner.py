@@ -40,6 +40,9 @@ class Summary:
     sent: int
     waiting: int
     lost: int
+    # No readings, and readings that came too late for their features.
+    readings_refused: int = 0
+    readings_late: int = 0
 
 
 class Running:
@@ -77,6 +80,9 @@ class Running:
         return self._syncing
 
     def close(self) -> Summary:
+        if self._source.done:
+            # A file that ended: nothing more will come into its last window.
+            self.gateway.conclude(wall_ms())
         self._source.close()
         self.gateway.settle(wall_ms())
         if self._network is not None:
@@ -89,6 +95,8 @@ class Running:
             sent=self._network.sent if self._network else 0,
             waiting=depth.records + depth.held,
             lost=depth.dropped,
+            readings_refused=self._source.refused + self.gateway.refused,
+            readings_late=self.gateway.late,
         )
 
 

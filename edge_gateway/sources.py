@@ -8,7 +8,7 @@ from edge_gateway.config import SourceConfig
 from edge_gateway.errors import ConfigError
 from sensing.pipelines import Pipeline, pipeline_in
 from sensing.simulator import Simulated
-from sensing.sources import InboxSource, MqttSource, OpenWeatherSource, ReplaySource, SimulatedSource, Source
+from sensing.sources import InboxSource, MqttSource, OpenWeatherSource, ReplaySource, SimulatedSource, Source, TableForm
 
 __all__ = ["Opened", "open_source"]
 
@@ -30,7 +30,8 @@ def open_source(config: SourceConfig, environ: Mapping[str, str]) -> Opened:
         case "mqtt":
             return Opened(MqttSource(config.mqtt, pipeline.channel_names), pipeline)
         case "replay" if config.path is not None:
-            return Opened(ReplaySource(config.path, pipeline.channel_names, speed=config.speed), pipeline)
+            form = TableForm(time_format=config.time_format, missing=config.missing)
+            return Opened(ReplaySource(config.path, pipeline.channel_names, form=form, speed=config.speed), pipeline)
         case "http":
             inbox = InboxSource(pipeline.channel_names)
             return Opened(inbox, pipeline, inbox)

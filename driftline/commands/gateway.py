@@ -101,7 +101,8 @@ def run_(
     for each, summary in zip(configs, summaries, strict=True):
         click.echo(
             f"{f'{each.device_id}: ' if others else ''}decided {summary.readings_decided}, "
-            f"discarded {summary.readings_discarded}, sent {summary.sent}, waiting {summary.waiting}, "
+            f"discarded {summary.readings_discarded}, refused {summary.readings_refused}, "
+            f"late {summary.readings_late}, sent {summary.sent}, waiting {summary.waiting}, "
             f"lost: {summary.lost}"
         )
 

@@ -1,6 +1,7 @@
 """Where readings come from."""
 
 from sensing.sources.base import Readings, Source
+from sensing.sources.columns import TableForm
 from sensing.sources.inbox import InboxSource
 from sensing.sources.mqtt import MqttSettings, MqttSource
 from sensing.sources.openweather import OpenWeatherSource
@@ -17,5 +18,6 @@ __all__ = [
     "ReplaySource",
     "SimulatedSource",
     "Source",
+    "TableForm",
     "parse_reading",
 ]

@@ -1,19 +1,25 @@
 """Replay of recorded readings from CSV or Parquet files, in real or stretched time."""
 
 import csv
+import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from sensing.delimited import dialect_of, rows_in
+from sensing.delimited import TIMES, dialect_of, rows_in
 from sensing.errors import ReadingError, SensingError
 from sensing.sources.base import Readings
+from sensing.sources.columns import TableForm, known_names, whole_row
 from sensing.sources.parsing import Parsed, Refusals, gather, parse_reading
 
 __all__ = ["ReplaySource"]
 
+_log = logging.getLogger(__name__)
+
 _BATCH = 1024
+_PLAIN = TableForm()
 
 
 class ReplaySource:
@@ -27,12 +33,15 @@ class ReplaySource:
         path: Path,
         channels: Sequence[str],
         *,
+        form: TableForm = _PLAIN,
         speed: float = 1.0,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self.channels = tuple(channels)
         self.done = False
         self._path = path
+        self._form = form
+        self._played = 0
         self._speed = speed
         self._clock_s = clock_s
         self._refusals = Refusals(str(path))
@@ -66,15 +75,29 @@ class ReplaySource:
 
     def _peek(self) -> Parsed | None:
         while self._next is None:
-            row = next(self._rows, None)
-            if row is None:
-                self.done = True
-                return None
             try:
-                self._next = parse_reading(row, self.channels)
+                row = next(self._rows, None)
+                if row is None:
+                    self._end()
+                    return None
+                name, at_ms, values = parse_reading(row, self.channels, time_format=self._form.time_format)
             except ReadingError as error:
                 self._refusals.add(error)
+                continue
+            self._played += 1
+            self._next = name, at_ms, tuple(math.nan if each in self._form.missing else each for each in values)
         return self._next
+
+    def _end(self) -> None:
+        if not self.done:
+            _log.info("file ended: file=%s rows=%d refused=%d", self._path, self._played, self.refused)
+        if not self.done and self.refused and not self._played:
+            _log.error(
+                "no row of %s could be used, see the reason above; "
+                "gateway.source.time_format says how times are written, such as '%%d/%%m/%%Y %%H:%%M:%%S'",
+                self._path,
+            )
+        self.done = True
 
     def _due_in_s(self, at_ms: int) -> float:
         if self._speed <= 0:
@@ -100,24 +123,31 @@ def _csv_rows(path: Path, channels: Sequence[str]) -> Iterator[Mapping[str, Any]
         raise SensingError(f"{path}: {error.strerror or error}") from error
     rows = rows_in(file, dialect)
     try:
-        names = [name.strip() for name in next(rows, [])]
+        found = [name.strip() for name in next(rows, [])]
     except csv.Error as error:
         raise SensingError(f"{path} is no CSV: {error}") from error
-    _check_columns(path, names, channels)
-    return _patiently(file, names, rows)
+    names = _checked(path, found, channels)
+    return _Patiently(file, names, rows)
 
 
-def _patiently(file: TextIO, names: Sequence[str], rows: Iterator[list[str]]) -> Iterator[Mapping[str, Any]]:
-    with file:
-        while True:
-            try:
-                if row := next(rows):
-                    yield dict(zip(names, row, strict=False))
-            except StopIteration:
-                return
-            except csv.Error as error:
-                # A line that breaks the form: it is refused as a reading without anything in it.
-                yield {"broken line": str(error)}
+class _Patiently(Iterator[Mapping[str, Any]]):
+    """The rows of a file; one that breaks the form is a `ReadingError`, and the next one comes after it."""
+
+    def __init__(self, file: TextIO, names: Sequence[str], rows: Iterator[list[str]]) -> None:
+        self._file = file
+        self._names = names
+        self._rows = rows
+
+    def __next__(self) -> Mapping[str, Any]:
+        try:
+            while not (cells := next(self._rows)):
+                pass
+        except StopIteration:
+            self._file.close()
+            raise
+        except csv.Error as error:
+            raise ReadingError(f"a broken line: {error}") from None
+        return whole_row(self._names, cells)
 
 
 def _parquet_rows(path: Path, channels: Sequence[str]) -> Iterator[Mapping[str, Any]]:
@@ -131,14 +161,18 @@ def _parquet_rows(path: Path, channels: Sequence[str]) -> Iterator[Mapping[str, 
         file = parquet.ParquetFile(path)
     except (ArrowException, OSError) as error:
         raise SensingError(f"{path} is no Parquet file: {error}") from error
-    _check_columns(path, file.schema_arrow.names, channels)
-    return (row for batch in file.iter_batches(_BATCH) for row in batch.to_pylist())
+    names = _checked(path, file.schema_arrow.names, channels)
+    batches = (batch.rename_columns(names) for batch in file.iter_batches(_BATCH))
+    return (row for batch in batches for row in batch.to_pylist())
 
 
-def _check_columns(path: Path, names: Sequence[str], channels: Sequence[str]) -> None:
+def _checked(path: Path, found: Sequence[str], channels: Sequence[str]) -> list[str]:
+    """Return the columns as we name them; `SensingError`: there are some missing."""
+    names = known_names(found, (*channels, *TIMES))
     missing = [channel for channel in channels if channel not in names]
     if missing:
         raise SensingError(
-            f"{path} has columns {', '.join(names) or '(none)'}; missing: {', '.join(missing)}",
-            hint="name the columns like the pipeline's channels, and the time at_ms or timestamp",
+            f"{path} has columns {', '.join(found) or '(none)'}; missing: {', '.join(missing)}",
+            hint="the first line names the columns: like the pipeline's channels, and the time at_ms or timestamp",
         )
+    return names

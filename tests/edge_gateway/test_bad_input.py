@@ -9,7 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edge_gateway import download
+from edge_gateway import Running, download
+from edge_gateway.spool import SpoolConfig, look_into
 from sensing.sources import ReplaySource
 from sensing.sources.base import Readings
 
@@ -49,6 +50,26 @@ def test_a_broken_csv_costs_its_broken_rows(tmp_path, serving, caplog):
     assert goes_on(gateway)
 
 
+def test_a_file_that_ends_leaves_no_window_open(tmp_path, serving):
+    gateway = serving(spool=SpoolConfig(max_age_s=1e9))
+    before = len(gateway.sent("telemetry.feature-stats"))
+    channels = gateway.sensor.pipeline.channel_names
+    start_ms = gateway.now_ms + 60_000 - gateway.now_ms % 10_000
+    rows = [f"{start_ms + 1000 * row},{','.join(['20'] * len(channels))}" for row in range(25)]
+    path = tmp_path / "readings.csv"
+    path.write_text("\n".join(["at_ms," + ",".join(channels), *rows, ""]))
+    running = Running(gateway.gateway, ReplaySource(path, channels, speed=0), None)
+
+    while not running.done:
+        running.turn(0.0)
+    summary = running.close()
+
+    # What was open before, two whole ones, and a half.
+    _, by_topic = look_into(gateway.folder / "data" / "spool.db")
+    assert by_topic["telemetry.feature-stats"] == before + 4
+    assert (summary.readings_decided, summary.readings_refused, summary.readings_late) == (45 + 25, 0, 0)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300])
 def test_a_value_that_is_none_is_missing_and_counted(serving, value):
     gateway = serving()
@@ -79,7 +100,7 @@ def test_a_wrong_unit_is_said_once_and_counted(serving, caplog):
     assert goes_on(gateway)
 
 
-def test_samples_out_of_order_are_left_out(serving):
+def test_samples_out_of_order_are_left_out_and_counted(serving, caplog):
     gateway = serving()
     sample = gateway.sensor.take(5).values[0]
     now = gateway.now_ms
@@ -88,6 +109,8 @@ def test_samples_out_of_order_are_left_out(serving):
     gateway.now_ms += 4000
 
     assert sum(len(each.at_ms) for each in decided) == 2
+    assert gateway.gateway.late == 2
+    assert caplog.text.count("readings left out: stream=s") == 1
     assert goes_on(gateway)
 
 

@@ -22,6 +22,8 @@ __all__ = ["SOURCE", "Opened", "Usable", "open_run", "stretch", "usable"]
 SOURCE = "telemetry.feature-stats"
 # A device clock further ahead of the broker's is wrong, and its windows would push the true ones off the rings.
 MOST_AHEAD_MS = 60 * 60_000
+# Counts have 32 bits. Beyond that sums over windows would run over, and the device never be judged again.
+MOST_SAMPLES = 2**32 - 1
 
 
 @dataclass
@@ -93,6 +95,11 @@ def usable(part: StatsRun, offsets: Ints, arrivals_ms: Ints, known: Known) -> Us
         ahead_s = (int(windows.end_ms[place]) - int(windows.arrival_ms[place])) // 1000
         why = f"window_end_ms: found {ahead_s} s after its arrival, wanted at most {MOST_AHEAD_MS // 1000} s"
         refused.append((int(part.positions[place]), why))
+    countable = windows.samples <= MOST_SAMPLES
+    for place in np.flatnonzero(good & ~countable).tolist():
+        why = f"samples: found {int(windows.samples[place])}, wanted at most {MOST_SAMPLES}, as counts have 32 bits"
+        refused.append((int(part.positions[place]), why))
+    good &= countable
     if lost:
         for place, model in enumerate(part.model_id):
             if model in lost and good[place]:

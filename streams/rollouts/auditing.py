@@ -79,12 +79,16 @@ def digest_behind(before: str, entry: Entry) -> str:
 
 
 def verify(
-    entries: Iterable[Entry], checkpoints: Sequence[AuditCheckpoint], *, begins: Mapping[int, int] | None = None
+    entries: Iterable[Entry],
+    checkpoints: Sequence[AuditCheckpoint],
+    *,
+    begins: Mapping[int, int] | None = None,
+    forgotten_before_ms: int = 0,
 ) -> tuple[list[Finding], int]:
     """Compare the log with its checkpoints, whose signatures were checked; return what is wrong and what was covered.
 
-    `begins` says from which offset on each partition still keeps its records; what a checkpoint covers before that
-    has been forgotten by age and is not compared.
+    `begins` says from which offset on each partition still keeps its records. What a checkpoint covers before that is
+    not compared if it was signed before `forgotten_before_ms`, as age has taken it; anything younger was removed.
     """
     logs: dict[int, list[Entry]] = defaultdict(list)
     for entry in entries:
@@ -95,19 +99,22 @@ def verify(
     findings, covered = [], 0
     for partition, made in sorted(stretches.items()):
         kept_from = (begins or {}).get(partition, 0)
-        finding, count = _verify_partition(logs[partition], sorted(made, key=lambda one: one.next_offset), kept_from)
+        in_order = sorted(made, key=lambda one: one.next_offset)
+        finding, count = _verify_partition(logs[partition], in_order, kept_from, forgotten_before_ms)
         covered += count
         if finding is not None:
             findings.append(finding)
     return findings, covered
 
 
-def _verify_partition(entries: list[Entry], made: list[AuditCheckpoint], kept_from: int) -> tuple[Finding | None, int]:
+def _verify_partition(
+    entries: list[Entry], made: list[AuditCheckpoint], kept_from: int, forgotten_before_ms: int
+) -> tuple[Finding | None, int]:
     by_offset = {entry.offset: entry for entry in entries}
     digest, start, covered = "", 0, 0
     for checkpoint in made:
         expected = sorted(int(offset) for offset in checkpoint.marks)
-        if expected and expected[0] < kept_from:
+        if expected and expected[0] < kept_from and checkpoint.at_ms < forgotten_before_ms:
             # Its first entries are forgotten, so the rest cannot be chained; go on from what was signed.
             digest, start = checkpoint.digest, checkpoint.next_offset
             continue

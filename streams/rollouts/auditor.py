@@ -86,9 +86,14 @@ class Auditor:
             raise DriftlineError("checkpoints could not be delivered within 30 s")
 
 
-def verify_log(cluster: Cluster, keyring: Keyring) -> tuple[list[Finding], int]:
+def verify_log(cluster: Cluster, keyring: Keyring, *, now_ms: int) -> tuple[list[Finding], int]:
     """Prove the audit log of a cluster; return what is wrong, and how many entries are covered."""
-    return verify(read_entries(cluster), read_checkpoints(cluster, keyring), begins=_begins(cluster))
+    return verify(
+        read_entries(cluster),
+        read_checkpoints(cluster, keyring),
+        begins=_begins(cluster),
+        forgotten_before_ms=now_ms - (topic_named(LOG).retention_ms or now_ms),
+    )
 
 
 def read_checkpoints(cluster: Cluster, keyring: Keyring) -> list[AuditCheckpoint]:

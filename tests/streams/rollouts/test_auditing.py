@@ -3,6 +3,7 @@ import time
 from dataclasses import replace
 
 import pytest
+from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from schemas import feeds
@@ -80,8 +81,24 @@ def test_a_checkpoint_that_was_left_out_is_missed():
 def test_what_was_forgotten_by_age_is_not_held_against_the_log():
     made = checkpoints_of(ENTRIES)
 
-    assert verify(ENTRIES[3:], made, begins={0: 3}) == ([], 5)
-    assert verify(ENTRIES[4:], made, begins={0: 5}) == ([], 2)
+    assert verify(ENTRIES[3:], made, begins={0: 3}, forgotten_before_ms=4) == ([], 5)
+    assert verify(ENTRIES[4:], made, begins={0: 5}, forgotten_before_ms=7) == ([], 2)
+
+
+@pytest.mark.parametrize(
+    ("begins", "forgotten_before_ms", "first"),
+    [
+        pytest.param(3, 3, 0, id="the oldest ones, before their time"),
+        pytest.param(5, 4, 4, id="more than age has taken"),
+        pytest.param(10, 4, 4, id="all that was left"),
+    ],
+)
+def test_what_was_cut_off_before_its_age_is_named(begins, forgotten_before_ms, first):
+    left = [entry for entry in ENTRIES if entry.offset >= begins]
+
+    findings, _ = verify(left, checkpoints_of(ENTRIES), begins={0: begins}, forgotten_before_ms=forgotten_before_ms)
+
+    assert [str(one) for one in findings] == [f"audit.log partition 0 offset {first}: was signed and is gone"]
 
 
 @pytest.fixture
@@ -104,6 +121,10 @@ def write(cluster, reasons):
     producer.flush(10)
 
 
+def now_ms():
+    return time.time_ns() // 1_000_000
+
+
 def audit(cluster, signer, keyring):
     auditor = Auditor(cluster, [signer], keyring, every_s=0.3)
     thread = threading.Thread(target=auditor.run)
@@ -119,16 +140,22 @@ def test_a_log_on_kafka_is_proved_and_a_forged_one_is_not(audited):
     audit(cluster, signer, keyring)
     write(cluster, ["breakfast"])
     audit(cluster, signer, keyring)
-    assert verify_log(cluster, keyring) == ([], 3)
+    assert verify_log(cluster, keyring, now_ms=now_ms()) == ([], 3)
+
+    # Whoever may delete records can cut the log off; not unseen.
+    admin = AdminClient(cluster.client_settings())
+    place = TopicPartition(cluster.named("audit.log"), 0, 1)
+    admin.delete_records([place])[place].result(20)
+    findings, _ = verify_log(cluster, keyring, now_ms=now_ms())
+    assert [str(finding) for finding in findings] == ["audit.log partition 0 offset 0: was signed and is gone"]
 
     # Whoever may delete the topic may write another history; not one that was signed.
-    admin = AdminClient(cluster.client_settings())
     admin.delete_topics([cluster.named("audit.log")])[cluster.named("audit.log")].result(20)
     while cluster.named("audit.log") in admin.list_topics(timeout=10).topics:
         time.sleep(0.2)
     create_missing(cluster)
     write(cluster, ["lunch", "nothing", "breakfast"])
-    findings, _ = verify_log(cluster, keyring)
+    findings, _ = verify_log(cluster, keyring, now_ms=now_ms())
 
     assert [str(finding) for finding in findings] == ["audit.log partition 0 offset 1: is not what was signed"]
     assert len(list(read_entries(cluster))) == 3
@@ -142,6 +169,6 @@ def test_a_checkpoint_signed_by_somebody_else_is_refused(audited, tmp_path):
     audit(cluster, other, keyring)
 
     with pytest.raises(DriftlineError, match=r"audit\.checkpoints partition 0 offset 0"):
-        verify_log(cluster, keyring)
+        verify_log(cluster, keyring, now_ms=now_ms())
 
     assert feeds.partition_of("0", 1) == 0

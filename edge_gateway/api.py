@@ -6,9 +6,10 @@ gateway is the loaded model, which is safe to run from several threads, and coun
 
 import asyncio
 import contextlib
+import json
 import threading
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from aiohttp import web
@@ -26,6 +27,10 @@ __all__ = ["MAX_BATCH", "Api"]
 
 MAX_BATCH = 4096
 _MAX_BODY = 4 * 1024**2
+_BODY_WITHIN_S = 10.0
+# Of applications on the same box; whoever comes when all are taken has that of the one that came first.
+_MAX_CONNECTIONS = 64
+_END_WITHIN_S = 1.0
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -53,7 +58,10 @@ class Api:
         self._inbox = inbox
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="api", daemon=True)
-        self._runner = web.AppRunner(self._application(), access_log=None, handle_signals=False)
+        self._runner = web.AppRunner(
+            self._application(), access_log=None, handle_signals=False, shutdown_timeout=_END_WITHIN_S
+        )
+        self._server: asyncio.Server | None = None
 
     def start(self) -> None:
         """Listen; raises `GatewayError` where that cannot be."""
@@ -69,15 +77,27 @@ class Api:
 
     def stop(self) -> None:
         with contextlib.suppress(TimeoutError):
-            asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(5)
+            asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(5)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)
 
     async def _listen(self) -> None:
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self.host, self.port)
-        await site.start()
-        self.port = self._runner.addresses[0][1]
+        self._server = await self._loop.create_server(self._admitted, self.host, self.port, backlog=_MAX_CONNECTIONS)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def _end(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        await self._runner.cleanup()
+
+    def _admitted(self) -> asyncio.Protocol:
+        """Make room for whoever comes: connections that are left open must not take the gateway's files away."""
+        server = cast(web.Server, self._runner.server)
+        for longest in server.connections[: max(len(server.connections) - _MAX_CONNECTIONS + 1, 0)]:
+            if longest.transport is not None:
+                longest.transport.abort()
+        return server()
 
     def _application(self) -> web.Application:
         application = web.Application(client_max_size=_MAX_BODY, middlewares=[_in_words])
@@ -175,7 +195,14 @@ async def _in_words(request: web.Request, handler: Handler) -> web.StreamRespons
 
 async def _json(request: web.Request) -> Any:
     try:
-        return await request.json()
+        async with asyncio.timeout(_BODY_WITHIN_S):
+            body = await request.read()
+    except TimeoutError:
+        raise web.HTTPRequestTimeout(text=f"the body was not here within {_BODY_WITHIN_S:g} s") from None
+    except ConnectionResetError:
+        raise web.HTTPBadRequest(text="the connection was lost") from None
+    try:
+        return json.loads(body)
     except (ValueError, RecursionError) as error:
         raise BadRequestError(f"the body is no JSON: {error}") from None
 
@@ -203,7 +230,12 @@ def _matrix(body: Any, loaded: Loaded) -> tuple[NDArray[np.float32], bool]:
         # Text that looks like a number is none; null is missing.
         if any(isinstance(value, str | bool) for row in rows for value in row):
             raise TypeError("text or truth values")
-        return np.array(rows, dtype=np.float32), single
+        with np.errstate(over="ignore"):
+            matrix = np.array(rows, dtype=np.float32)
+        if matrix.ndim != 2:
+            raise TypeError("lists or objects")
+        # As with readings of sensors, what is infinite is missing.
+        return np.where(np.isinf(matrix), np.float32(np.nan), matrix), single
     except (TypeError, ValueError, OverflowError) as error:
         raise BadRequestError(f"features are not numbers: {error}") from None
 

@@ -1,8 +1,12 @@
 """The local API over real HTTP, on a gateway with a real model."""
 
+import contextlib
 import json
+import socket
+import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,6 +27,10 @@ def api(serving):
     made.start()
     yield made
     made.stop()
+
+
+def open_files():
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def ask(api, path, body=None):
@@ -61,6 +69,11 @@ def test_predictions_are_those_of_the_model(api, foundry):
         ({"features": ["1"] * 16}, "features are not numbers"),
         ({"features": {"heat": 1}}, "unknown feature 'heat'; known: temperature"),
         ({"features": [[0.0] * 16] * 5000}, "5000 vectors; at most 4096 at once"),
+        ({"features": [[[0.0]] * 16]}, "features are not numbers: lists or objects"),
+        ({"features": [{"temperature": 1.0}]}, "vector 0 has 1 values"),
+        (b"[" * 100_000, "the body is no JSON: maximum recursion depth"),
+        (b'{"features":[' + b"9" * 5000 + b"]}", "the body is no JSON: Exceeds the limit"),
+        (b"\xff\xfe\xff", "the body is no JSON"),
     ],
 )
 def test_a_bad_request_is_answered_in_words(api, body, said):
@@ -68,6 +81,50 @@ def test_a_bad_request_is_answered_in_words(api, body, said):
 
     assert status == 400
     assert said in answer["error"]
+
+
+def test_what_is_infinite_is_missing_as_it_is_with_sensors(api):
+    _, missing = ask(api, "/predict", {"features": [None] * 16})
+
+    for endless in (b"Infinity", b"NaN", b"-1e400", b"1e39"):
+        assert ask(api, "/predict", b'{"features":[' + b",".join([endless] * 16) + b"]}") == (200, missing)
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [
+        pytest.param(b"", id="silent"),
+        pytest.param(b"POST /predict HTTP/1.1\r\nHost: x\r\n", id="a head without an end"),
+        pytest.param(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{", id="a body without an end"),
+    ],
+)
+def test_whoever_keeps_connections_open_keeps_nobody_out(api, beginning):
+    before = open_files()
+    held = [socket.create_connection(("127.0.0.1", api.port)) for _ in range(200)]
+    for each in held:
+        with contextlib.suppress(OSError):
+            each.sendall(beginning)
+
+    status, _ = ask(api, "/predict", {"features": [0.0] * 16})
+    files = open_files() - before
+    begun_s = time.monotonic()
+    api.stop()
+
+    assert status == 200
+    assert files < 200 + 64 + 10
+    assert time.monotonic() - begun_s < 4
+    for each in held:
+        each.close()
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(api, monkeypatch):
+    monkeypatch.setattr("edge_gateway.api._BODY_WITHIN_S", 0.2)
+    with socket.create_connection(("127.0.0.1", api.port), timeout=5) as slow:
+        slow.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
+
+        answer = slow.recv(1000)
+
+    assert answer.startswith(b"HTTP/1.1 408")
 
 
 def test_readings_are_pushed_and_a_full_inbox_says_so(api):

@@ -59,8 +59,8 @@ class Outcome:
 
     @cached_property
     def written(self) -> list[Written]:
-        """The same records as they are sent; making and encoding thousands of them takes as long as judging."""
-        return written(self.judged, self.policy_id, self.policy_revision)
+        """The same records as they are sent; whoever has several outcomes has them `written` together."""
+        return written([self])[0]
 
 
 class Partition:

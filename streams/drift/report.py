@@ -10,14 +10,15 @@ import numpy.typing as npt
 from schemas.drift_scores import DriftScores, FeatureScores
 from streams.drift.judge import Judged
 from streams.drift.measured import Measured
-from streams.drift.scores import SCORES, multivariate
+from streams.drift.scores import SCORES, Pair, multivariate, side_by_side
 from streams.drift.verdicts import Grade
 from streams.drift.windows import Rows
 
-__all__ = ["COMBINED", "Scored", "Told", "report"]
+__all__ = ["COMBINED", "Scored", "Told", "report", "tell"]
 
 COMBINED = "multivariate"
 
+_ALL = tuple(SCORES)
 # What is told of features that only give charts their line.
 _USUAL = ("psi", "ks", "js", "wasserstein", "mean_shift", "variance_ratio")
 
@@ -26,16 +27,14 @@ def report(judged: Sequence[Judged], policy_id: str, policy_revision: int) -> li
     """Return the records to publish, in the order in which windows completed them, slower horizons first."""
     placed = [
         ((place, -one.measured.horizon_ms, record.device_id), record)
-        for one in judged
-        for place, record in _records(one, policy_id, policy_revision)
+        for one, told in zip(judged, tell(judged), strict=True)
+        if told is not None
+        for place, record in _records(one, told, policy_id, policy_revision)
     ]
     return [record for _, record in sorted(placed, key=lambda pair: pair[0])]
 
 
-def _records(judged: Judged, policy_id: str, policy_revision: int) -> Iterator[tuple[int, DriftScores]]:
-    told = Told.of(judged)
-    if told is None:
-        return
+def _records(judged: Judged, told: "Told", policy_id: str, policy_revision: int) -> Iterator[tuple[int, DriftScores]]:
     measured, against = judged.measured, judged.measured.group.against
     features, ends = _features(told, against.features), told.ends
     for i, row in enumerate(told.rows.tolist()):
@@ -85,45 +84,83 @@ class Told:
     # Entries of the i-th row end where those of the next begin.
     ends: list[int]
 
-    @staticmethod
-    def of(judged: Judged) -> "Told | None":
-        """Choose the rows to tell of, and their features: every score of notable ones, the usual ones of others."""
-        notable = _notable(judged)
-        rows = np.flatnonzero(judged.complete | notable.any(axis=1))
-        if not len(rows):
-            return None
-        measured, grades = judged.measured, judged.found.grade[rows]
-        at, feature = np.nonzero(notable[rows] | judged.complete[rows][:, np.newaxis])
-        psi, grade = measured.score("psi")[rows[at], feature], judged.found.grade[rows[at], feature]
-        order = np.lexsort((-psi, -grade.astype(np.int64), at))
-        at, feature, grade = at[order], feature[order], grade[order]
-        every = notable[rows[at], feature]
-        return Told(
-            rows=rows,
-            gravest=grades.max(axis=1).tolist(),
-            drifted=(grades == Grade.DRIFT).sum(axis=1).tolist(),
-            combined=_combined(measured, rows),
-            feature=feature,
-            grade=grade,
-            scored=[
-                scored
-                for which, names in ((every, tuple(SCORES)), (~every, _USUAL))
-                for scored in _scored(measured, rows[at], feature, np.flatnonzero(which), names)
-            ],
-            ends=np.searchsorted(at, np.arange(len(rows) + 1)).tolist(),
+
+def tell(judged: Sequence[Judged]) -> list[Told | None]:
+    """Choose rows to tell of, and their features: every score of notable ones, the usual ones of others.
+
+    What many small runs have to tell is scored together, as that costs as much as one of them.
+    """
+    chosen = [_choose(one) for one in judged]
+    scored = [_scored_together(judged, chosen, names, of_all) for names, of_all in ((_ALL, True), (_USUAL, False))]
+    return [
+        None
+        if mine is None
+        else Told(
+            rows=mine.rows,
+            gravest=mine.grades.max(axis=1).tolist(),
+            drifted=(mine.grades == Grade.DRIFT).sum(axis=1).tolist(),
+            combined=_combined(one.measured, mine.rows),
+            feature=mine.feature,
+            grade=mine.grade,
+            scored=[each for some in scored for each in some[number]],
+            ends=np.searchsorted(mine.at, np.arange(len(mine.rows) + 1)).tolist(),
         )
+        for number, (one, mine) in enumerate(zip(judged, chosen, strict=True))
+    ]
 
 
-def _scored(measured: Measured, rows: Rows, features: Rows, which: Rows, names: tuple[str, ...]) -> Iterator[Scored]:
-    """Compute scores of some entries; those that lack the same ones come together."""
-    if not len(which):
-        return
-    pair = measured.elements(rows[which], features[which])
-    values = np.stack([SCORES[name](pair)[0, : len(which)] for name in names], axis=1).astype(np.float64)
-    patterns, pattern_of = np.unique(np.isfinite(values), axis=0, return_inverse=True)
-    for number, known in enumerate(patterns):
-        mine = np.flatnonzero(pattern_of.reshape(-1) == number)
-        yield Scored(which[mine], tuple(compress(names, known)), np.ascontiguousarray(values[mine][:, known]))
+@dataclass(frozen=True)
+class _Chosen:
+    """Rows, and entries of them: entry i is of the row `rows[at[i]]`, gravest first."""
+
+    rows: Rows
+    grades: npt.NDArray[np.uint8]
+    at: Rows
+    feature: Rows
+    grade: npt.NDArray[np.uint8]
+    is_notable: npt.NDArray[np.bool_]
+
+
+def _choose(judged: Judged) -> _Chosen | None:
+    notable = _notable(judged)
+    rows = np.flatnonzero(judged.complete | notable.any(axis=1))
+    if not len(rows):
+        return None
+    grades = judged.found.grade[rows]
+    at, feature = np.nonzero(notable[rows] | judged.complete[rows][:, np.newaxis])
+    psi, grade = judged.measured.score("psi")[rows[at], feature], grades[at, feature]
+    order = np.lexsort((-psi, -grade.astype(np.int64), at))
+    at, feature = at[order], feature[order]
+    return _Chosen(rows, grades, at, feature, grade[order], notable[rows[at], feature])
+
+
+def _scored_together(
+    judged: Sequence[Judged], chosen: Sequence[_Chosen | None], names: tuple[str, ...], of_all: bool
+) -> list[list[Scored]]:
+    """Compute scores of the entries that are notable, or of the others; those that lack the same ones come together."""
+    scored: list[list[Scored]] = [[] for _ in judged]
+    by_bins: dict[int, list[tuple[int, Rows, Pair]]] = {}
+    for number, (one, mine) in enumerate(zip(judged, chosen, strict=True)):
+        which = np.flatnonzero(mine.is_notable == of_all) if mine is not None else _NONE
+        if mine is not None and len(which):
+            pair = one.measured.elements(mine.rows[mine.at[which]], mine.feature[which])
+            by_bins.setdefault(len(pair.live.counts), []).append((number, which, pair))
+    for parts in by_bins.values():
+        pair = side_by_side([pair for _, _, pair in parts])
+        values = np.stack([SCORES[name](pair)[0] for name in names], axis=1).astype(np.float64)
+        known = np.isfinite(values)
+        pattern = known @ (1 << np.arange(len(names)))
+        end = 0
+        for number, which, _ in parts:
+            # The last column of each part is there twice; see `elements`.
+            first, end = end, end + len(which) + 1
+            mine_of = pattern[first : end - 1]
+            for one_pattern in sorted(set(mine_of.tolist())):
+                at = np.flatnonzero(mine_of == one_pattern)
+                has = known[first + at[0]]
+                found = np.ascontiguousarray(values[first + at][:, has])
+                scored[number].append(Scored(which[at], tuple(compress(names, has)), found))
+    return scored
 
 
 def _features(told: Told, names: Sequence[str]) -> list[FeatureScores]:
@@ -150,4 +187,5 @@ def _notable(judged: Judged) -> npt.NDArray[np.bool_]:
     return notable
 
 
+_NONE = np.empty(0, np.intp)
 _VERDICTS = [grade.verdict for grade in Grade]

@@ -5,11 +5,12 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from schemas.catalogue import topic_named
 from schemas.cluster import Cluster
+from schemas.dead_letter import DeadLetter
 from schemas.drift_alert import DriftAlert
 from schemas.drift_scores import CohortPane
 from schemas.errors import RegistryAwayError
@@ -33,6 +34,7 @@ from streams.drift.restoring import ROLLUPS, Held, Restorer
 from streams.drift.time_passing import ON_ITS_WAY_MS, due_partitions
 from streams.drift.traces import windows_by_device
 from streams.drift.vault import TOPIC as CHECKPOINTS
+from streams.drift.writing import written
 from streams.kafka import Outbox, Outgoing, Run
 
 __all__ = ["DriftWorker"]
@@ -92,18 +94,19 @@ class DriftWorker:
     async def work(self, runs: Sequence[Run]) -> None:
         """Judge runs and publish what came of them; returns when Kafka has all of it."""
         async with self._holdings.turn:
-            told = _Told()
+            judged: list[_Judged] = []
             for run in runs:
                 held = await self._holdings.taken_up(run.partition, run.start)
                 parts = self._holdings.parts_of(run, held)
                 while (part := await asyncio.to_thread(next, parts, None)) is not None:
                     await self._note(run.partition, held)
                     if part.offsets:
-                        await self._judge(part, held, told)
+                        judged.append(await self._judge(part, held))
                 held.next_offset = max(run.end, held.next_offset)
+            evidence, alerts = await asyncio.to_thread(self._told, judged)
             # Scores before alerts: whoever opens an alert finds its evidence already there.
-            await self._outbox.deliver(told.evidence)
-            await self._outbox.deliver(told.alerts)
+            await self._outbox.deliver(evidence)
+            await self._outbox.deliver(alerts)
             # What a checkpoint counts as done is never told again.
             for run in runs:
                 held = self._holdings.held[run.partition]
@@ -139,12 +142,12 @@ class DriftWorker:
 
     # ---- judging
 
-    async def _judge(self, run: Run, held: Held, told: "_Told") -> None:
+    async def _judge(self, run: Run, held: Held) -> "_Judged":
         self.labels.matter(names_that_matter(held.policy.rules))
         opened = await self._patience.opened(run, self._opened_wholly)
-        await asyncio.to_thread(self._judge_opened, run, opened, held, told)
+        return await asyncio.to_thread(self._judge_opened, run, opened, held)
 
-    def _judge_opened(self, run: Run, opened: Opened, held: Held, told: "_Told") -> None:
+    def _judge_opened(self, run: Run, opened: Opened, held: Held) -> "_Judged":
         aged = held.pass_time(run)
         shares = held.tell(run, self.labels.all)
         started_s = time.monotonic()
@@ -152,10 +155,7 @@ class DriftWorker:
         self._metrics.judged(run.partition, outcome, seconds=time.monotonic() - started_s)
         self._metrics.bad(len(opened.dead))
         self._metrics.shares.inc(len(shares))
-        self._metrics.scores.inc(len(outcome.written))
-        told.evidence += (self._outbox.packed("drift.cohort-panes", share) for share in shares)
-        told.evidence += self._evidence(run, opened, outcome)
-        told.alerts += self._news(run.partition, [*aged, *outcome.alerts], run)
+        return _Judged(run, opened.dead, shares, outcome, [*aged, *outcome.alerts])
 
     def _opened_wholly(self, run: Run) -> Opened:
         opened = self._open_run(run)
@@ -197,12 +197,18 @@ class DriftWorker:
 
     # ---- what is told
 
-    def _evidence(self, run: Run, opened: Opened, outcome: Outcome) -> list[Outgoing]:
-        return [
-            *self._outbox.framed("drift.scores", ((one.device_id, one.body) for one in outcome.written)),
-            *(self._outbox.packed(ROLLUPS, record, partition=run.partition) for record in outcome.rollups),
-            *(self._outbox.packed("dead-letters", record) for record in opened.dead),
-        ]
+    def _told(self, judged: Sequence["_Judged"]) -> tuple[list[Outgoing], list[Outgoing]]:
+        """Return what is to be told: what alerts stand on, and the alerts."""
+        evidence, alerts = list[Outgoing](), list[Outgoing]()
+        for one, scores in zip(judged, written([one.outcome for one in judged]), strict=True):
+            self._metrics.scores.inc(len(scores))
+            number = one.run.partition
+            evidence += (self._outbox.packed("drift.cohort-panes", share) for share in one.shares)
+            evidence += self._outbox.framed("drift.scores", ((score.device_id, score.body) for score in scores))
+            evidence += (self._outbox.packed(ROLLUPS, record, partition=number) for record in one.outcome.rollups)
+            evidence += (self._outbox.packed("dead-letters", record) for record in one.dead)
+            alerts += self._news(number, one.alerts, one.run)
+        return evidence, alerts
 
     async def _tell(self, number: int, alerts: list[DriftAlert]) -> None:
         await self._outbox.deliver(await asyncio.to_thread(self._news, number, alerts))
@@ -260,12 +266,15 @@ class DriftWorker:
         self._refusals = [one for one in self._refusals if one not in mine]
 
 
-@dataclass
-class _Told:
-    """What came of runs and is to be told, alerts after what they stand on."""
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """A run, and what came of it."""
 
-    evidence: list[Outgoing] = field(default_factory=list)
-    alerts: list[Outgoing] = field(default_factory=list)
+    run: Run
+    dead: list[DeadLetter]
+    shares: list[CohortPane]
+    outcome: Outcome
+    alerts: list[DriftAlert]
 
 
 def _now_ms() -> int:

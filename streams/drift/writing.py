@@ -6,16 +6,17 @@ themselves; here the parts that repeat are written once, and numbers are laid be
 
 import struct
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from functools import lru_cache
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from schemas.drift_scores import Verdict
 from streams.drift.judge import Judged
-from streams.drift.report import COMBINED, Scored, Told
+from streams.drift.report import COMBINED, Scored, Told, tell
 from streams.drift.verdicts import Grade
 
-__all__ = ["Written", "written"]
+__all__ = ["Tellable", "Written", "written"]
 
 
 class Written(NamedTuple):
@@ -25,17 +26,31 @@ class Written(NamedTuple):
     body: bytes
 
 
-def written(judged: Sequence[Judged], policy_id: str, policy_revision: int) -> list[Written]:
-    """Return what `report` returns, encoded and in the same order."""
-    policy = _text(policy_id) + _long(policy_revision)
-    placed = [one for each in judged for one in _bodies(each, policy)]
-    return [record for _, record in sorted(placed, key=lambda pair: pair[0])]
+class Tellable(Protocol):
+    """What came of a run, as far as it is told here."""
+
+    policy_id: str
+    policy_revision: int
+    judged: list[Judged]
 
 
-def _bodies(judged: Judged, policy: bytes) -> Iterator[tuple[tuple[int, int, str], Written]]:
-    told = Told.of(judged)
-    if told is None:
-        return
+def written(outcomes: Sequence[Tellable]) -> list[list[Written]]:
+    """Return for each outcome what `report` returns, encoded and in the same order."""
+    every = iter(tell([one for outcome in outcomes for one in outcome.judged]))
+    found = []
+    for outcome in outcomes:
+        policy = _text(outcome.policy_id) + _long(outcome.policy_revision)
+        placed = [
+            body
+            for judged, told in zip(outcome.judged, every, strict=False)
+            if told is not None
+            for body in _bodies(judged, told, policy)
+        ]
+        found.append([record for _, record in sorted(placed, key=lambda pair: pair[0])])
+    return found
+
+
+def _bodies(judged: Judged, told: Told, policy: bytes) -> Iterator[tuple[tuple[int, int, str], Written]]:
     measured, against = judged.measured, judged.measured.group.against
     names = [_text(name) for name in against.features]
     maps = _maps(told.scored, len(told.feature))
@@ -66,13 +81,8 @@ def _maps(scored: Sequence[Scored], entries: int) -> list[bytes]:
     for one in scored:
         if not one.names:
             continue
-        template, places = bytearray(_long(len(one.names))), []
-        for name in one.names:
-            template += _text(name)
-            places.append(len(template))
-            template += bytes(_DOUBLE.size)
-        template += _END
-        laid = np.tile(np.frombuffer(bytes(template), np.uint8), (len(one.entries), 1))
+        template, places = _template(one.names)
+        laid = np.tile(np.frombuffer(template, np.uint8), (len(one.entries), 1))
         numbers = one.values.astype("<f8").view(np.uint8).reshape(len(one.entries), -1, _DOUBLE.size)
         for number, place in enumerate(places):
             laid[:, place : place + _DOUBLE.size] = numbers[:, number]
@@ -80,6 +90,17 @@ def _maps(scored: Sequence[Scored], entries: int) -> list[bytes]:
         for at, entry in enumerate(one.entries.tolist()):
             maps[entry] = whole[at * size : (at + 1) * size]
     return maps
+
+
+@lru_cache(maxsize=256)
+def _template(names: tuple[str, ...]) -> tuple[bytes, list[int]]:
+    """Return a map of some scores, all of them 0, and where the numbers are."""
+    template, places = bytearray(_long(len(names))), []
+    for name in names:
+        template += _text(name)
+        places.append(len(template))
+        template += bytes(_DOUBLE.size)
+    return bytes(template + _END), places
 
 
 _DOUBLE = struct.Struct("<d")

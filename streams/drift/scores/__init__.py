@@ -12,7 +12,7 @@ from streams.drift.scores.mean_shift import mean_shift, mean_z
 from streams.drift.scores.missing_rate import missing_rate_change, missing_z
 from streams.drift.scores.multivariate import combined_score, multivariate
 from streams.drift.scores.out_of_range import out_of_range_rate, out_of_range_z
-from streams.drift.scores.pair import Floats, Pair, Reference, Sample, pair_of_counts
+from streams.drift.scores.pair import Floats, Pair, Reference, Sample, pair_of_counts, side_by_side
 from streams.drift.scores.psi import psi, psi_bias
 from streams.drift.scores.unseen_category import unseen_share, unseen_z
 from streams.drift.scores.variance_ratio import variance_ratio, variance_z
@@ -29,6 +29,7 @@ __all__ = [
     "multivariate",
     "pair_of_counts",
     "psi_bias",
+    "side_by_side",
 ]
 
 Score = Callable[[Pair], Floats]

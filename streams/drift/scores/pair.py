@@ -4,6 +4,7 @@ Bins come first (bins × devices × features, or any trailing shape) because eve
 sum of whole rows: fast, and a row's result cannot depend on which other rows share the batch.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Self
@@ -11,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Floats", "Pair", "Reference", "Sample", "pair_of_counts"]
+__all__ = ["Floats", "Pair", "Reference", "Sample", "pair_of_counts", "side_by_side"]
 
 Floats = npt.NDArray[np.floating[Any]]
 
@@ -129,6 +130,21 @@ class Pair:
     @cached_property
     def _floored(self) -> tuple[Floats, Floats]:
         return np.maximum(self.reference.shares, SHARE_FLOOR), np.maximum(self.live.shares, SHARE_FLOOR)
+
+
+def side_by_side(pairs: Sequence[Pair]) -> Pair:
+    """Return pairs of single features, as `Measured.elements` has them, as one."""
+    if len(pairs) == 1:
+        return pairs[0]
+
+    def joined(samples: Sequence[Sample]) -> dict[str, npt.NDArray[Any]]:
+        names = [one.name for one in fields(samples[0])]
+        return {name: np.concatenate([getattr(one, name) for one in samples], axis=-1) for name in names}
+
+    return Pair(
+        reference=Reference(**joined([one.reference for one in pairs])),
+        live=Sample(**joined([one.live for one in pairs])),
+    )
 
 
 def pair_of_counts(

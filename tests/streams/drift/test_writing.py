@@ -7,7 +7,7 @@ from drift_fleet import Fleet, columns_of
 from schemas.codec import codec_of
 from schemas.drift_scores import DriftScores
 from streams.drift.measured import Group
-from streams.drift.partition import Partition, Stretch
+from streams.drift.partition import Outcome, Partition, Stretch
 from streams.drift.policy import read_policy
 from streams.drift.references import lay_out
 from streams.drift.writing import written
@@ -44,7 +44,8 @@ def test_what_is_written_is_what_the_codec_makes_of_the_report(document, samples
 
 
 def test_nothing_judged_is_nothing_written():
-    assert written([], "default", 0) == []
+    assert written([]) == []
+    assert written([Outcome(policy_id="default")]) == [[]]
 
 
 def readings(fleet, minute, *, shift):
@@ -52,3 +53,21 @@ def readings(fleet, minute, *, shift):
     if minute % 5 == 0:
         values[:, 2] = np.nan
     return values
+
+
+def test_what_is_written_together_is_what_each_would_be_by_itself():
+    """Of two grids with bins of different number, and of devices that drift and those that do not."""
+    fleets = [Fleet(features=5), Fleet(features=3, bins=4), Fleet(features=5, seed=2)]
+    groups = [Group(lay_out(fleet.grid, fleet.baseline)) for fleet in fleets]
+    partitions = [Partition(read_policy(POLICIES["four horizons"]), policy_id=name) for name in ("a", "b", "c")]
+    outcomes = [Outcome(policy_id="nothing came of it")]
+
+    for minute in range(75):
+        for fleet, group, partition in zip(fleets, groups, partitions, strict=True):
+            windows = [
+                fleet.window(f"d-{i}", minute, values=readings(fleet, minute, shift=0.6 * (i == 1))) for i in range(3)
+            ]
+            columns = columns_of(windows, fleet.shape)
+            outcomes.append(partition.work([Stretch(columns, [group], np.zeros(len(windows), np.int64))]))
+
+    assert written(outcomes) == [outcome.written for outcome in outcomes]

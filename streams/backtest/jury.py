@@ -23,7 +23,8 @@ class Jury:
 
     def __init__(self, policies: Mapping[str, Rules]) -> None:
         self._policies = dict(policies)
-        self._books = {name: AlertBook(policy_id=name) for name in policies}
+        # Alerts do not name the policy: those of many are one and the same.
+        self._books = {name: AlertBook() for name in policies}
         # By grid, and by the rules that hold for some devices: overrides may differ from model to model.
         self._benches: dict[tuple[str, tuple[int, ...]], _Bench] = {}
         self._bench_of: dict[tuple[str, str, tuple[tuple[str, str], ...]], _Bench] = {}

@@ -12,7 +12,7 @@ import numpy as np
 from schemas.columns import GridShape
 from schemas.drift_alert import DriftAlert, Evidence
 from streams.backtest.limits_weighing import Doubles, Flags, Limits, Scored, Seen, hold_against_all
-from streams.backtest.steady import same_until_ms
+from streams.backtest.shared_books import SharedBooks
 from streams.backtest.weighing import News
 from streams.drift.alerts import AlertBook
 from streams.drift.growing import GrowingArray
@@ -23,6 +23,7 @@ from streams.drift.observed import Breach, Observation, Shown
 from streams.drift.policy import Limit, Rules
 from streams.drift.scores import Floats
 from streams.drift.verdicts import SEVERITIES
+from streams.drift.windows import Rows
 
 __all__ = ["LimitsPanel"]
 
@@ -54,9 +55,13 @@ class LimitsPanel:
     def __init__(self, policies: Mapping[str, Rules], books: Mapping[str, AlertBook], shape: GridShape) -> None:
         self._names, self._rules = list(policies), list(policies.values())
         self._books = [books[name] for name in self._names]
+        self._shared = SharedBooks(self._books, [rules.life for rules in self._rules])
         keys = [(tuple(one.limits.items()), one.alert_from, need_of(one, shape.bins)) for one in self._rules]
         verdicts = list(dict.fromkeys(keys))
         self._limits = [limits for limits, _, _ in verdicts]
+        self._names_of = [tuple(name for name, _ in limits) for limits in self._limits]
+        # The same, as numbers that are quickly compared.
+        self._naming_of = [list(dict.fromkeys(self._names_of)).index(names) for names in self._names_of]
         self._alert_from = np.array([SEVERITIES.index(severity) for _, severity, _ in verdicts])
         self._need = np.array([need for _, _, need in verdicts])
         self._verdict_of = np.array([verdicts.index(key) for key in keys])
@@ -87,19 +92,38 @@ class LimitsPanel:
         most = len(measured) * len(self._names)
         news = News(np.empty(most, np.int64), np.empty(most, np.int64))
         many = hold_against_all(measured.rows, measured.end_ms, scored, limits, seen, news)
-        for entry, policy in zip(news.entry[:many].tolist(), news.policy[:many].tolist(), strict=True):
-            row, book, life = int(measured.rows[entry]), self._books[policy], self._rules[policy].life
-            verdict = int(self._verdict_of[policy])
-            unknown = _unknown(measured, entry, verdict, scored, limits)
-            shown = self._observation(measured, entry, verdict, seen, unknown)
-            told[self._names[policy]] += book.observe(shown, life)
-            seen.open[row, policy] = shown.subject in book
-            seen.same_until_ms[row, policy] = same_until_ms(book, shown, life)
+        changes = np.flatnonzero(np.diff(news.entry[:many])) + 1
+        for policies in np.split(np.arange(many), changes) if many else ():
+            self._tell(measured, int(news.entry[policies[0]]), news.policy[policies], scored, limits, seen, told)
+
+    def _tell(
+        self, measured: Measured, entry: int, policies: Rows, scored: Scored, limits: Limits, seen: Seen,
+        told: dict[str, list[DriftAlert]],
+    ) -> None:  # fmt: skip
+        """Tell policies of one window: those that see the same in it, and hold the same, all at once."""
+        row, totals = int(measured.rows[entry]), measured.totals
+        shows = np.concatenate([seen.severity[row], seen.place[row]], axis=1)
+        packed, width = shows.tobytes(), shows.shape[1]
+        few = bool(np.any(totals.samples[entry] - totals.missing[entry] < self._need.max()))
+        self._shared.turn_to(measured.device_id[entry])
+        found = []
+        for policy, verdict in zip(policies.tolist(), self._verdict_of[policies].tolist(), strict=True):
+            # Where samples are few, each knows for itself what it has enough of.
+            shown = (packed[verdict * width : (verdict + 1) * width], self._naming_of[verdict], verdict if few else -1)
+            one = self._shared.known(policy, shown)
+            if one is None:
+                unknown = _unknown(measured, entry, verdict, scored, limits)
+                one = self._shared.observe(policy, shown, self._observation(measured, entry, verdict, seen, unknown))
+            found.append(one)
+            if one.alerts:
+                told[self._names[policy]] += one.alerts
+        seen.open[row, policies] = [one.live is not None for one in found]
+        seen.same_until_ms[row, policies] = [one.same_until_ms for one in found]
 
     def _observation(self, measured: Measured, entry: int, verdict: int, seen: Seen, unknown: Flags) -> Observation:
         against, row = measured.group.against, measured.rows[entry]
         severity, place = seen.severity[row, verdict], seen.place[row, verdict]
-        names = [name for name, _ in self._limits[verdict]]
+        names = self._names_of[verdict]
         return Observation(
             subject=measured.device_id[entry],
             model_id=against.model_id,

@@ -64,7 +64,8 @@ class Stories:
                 alert.alert_id, alert.subject, alert.feature, alert.kind, alert.model_id, alert.opened_ms,
                 alert.severity.value,
             )  # fmt: skip
-        story.severity = max(story.severity, alert.severity.value, key=lambda one: _GRAVER.index(Severity(one)))
+        if alert.severity.value != story.severity:
+            story.severity = max(story.severity, alert.severity.value, key=lambda one: _GRAVER.index(Severity(one)))
         going_on = story.firings and story.firings[-1].to_ms is None
         if alert.state in (AlertState.FIRING, AlertState.ACKNOWLEDGED) and not going_on:
             story.firings.append(Firing(alert.changed_ms))

@@ -65,8 +65,8 @@ class AlertBook:
         return (one.alert for alerts in self.live.values() for one in alerts.values())
 
     def observe(self, seen: Observation, life: Life) -> list[DriftAlert]:
-        """Take in one window, and return the alerts that it changed."""
-        mine = self.live.setdefault(seen.subject, {})
+        """Take in one window, and return the alerts that it changed; what was held of its subject stays as it is."""
+        mine = dict(self.live.get(seen.subject, {}))
         changed: list[DriftAlert] = []
         breached = {(breach.feature, breach.family, seen.horizon_ms): breach for breach in seen.breaches}
         for key in [key for key in breached if key not in mine and self._is_told(key, seen)]:
@@ -82,11 +82,13 @@ class AlertBook:
                 continue
             _note(changed, mine[key], after_quiet)
             if after_quiet.alert is not mine[key].alert:
-                self.ended_ms.setdefault(seen.subject, {})[key] = seen.at_ms
+                self.ended_ms[seen.subject] = {**self.ended_ms.get(seen.subject, {}), key: seen.at_ms}
             mine[key] = after_quiet
         changed += self._grown_old(mine, seen.at_ms, life, horizon_ms=seen.horizon_ms)
-        if not mine:
-            del self.live[seen.subject]
+        if mine:
+            self.live[seen.subject] = mine
+        else:
+            self.live.pop(seen.subject, None)
         return changed
 
     def acknowledge(self, alert_id: str, who: str, now_ms: int) -> DriftAlert | None:

@@ -79,7 +79,7 @@ def test_policies_in_a_jury_say_what_each_says_alone(seed, batch):
     needs = needs_of(list(RULES.values()), fleet.shape.bins)
     engine = Engine(grid_id=fleet.grid.grid_id, shape=fleet.shape, horizons_ms=horizons, needs=needs)
     jury = Jury(RULES)
-    alone = {name: (Judge(rules, shape=fleet.shape), AlertBook(policy_id=name)) for name, rules in RULES.items()}
+    alone = {name: (Judge(rules, shape=fleet.shape), AlertBook()) for name, rules in RULES.items()}
     found, wanted = {name: [] for name in RULES}, {name: [] for name in RULES}
 
     for first in range(0, len(windows), batch):

@@ -76,6 +76,8 @@ class Api:
             ) from error
 
     def stop(self) -> None:
+        if not self._thread.is_alive():
+            return
         with contextlib.suppress(TimeoutError):
             asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(5)
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -199,7 +201,8 @@ async def _json(request: web.Request) -> Any:
             body = await request.read()
     except TimeoutError:
         raise web.HTTPRequestTimeout(text=f"the body was not here within {_BODY_WITHIN_S:g} s") from None
-    except ConnectionResetError:
+    except (ConnectionResetError, RuntimeError):
+        # The latter is aiohttp's word for one that was closed before it was read from.
         raise web.HTTPBadRequest(text="the connection was lost") from None
     try:
         return json.loads(body)

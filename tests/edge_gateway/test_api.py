@@ -111,7 +111,8 @@ def test_whoever_keeps_connections_open_keeps_nobody_out(api, beginning):
     api.stop()
 
     assert status == 200
-    assert files < 200 + 64 + 10
+    # Of the 200 that the gateway took, most are gone again.
+    assert files < 200 + 120
     assert time.monotonic() - begun_s < 4
     for each in held:
         each.close()

@@ -16,10 +16,11 @@ from streams.backtest.happenings import Surroundings
 from streams.backtest.history.entry import Entry
 from streams.backtest.jury import Jury
 from streams.drift.desk import Usable, stretch
-from streams.drift.engine import Engine, pane_ms_of
+from streams.drift.engine import Engine
 from streams.drift.judge import needs_of
 from streams.drift.labels import names_that_matter
 from streams.drift.measured import Measured
+from streams.drift.panes import pane_ms_of
 from streams.drift.partition import Partition, Stretch
 from streams.drift.policy import Against, InForce, Rules, Timeline
 from streams.drift.presence import Tally

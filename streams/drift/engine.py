@@ -10,17 +10,18 @@ It keeps four rules:
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import numpy as np
 
 from schemas.columns import GridShape
 from schemas.feature_stats import FeatureStats
+from streams.drift.cutting import by_arrival_hour, rounds
 from streams.drift.growing import GrowingArray
 from streams.drift.kernels import Arrived, Became, Devices, Totals, fold
 from streams.drift.looks import Looks
 from streams.drift.measured import Group, Measured
 from streams.drift.measuring import Batch, Heard, Measuring, summary_of
+from streams.drift.panes import fast_plan
 from streams.drift.policy import Against
 from streams.drift.presence import Presence, Tally
 from streams.drift.ring import Ring
@@ -28,7 +29,7 @@ from streams.drift.rollups import HOUR_MS
 from streams.drift.slow import SlowHorizons
 from streams.drift.windows import Ints, Rows, Summary, Windows
 
-__all__ = ["Admitted", "Engine", "pane_ms_of"]
+__all__ = ["Admitted", "Engine"]
 
 # What a chunk of rows touches fits the processor's cache.
 _CHUNK = 512
@@ -58,7 +59,7 @@ class Engine:
         features, bins = shape
         self.grid_id, self.shape = grid_id, shape
         self.horizons_ms = tuple(horizons_ms)
-        self.fast = Ring(**_fast_plan(horizons_ms), features=features, bins=bins)
+        self.fast = Ring(**fast_plan(horizons_ms), features=features, bins=bins)
         self.presence = Presence(fast_reach_ms=self.fast.pane_ms * self.fast.slots)
         self.slow = SlowHorizons(horizons_ms[2:], features=features, bins=bins)
         self.looks: dict[int, Looks] = {}
@@ -92,10 +93,10 @@ class Engine:
         """Take in windows in the order of their offsets; window i is of `groups[which[i]]`."""
         admitted = Admitted()
         numbers = np.array([self._number_of(group.against.baseline_id) for group in groups], np.int64)
-        for first, end in _by_arrival_hour(windows.arrival_ms // HOUR_MS):
+        for first, end in by_arrival_hour(windows.arrival_ms // HOUR_MS):
             self._turn_hour(int(windows.arrival_ms[first]) // HOUR_MS, first, admitted)
             for places, rows in self._new_ones(windows, first, end, admitted.tally):
-                for some in _rounds(rows):
+                for some in rounds(rows):
                     for start in range(0, len(some), _CHUNK):
                         part = some[start : start + _CHUNK]
                         mine = which[places[part]]
@@ -284,34 +285,3 @@ class Engine:
         if baseline_id not in self.baselines:
             self.baselines.append(baseline_id)
         return self.baselines.index(baseline_id)
-
-
-def pane_ms_of(horizons_ms: Sequence[int]) -> int:
-    """Return the length of the panes that the fast horizons are made of."""
-    return max(horizons_ms[0] // 3, 1)
-
-
-def _fast_plan(horizons_ms: Sequence[int]) -> dict[str, int]:
-    pane_ms = pane_ms_of(horizons_ms)
-    return {"pane_ms": pane_ms, "slots": -(-max(horizons_ms[:2]) // pane_ms)}
-
-
-def _by_arrival_hour(hours: Ints) -> Iterator[tuple[int, int]]:
-    """Cut a batch where a later arrival hour begins; a record stamped earlier belongs to the hour going on."""
-    running = np.maximum.accumulate(hours) if len(hours) else hours
-    cuts = [0, *(np.flatnonzero(np.diff(running)) + 1).tolist(), len(hours)]
-    return ((first, end) for first, end in pairwise(cuts) if end > first)
-
-
-def _rounds(rows: Rows) -> Iterator[Rows]:
-    """Part entries such that each row comes once a round, in its own order."""
-    order = np.argsort(rows, kind="stable")
-    ordered = rows[order]
-    begins = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(rows) else order
-    if len(begins) == len(rows):
-        yield np.arange(len(rows))
-        return
-    turn = np.empty(len(rows), np.intp)
-    turn[order] = np.arange(len(rows)) - np.repeat(begins, np.diff(np.r_[begins, len(rows)]))
-    for one in range(int(turn.max()) + 1):
-        yield np.flatnonzero(turn == one)

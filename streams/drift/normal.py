@@ -41,7 +41,9 @@ def f_score(ratio: Floats, above: Floats, below: Floats) -> Floats:
     """Normal score of a ratio of variances with so much freedom above and below (Paulson 1942)."""
     root = np.cbrt(ratio)
     one, two = 2 / (9 * np.maximum(above, 1)), 2 / (9 * np.maximum(below, 1))
-    return _floats(((1 - two) * root - (1 - one)) / np.sqrt(two * root * root + one))
+    # A ratio beyond what its type holds has no score.
+    with np.errstate(invalid="ignore"):
+        return _floats(((1 - two) * root - (1 - one)) / np.sqrt(two * root * root + one))
 
 
 def signed_root(live_hits: Floats, live_seen: Floats, hits: Floats, seen: Floats) -> Floats:

@@ -12,12 +12,13 @@ from schemas.drift_scores import CohortPane, DriftScores
 from schemas.feature_stats import FeatureStats
 from streams.drift.alerts import AlertBook
 from streams.drift.cohort_shares import shares_of
-from streams.drift.engine import Engine, pane_ms_of
+from streams.drift.engine import Engine
 from streams.drift.following import follow
 from streams.drift.hours import hours_turned
 from streams.drift.judge import Judge, Judged, needs_of
 from streams.drift.measured import Group
 from streams.drift.objectives import allowed_alarms
+from streams.drift.panes import pane_ms_of
 from streams.drift.policy import PolicyError, Rules
 from streams.drift.presence import Tally
 from streams.drift.report import report

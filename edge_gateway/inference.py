@@ -11,6 +11,7 @@ from edge_gateway.errors import InferenceError
 
 __all__ = ["Decisions", "Model"]
 
+_NOWHERE = "/dev/null/no-files"
 _OUTPUTS = ("score", "decision", "confidence")
 
 
@@ -48,6 +49,8 @@ class Model:
         # An arena would keep the memory of the largest batch for ever; and no thread spins while it waits.
         options.enable_cpu_mem_arena = False
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # A graph may name files for its weights; those beside us are nobody's, and no signature covers them.
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", _NOWHERE)
         options.log_severity_level = 4
         begun = time.perf_counter()
         try:

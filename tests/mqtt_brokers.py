@@ -43,24 +43,27 @@ class Amqtt:
         self._thread.join(5)
 
 
+OWN_TOPICS_ONLY = """\
+pattern write driftline/%u/records
+pattern read driftline/%u/receipts
+pattern read driftline/%u/command
+
+user driftline-bridge
+topic readwrite driftline/#
+"""
+
+
 class Mosquitto:
     """A broker that lets each client at the topics of its own certificate only, as docs/bridge.md has it."""
 
-    def __init__(self, folder: Path, *, servers: Authority, devices: Authority) -> None:
+    def __init__(self, folder: Path, *, servers: Authority, devices: Authority, permits: str = OWN_TOPICS_ONLY) -> None:
         folder.mkdir()
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         paper = servers.server("mosquitto")
         rights = folder / "rights"
-        rights.write_text(
-            "pattern write driftline/%u/records\n"
-            "pattern read driftline/%u/receipts\n"
-            "pattern read driftline/%u/command\n"
-            "\n"
-            "user driftline-bridge\n"
-            "topic readwrite driftline/#\n"
-        )
+        rights.write_text(permits)
         config = folder / "mosquitto.conf"
         config.write_text(
             f"listener {self.port} 127.0.0.1\ncafile {devices.file}\n"

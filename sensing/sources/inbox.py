@@ -28,11 +28,17 @@ class InboxSource:
         self._refusals.add(reason)
 
     def offer(self, reading: Parsed) -> bool:
-        """Take a reading; False: there is no room."""
+        """Take a reading; False: there is no room, and it is counted as refused."""
+        if not self.has_taken(reading):
+            self._refusals.add("the inbox is full")
+            return False
+        return True
+
+    def has_taken(self, reading: Parsed) -> bool:
+        """Take a reading, if there is room; whoever gave it may keep it for later."""
         try:
             self._queue.put_nowait(reading)
         except queue.Full:
-            self._refusals.add("the inbox is full")
             return False
         return True
 

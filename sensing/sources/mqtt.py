@@ -7,22 +7,35 @@ for each channel. The stream is the object's own `stream`, or the topic.
 import json
 import logging
 import ssl
+import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sensing.errors import ReadingError, SensingError
 from sensing.sources.base import Readings
 from sensing.sources.inbox import InboxSource
-from sensing.sources.parsing import parse_reading
+from sensing.sources.parsing import Parsed, parse_reading
 
 __all__ = ["MqttSettings", "MqttSource"]
 
 _log = logging.getLogger(__name__)
 
 _MAX_PAYLOAD = 256 * 1024
+# Messages that wait for room; beyond, what comes is refused (at QoS 0 nothing slows a sender down).
+_MOST_HELD = 1_000
+
+
+class _Held(NamedTuple):
+    """A message that is being taken in, and those of its readings that are not yet."""
+
+    mid: int
+    qos: int
+    connection: int
+    readings: deque[Parsed]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,9 +55,13 @@ class MqttSettings:
 
 
 class MqttSource:
-    """Subscribes and buffers; a message is acknowledged to the broker when its readings are taken in."""
+    """Subscribes and buffers; a message is acknowledged to the broker when its readings are taken in.
 
-    def __init__(self, settings: MqttSettings, channels: Sequence[str]) -> None:
+    What finds no room waits, unacknowledged, until there is some: a broker that has sent a few such messages (twenty,
+    mostly) sends no more meanwhile, and goes on by itself afterwards.
+    """
+
+    def __init__(self, settings: MqttSettings, channels: Sequence[str], *, capacity: int = 20_000) -> None:
         try:
             from paho.mqtt import client as mqtt
             from paho.mqtt.enums import CallbackAPIVersion
@@ -52,7 +69,11 @@ class MqttSource:
             raise SensingError("MQTT needs paho-mqtt", hint="pip install 'driftline[gateway]'") from None
         self.channels = tuple(channels)
         self._settings = settings
-        self._inbox = InboxSource(channels)
+        self._inbox = InboxSource(channels, capacity=capacity)
+        self._lock = threading.RLock()
+        self._held: deque[_Held] = deque()
+        # Counts connections: an ack belongs to the one that its message came by.
+        self._connection = 0
         # A named client has a session of its own on the broker, which keeps messages while we are away.
         self._client = mqtt.Client(
             CallbackAPIVersion.VERSION2,
@@ -80,7 +101,10 @@ class MqttSource:
         return self._inbox.done
 
     def poll(self, timeout_s: float) -> list[Readings]:
-        return self._inbox.poll(timeout_s)
+        found = self._inbox.poll(timeout_s)
+        with self._lock:
+            self._take_in()
+        return found
 
     def close(self) -> None:
         self._client.disconnect()
@@ -96,14 +120,34 @@ class MqttSource:
 
     def _note_disconnect(self, _client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         _log.warning("mqtt disconnected: host=%s reason=%s", self._settings.host, reason)
+        with self._lock:
+            self._connection += 1
+            if self._settings.client_id:
+                # The session is kept, and what was not acknowledged comes again.
+                self._held.clear()
 
-    def _receive(self, client: Any, _data: Any, message: Any) -> None:
-        taken = [self._inbox.offer(reading) for reading in self._parsed(message)]
-        # Without an ack the broker keeps what found no room, and sends it again.
-        if all(taken):
-            client.ack(message.mid, message.qos)
+    def _receive(self, _client: Any, _data: Any, message: Any) -> None:
+        readings = deque(self._parsed(message))
+        with self._lock:
+            if len(self._held) >= _MOST_HELD:
+                self._inbox.refuse("the inbox is full, and the broker waits for no acknowledgement")
+                readings.clear()
+            self._held.append(_Held(message.mid, message.qos, self._connection, readings))
+            self._take_in()
 
-    def _parsed(self, message: Any) -> list[Any]:
+    def _take_in(self) -> None:
+        """Take in what there is room for, in order, and acknowledge what is taken whole."""
+        while self._held:
+            first = self._held[0]
+            while first.readings:
+                if not self._inbox.has_taken(first.readings[0]):
+                    return
+                first.readings.popleft()
+            self._held.popleft()
+            if first.connection == self._connection:
+                self._client.ack(first.mid, first.qos)
+
+    def _parsed(self, message: Any) -> list[Parsed]:
         if len(message.payload) > _MAX_PAYLOAD:
             self._inbox.refuse(f"a message of {len(message.payload)} bytes on {message.topic}")
             return []

@@ -5,7 +5,7 @@ import time
 
 import pytest
 from certificates import Authority
-from mqtt_brokers import Amqtt
+from mqtt_brokers import MOSQUITTO, Amqtt, Mosquitto
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
@@ -121,6 +121,49 @@ def test_readings_arrive_over_tls_and_are_acknowledged_one_by_one(tls_broker, au
 
     # QoS 1: each at least once.
     assert {at for each in found for at in each.at_ms.tolist()} == set(range(1000, 1200))
+
+
+@pytest.mark.skipif(not MOSQUITTO, reason="Mosquitto is not installed")
+def test_a_gateway_that_was_busy_hears_again_what_mosquitto_held_back(tmp_path, authority):
+    devices = Authority(tmp_path / "devices", "devices")
+    broker = Mosquitto(tmp_path / "broker", servers=authority, devices=devices, permits="pattern readwrite sensors/#\n")
+    paper, other = devices.device("gateway"), devices.device("sensor")
+    settings = MqttSettings(
+        host="localhost",
+        port=broker.port,
+        client_id="gateway",
+        ca=str(authority.file),
+        certificate=paper.certificate,
+        key=paper.key,
+    )
+    source = MqttSource(settings, CHANNELS, capacity=10)
+    sender = paho.Client(CallbackAPIVersion.VERSION2)
+    sender.tls_set(str(authority.file), certfile=str(other.certificate), keyfile=str(other.key))
+    sender.connect("localhost", broker.port)
+    sender.loop_start()
+
+    def send(payload):
+        sender.publish("sensors/hall", json.dumps(payload), qos=1).wait_for_publish(10)
+
+    wait_connected(source, send)
+    try:
+        # More than a broker sends without an acknowledgement, and a bomb among them.
+        for number in range(0, 90, 3):
+            send([{"at_ms": 1000 + number + each, "temperature": number} for each in range(3)])
+        sender.publish("sensors/hall", "[" * 200_000, qos=1).wait_for_publish(10)
+        sender.publish("sensors/hall", b"x" * 1_000_000, qos=1).wait_for_publish(10)
+        time.sleep(1)
+        found = read(source, 90, 20)
+        send({"at_ms": 5000, "temperature": 1})
+        found += read(source, 1, 20)
+    finally:
+        source.close()
+        sender.disconnect()
+        sender.loop_stop()
+        broker.stop()
+
+    assert [at for each in found for at in each.at_ms.tolist()] == [*range(1000, 1090), 5000]
+    assert source.refused == 2
 
 
 def test_a_broker_of_another_authority_is_not_talked_to(tls_broker, authority, tmp_path, caplog):

@@ -10,14 +10,20 @@ from schemas.grid import Baseline, FeatureBaseline, Grid, SpanDispersion
 from sensing import Binner, pipeline_named
 from trainer.data.dataset import Dataset, Floats, Ints
 from trainer.profiles import profiles
+from trainer.spans import SpanDispersion as Stretches
 from trainer.spans import WindowSums, over_spans
 
 __all__ = ["Dispersion", "dispersion", "make_baseline", "window_of"]
 
 # Windows with fewer vectors than this say too little to learn from.
 _MIN_WINDOW = 10
-# Stretches whose dispersion is learned as well, in windows: with windows of five minutes 15 min, 1 h, 6 h, a day.
-_SPANS = (3, 12, 72, 288)
+# Stretches whose dispersion is learned as well, in windows: with windows of five minutes 15 min, 1 h, 6 h, a day,
+# and half of each: what comes round in just such a stretch does not show in it, and shows most in half of it.
+_SPANS = (2, 3, 6, 12, 36, 72, 144, 288)
+# Parts of a window, for the same reason.
+_PARTS = 5
+# Very many parts say no more than many; those of twenty windows in a row are kept or left out together.
+_MOST_PARTS, _KEPT_TOGETHER = 20_000, 20 * _PARTS
 
 
 class Dispersion(NamedTuple):
@@ -104,13 +110,35 @@ def dispersion(grid: Grid, reference: Dataset, window_ms: int) -> Dispersion:
         m2 = np.stack([tally.m2 for tally in tallies])
         variances = m2 / (usable - 1)
     values = np.where(np.isfinite(reference.matrix), reference.matrix, np.nan).astype(np.float64)
+    parts = _of_parts(binner, reference, window_ms)
     return Dispersion(
-        counts=_at_least_one(_of_counts(counts, usable)),
-        mean=_at_least_one(_of_means(means, usable, values)),
-        variance=_at_least_one(_of_variances(variances, usable, values)),
+        counts=_widest(_of_counts(counts, usable), [part.counts for part in parts]),
+        mean=_widest(_of_means(means, usable, values), [part.mean for part in parts]),
+        variance=_widest(_of_variances(variances, usable, values), [part.variance for part in parts]),
         windows=len(windows),
         spans=_spans(WindowSums(counts, means, m2, _stretches(reference, windows, window_ms)), window_ms),
     )
+
+
+def _of_parts(binner: Binner, reference: Dataset, window_ms: int) -> list[Stretches]:
+    """Learn how much stretches shorter than a window wobble: a machine whose cycle is a window's length looks calm."""
+    parts = next(
+        (n for n in (_PARTS, 2) if window_ms >= n * _MIN_WINDOW * pipeline_named(reference.pipeline).vector_ms), 1
+    )
+    part_ms = window_ms // parts
+    found = _windows(reference, part_ms)
+    every = -(-len(found) // _MOST_PARTS) or 1
+    found = [one for place, one in enumerate(found) if place // _KEPT_TOGETHER % every == 0]
+    if parts == 1 or len(found) < 2:
+        return []
+    tallies = [binner.count(reference.matrix[start:stop]) for start, stop in found]
+    sums = WindowSums(
+        np.stack([tally.counts for tally in tallies]).astype(np.float64),
+        np.stack([tally.mean for tally in tallies]),
+        np.stack([tally.m2 for tally in tallies]),
+        _stretches(reference, found, part_ms),
+    )
+    return over_spans(sums, tuple(range(1, parts)))
 
 
 def _spans(sums: WindowSums, window_ms: int) -> tuple[tuple[SpanDispersion, ...], ...]:
@@ -193,5 +221,6 @@ def _average(scaled: Floats) -> Floats:
     return total
 
 
-def _at_least_one(found: Floats) -> Floats:
-    return np.maximum(np.nan_to_num(found, nan=1.0, posinf=1.0), 1.0)
+def _widest(found: Floats, others: list[Floats]) -> Floats:
+    widest: Floats = np.max([np.nan_to_num(found, nan=1.0, posinf=1.0), np.ones_like(found), *others], axis=0)
+    return widest

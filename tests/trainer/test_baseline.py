@@ -46,6 +46,25 @@ def test_autocorrelation_shows_as_theory_says():
     assert np.all(found.counts > 2)
 
 
+@pytest.mark.parametrize("period_s", [300, 314, 600, 3600])
+def test_what_comes_round_in_just_a_window_shows_in_its_parts(period_s):
+    rng, at = np.random.default_rng(3), np.arange(60_000)
+    values = (np.sin(2 * np.pi * at / period_s)[:, np.newaxis] + rng.normal(size=(60_000, 16)) / 2).astype(np.float32)
+    reference = Dataset.of("machine/1", [Part("a", at * 1000, values, None)])
+    grid = make_grid(pipeline_named("machine/1"), reference.matrix)
+
+    found = dispersion(grid, reference, 300_000)
+
+    # A stretch of a third of the cycle has a mean of its own; of at most a window, which is shorter for long ones.
+    stretch_s = min(period_s / 3, 300)
+    moved = np.sinc(stretch_s / period_s) ** 2 * 0.5 / 0.75 * stretch_s
+    assert np.median(found.mean) > 0.8 * moved
+    longer = {one.span_ms // 60_000: one.mean for one in found.spans[0]}
+    assert max(found.mean[0], longer[15], longer[30]) > 0.8 * np.sinc(0.37) ** 2 * 0.5 / 0.75 * min(
+        0.37 * period_s, 900
+    )
+
+
 def test_uncertainty_shrinks_with_the_windows():
     grid = make_grid(pipeline_named("machine/1"), dataset(0.0).matrix)
 

@@ -4,12 +4,20 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from streams.drift.scores import Reference
 from streams.drift.scores.pair import SHARE_FLOOR
+from streams.drift.scores.ranks import rank_scores
 from streams.drift.windows import Ints, Singles
 
 __all__ = ["References", "Totals", "stacked"]
+
+# Readings that follow each other closely let variances and counts wobble alike; far values only the variances.
+_LONG_TAILED = 5.0
+_DERIVED = frozenset(
+    {"shares", "floored", "log_floored", "shape_scale", "place", "outness", "long_tailed", "unseen_bin"}
+)
 
 
 class Totals(NamedTuple):
@@ -55,6 +63,10 @@ class References(NamedTuple):
     trials: Singles
     # What G is divided by, for dispersion and for how well that is known; see `shape_z`.
     shape_scale: Singles
+    # Ranks of the bins, and whether they must bear out what mean and variance say; see `rank_scores`.
+    place: Singles
+    outness: Singles
+    long_tailed: npt.NDArray[np.bool_]
     unseen_bin: Ints
 
 
@@ -67,13 +79,15 @@ def stacked(references: Sequence[Reference]) -> References:
     shares = np.nan_to_num(np.concatenate([one.shares.transpose(1, 0, 2) for one in references]))
     floored = np.maximum(shares, np.float32(SHARE_FLOOR))
     named = {
-        name: joined([getattr(one, name) for one in references])
-        for name in References._fields
-        if name not in ("shares", "floored", "log_floored", "shape_scale", "unseen_bin")
+        name: joined([getattr(one, name) for one in references]) for name in References._fields if name not in _DERIVED
     }
     widest = np.maximum(np.maximum(named["dispersion_counts"], named["dispersion_mean"]), 1)
     known = 1 + 2 / np.sqrt(np.maximum(named["trials"], 1))
+    place, outness = rank_scores(shares.transpose(1, 0, 2))
     return References(
+        place=np.ascontiguousarray(place.transpose(1, 0, 2), np.float32),
+        outness=np.ascontiguousarray(outness.transpose(1, 0, 2), np.float32),
+        long_tailed=named["dispersion_variance"] > _LONG_TAILED * np.maximum(named["dispersion_counts"], 1),
         shape_scale=np.ascontiguousarray(widest * known, np.float32),
         shares=np.ascontiguousarray(shares, np.float32),
         floored=np.ascontiguousarray(floored, np.float32),

@@ -74,6 +74,7 @@ def look_closely(sums: Summary | Totals, which: Ints, of: References, score: Sin
                 score[i, _SHAPE, f], effect[i, _SHAPE, f] = np.nan, np.nan
         _values(sums, of, i, g, usable, score, effect)
         _bound_by_shape(used, score[i])
+        _bound_by_ranks(shares, of, g, usable, used, score[i])
         _rates(sums, of, i, g, usable, score, effect)
 
 
@@ -202,6 +203,25 @@ def _bound_by_shape(used: Singles, score: Singles) -> None:
             most = _THREE * max(score[_SHAPE, f], _NONE) + _TWO
             score[_WIDER, f] = min(score[_WIDER, f], most)
             score[_NARROWER, f] = min(score[_NARROWER, f], most)
+
+
+@compiled
+def _bound_by_ranks(shares: Singles, of: References, g: int, usable: Singles, used: Singles, score: Singles) -> None:
+    """Where tails are long, hold mean and spread to what the ranks say, which no far value can pull."""
+    bins = shares.shape[0]
+    for f in range(used.shape[0]):
+        if not of.long_tailed[g, f] or used[f] <= _TWO or usable[f] == 0:
+            continue
+        place, outness = _NONE, _NONE
+        for b in range(bins):
+            place += shares[b, f] * of.place[g, b, f]
+            outness += shares[b, f] * of.outness[g, b, f]
+        rate = of.dispersion_counts[g, f] * (_ONE / max(usable[f], _ONE) + _ONE / max(of.usable[g, f], _ONE))
+        error = np.float32(math.sqrt(rate))
+        score[_UP, f] = min(score[_UP, f], place / error + _ONE)
+        score[_DOWN, f] = min(score[_DOWN, f], -place / error + _ONE)
+        score[_WIDER, f] = min(score[_WIDER, f], outness / error)
+        score[_NARROWER, f] = min(score[_NARROWER, f], -outness / error)
 
 
 @compiled

@@ -1,5 +1,7 @@
 """The compiled loops against the scores' own definitions, and their numerics against the library's."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from drift_fleet import Fleet
@@ -13,10 +15,13 @@ from streams.drift.references import lay_out
 from streams.drift.scores import SCORES, Pair, Sample
 from streams.drift.scores.mean_shift import shift_z
 from streams.drift.scores.psi import psi_bias
+from streams.drift.scores.ranks import rank_scores
 
 FLEET = Fleet(features=5, bins=7)
 AGAINST = lay_out(FLEET.grid, FLEET.baseline)
-STACK = stacked([AGAINST.reference])
+# The same, and as if a few far values made its variances.
+REFERENCES = [AGAINST.reference, replace(AGAINST.reference, dispersion_variance=np.full((1, 5), 40, np.float32))]
+STACK = stacked(REFERENCES)
 
 
 @compiled
@@ -70,10 +75,19 @@ def compared(found, expected, *, rtol=2e-3, atol=1e-4):
     np.testing.assert_allclose(np.nan_to_num(found), np.nan_to_num(expected), rtol=rtol, atol=atol)
 
 
+def rank_zs(pair):
+    """Normal scores of a move and of another spread, by ranks alone."""
+    reference, live = pair.reference, pair.live
+    error = np.sqrt(
+        np.maximum(reference.dispersion_counts, 1) * (1 / np.maximum(live.usable, 1) + 1 / reference.usable)
+    )
+    return [np.nansum(live.shares * values, axis=0) / error for values in rank_scores(reference.shares)]
+
+
 @settings(max_examples=60, deadline=None)
-@given(totals())
-def test_loops_score_as_the_definitions_do(sums):
-    entries = np.zeros(4, np.int64)
+@given(totals(), st.sampled_from([0, 1]))
+def test_loops_score_as_the_definitions_do(sums, which):
+    entries = np.full(4, which)
     psi, ks = np.empty((4, 5), np.float32), np.empty((4, 5), np.float32)
     score, effect = np.empty((4, len(Kind), 5), np.float32), np.empty((4, len(Kind), 5), np.float32)
 
@@ -81,7 +95,7 @@ def test_loops_score_as_the_definitions_do(sums):
     look_closely(sums, entries, STACK, score, effect)
 
     pair = Pair(
-        AGAINST.reference,
+        REFERENCES[which],
         Sample(counts=np.ascontiguousarray(sums.counts.transpose(1, 0, 2)), **{
             name: getattr(sums, name) for name in ("missing", "out_of_range", "mean", "m2")}),
     )  # fmt: skip
@@ -96,11 +110,16 @@ def test_loops_score_as_the_definitions_do(sums):
     # No more of another spread than the bins bear out, where there are enough of them to do so.
     bins_in_use = ((live.counts > 0) | (reference.counts > 0)).sum(axis=0)
     borne_out = np.where(bins_in_use > 2, 3 * np.maximum(score[:, Kind.SHAPE], 0) + 2, np.inf)
-    for kind, z, most in (
-        (Kind.MEAN_UP, shift_z(pair), np.inf),
-        (Kind.SPREAD_UP, SCORES["variance_z"](pair), borne_out),
+    # Where tails are long, ranks must bear it out as well.
+    moved, wider = (np.where((bins_in_use > 2) & bool(which), z, np.nan) for z in rank_zs(pair))
+    for kind, z, most, ranked in (
+        (Kind.MEAN_UP, shift_z(pair), np.inf, moved),
+        (Kind.SPREAD_UP, SCORES["variance_z"](pair), borne_out, wider),
     ):
+        slack = 1 if kind is Kind.MEAN_UP else 0
         up, down = np.minimum((z - off) / certain, most), np.minimum((-z - off) / certain, most)
+        up = np.where(np.isnan(ranked), up, np.minimum(up, slack + ranked))
+        down = np.where(np.isnan(ranked), down, np.minimum(down, slack - ranked))
         compared(np.where(some, score[:, kind], 0), np.where(some, up, 0), atol=2e-3)
         compared(np.where(some, score[:, kind + 1], 0), np.where(some, down, 0), atol=2e-3)
     compared(np.where(some, effect[:, Kind.MEAN_DOWN], 0), np.where(some, -SCORES["mean_shift"](pair), 0))

@@ -172,7 +172,7 @@ class Docket(Mapping[str, Rollout]):
             # The device still has it in its other slot, or refuses and says so.
             self._ignored["command for a model without a release"] += 1
         device = changed(device, revision=device.revision + 1)
-        self._fleet.put(device)
+        self._fleet.note_command(device)
         self._journal.write("rollouts.commands", command_of(rollout, effect, release, device.revision, now_ms))
 
     def _ended(self, rollout: Rollout, now_ms: int) -> None:

@@ -43,6 +43,17 @@ class Fleet:
         self._devices[device.device_id] = device
         self._changed[device.device_id] = None
 
+    def note_command(self, device: Device) -> None:
+        """Set the record of a device that was given a command. Its row in the rollout says the revision, too: it is
+        published when there is more to say of the device, or before that row is forgotten.
+        """
+        self._devices[device.device_id] = device
+
+    def publish(self, device_id: str) -> None:
+        """Publish a device as it is."""
+        if device_id in self._devices:
+            self._changed[device_id] = None
+
     def take_changed(self) -> list[Device]:
         changed = [self._devices[device_id] for device_id in self._changed]
         self._changed.clear()

@@ -88,9 +88,12 @@ class Journal:
             self._outbox.write("rollouts.status", status_of(rollouts[rollout_id], digested))
         self._rows.clear()
         self._statuses.clear()
-        self._write_devices(fleet)
         for _ in range(min(len(self._bygone), MOST_FORGOTTEN)):
-            self._outbox.forget("rollouts.devices", self._bygone.popleft())
+            key = self._bygone.popleft()
+            self._outbox.forget("rollouts.devices", key)
+            # The row may be all that says how far the device's revisions have come.
+            fleet.publish(key.partition("/")[2])
+        self._write_devices(fleet)
         return self._outbox.take()
 
     def _write_row(self, rollout: Rollout, device_id: str, fleet: Fleet) -> None:

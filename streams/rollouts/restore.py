@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from schemas.drift_alert import DriftAlert
 from schemas.fleet import Device
+from schemas.record import changed
 from schemas.release import ModelRelease
 from schemas.rollouts import RolloutDevice, RolloutPhase, RolloutPlan, RolloutStatus
 from streams.rollouts import membership
@@ -36,8 +37,15 @@ class Published:
 
 def restore(controller: Controller, found: Published, *, now_ms: int) -> None:
     """Fill an empty controller with what was published."""
+    rows: dict[str, list[RolloutDevice]] = defaultdict(list)
+    revisions: dict[str, int] = {}
+    for row in found.rows:
+        rows[row.rollout_id].append(row)
+        revisions[row.device_id] = max(row.revision, revisions.get(row.device_id, 0))
     for device in found.devices:
-        controller.fleet.restore(device, now_ms=now_ms)
+        revision = revisions.get(device.device_id, 0)
+        newest = changed(device, revision=revision) if revision > device.revision else device
+        controller.fleet.restore(newest, now_ms=now_ms)
     for release in found.releases:
         controller.restore_release(release)
     for alert in found.alerts:
@@ -49,11 +57,7 @@ def restore(controller: Controller, found: Published, *, now_ms: int) -> None:
         if not is_put_away(status)
         and not has_no_more_to_do(status.phase, status.devices, status.changed_ms, now_ms=now_ms, keep_ms=keep_ms)
     }
-    rows: dict[str, list[RolloutDevice]] = defaultdict(list)
-    for row in found.rows:
-        if row.rollout_id in found.statuses:
-            rows[row.rollout_id].append(row)
-    for rollout_id in rows.keys() - kept.keys():
+    for rollout_id in rows.keys() & found.statuses.keys() - kept.keys():
         controller.forget_rows(rollout_id, [row.device_id for row in rows[rollout_id]])
     plans = sorted(found.plans, key=lambda plan: (plan.created_ms, plan.rollout_id))
     heads = {

@@ -540,6 +540,15 @@ def test_a_successor_knows_whom_a_stage_took_beyond_its_share(desk, chosen):
     assert stages(desk) == stages(desk.heir()) == {"a": 0, "b": 0, early: 1}
 
 
+def test_a_successor_counts_revisions_on_though_only_the_rows_say_how_far_they_came(desk):
+    desk.start("r1", "bearings/2")
+    assert desk.written["fleet.devices", "a"].revision == 0
+
+    heir = desk.heir().start("r2", "bearings/3")
+
+    assert heir.written["rollouts.commands", "a"].revision == 2
+
+
 # ---- rows that are over ----
 
 
@@ -582,6 +591,17 @@ def test_rows_of_a_success_stay_until_a_newer_one_has_taken_its_place(desk):
 
     assert kept == ["r1/a", "r1/b"]
     assert rows(desk) == ["r2/a", "r2/b"]
+
+
+def test_revisions_outlive_the_rows_that_said_them(desk):
+    # Registered and never heard from: nothing else has it published.
+    desk.ask("device/c", "register").start("r1", "bearings/2", cohort="device_id:c")
+    desk.ask("rollout/r1", "abort", rollback="false").wait(2 * 86_400)
+    assert rows(desk) == []
+
+    heir = desk.heir().start("r2", "bearings/3", cohort="device_id:c")
+
+    assert heir.written["rollouts.commands", "c"].revision == 2
 
 
 def test_a_successor_forgets_what_its_predecessor_had_no_time_to(desk):

@@ -66,7 +66,10 @@ class AlertBook:
 
     def observe(self, seen: Observation, life: Life) -> list[DriftAlert]:
         """Take in one window, and return the alerts that it changed; what was held of its subject stays as it is."""
-        mine = dict(self.live.get(seen.subject, {}))
+        held = self.live.get(seen.subject, {})
+        if not seen.breaches and all(key[2] != seen.horizon_ms for key in held):
+            return []
+        mine = dict(held)
         changed: list[DriftAlert] = []
         breached = {(breach.feature, breach.family, seen.horizon_ms): breach for breach in seen.breaches}
         for key in [key for key in breached if key not in mine and self._is_told(key, seen)]:

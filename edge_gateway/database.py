@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edge_gateway.errors import SpoolError
 
-__all__ = ["Spare", "is_damage", "is_no_room", "open_database", "set_aside"]
+__all__ = ["Spare", "copied_out", "is_damage", "is_in_place", "is_no_room", "open_database", "set_aside"]
 
 _log = logging.getLogger(__name__)
 
@@ -34,6 +34,7 @@ CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT RO
 CREATE TABLE kept (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 """
 
+_HEAD = b"SQLite format 3\0"
 # Damaged files that are kept for whoever wants to look; more would fill the disk of a box with bad flash.
 _KEPT_ASIDE = 2
 
@@ -112,6 +113,25 @@ def set_aside(path: Path, now_ms: int) -> Path:
             each.with_name(each.name + suffix).unlink(missing_ok=True)
     _log.error("spool damaged: file=%s set-aside=%s", path, aside)
     return aside
+
+
+def is_in_place(path: Path, opened: os.stat_result) -> bool:
+    """Say whether the file that was opened is still there, and looks like a database."""
+    try:
+        with path.open("rb") as file:
+            found, head = os.fstat(file.fileno()), file.read(len(_HEAD))
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(found, opened) and head == _HEAD
+
+
+def copied_out(connection: sqlite3.Connection, path: Path) -> Path:
+    """Write all that an open connection still knows to a file beside `path`; `sqlite3.DatabaseError`: it cannot."""
+    copy = path.with_name(f"{path.name}-copy")
+    copy.unlink(missing_ok=True)
+    with contextlib.closing(sqlite3.connect(copy)) as target:
+        connection.backup(target)
+    return copy
 
 
 def is_damage(error: sqlite3.Error) -> bool:

@@ -23,7 +23,15 @@ from pathlib import Path
 from typing import Any, Self
 
 from edge_gateway.config import SpoolConfig
-from edge_gateway.database import Spare, is_damage, is_no_room, open_database, set_aside
+from edge_gateway.database import (
+    Spare,
+    copied_out,
+    is_damage,
+    is_in_place,
+    is_no_room,
+    open_database,
+    set_aside,
+)
 from edge_gateway.errors import SpoolError
 from schemas.canonical import canonical_json
 from schemas.catalogue import topic_named
@@ -227,6 +235,7 @@ class Spool:
         """Drop what is older than the declared age; return how many that were. To be called now and then."""
         with self._lock:
             self._now_ms = now_ms
+            self._return_to_its_place()
             self._spare.lay_by()
             oldest_ms = now_ms - int(self.config.max_age_s * 1000)
             rows = self._connection.execute("SELECT id FROM records WHERE made_ms < ?", (oldest_ms,)).fetchall()
@@ -243,7 +252,28 @@ class Spool:
 
     def close(self) -> None:
         with self._lock:
+            self._return_to_its_place()
             self._connection.close()
+
+    def _return_to_its_place(self) -> None:
+        """Write the file anew if somebody moved, deleted or overwrote it: what is in it is still known here."""
+        if is_in_place(self.path, self._file):
+            return
+        try:
+            copy = copied_out(self._connection, self.path)
+        except sqlite3.DatabaseError as error:
+            if is_no_room(error):
+                # It works on where it is; the next look may find room.
+                return
+            _log.error("spool overwritten: file=%s error=%s; what waited in it is lost", self.path, error)
+            copy = None
+        # Closed first: SQLite removes by name what it keeps beside a file.
+        self._connection.close()
+        self.set_aside.append(set_aside(self.path, self._now_ms))
+        if copy is not None:
+            copy.replace(self.path)
+        self._connection = self._opened()
+        _log.error("spool was taken away and is back: file=%s records=%d", self.path, self._records)
 
     def _opened(self) -> sqlite3.Connection:
         durable = self.config.survive_power_cut
@@ -262,6 +292,7 @@ class Spool:
         sums = "SELECT count(*), ifnull(sum(length(body)), 0) FROM records"
         self._records, self._bytes = connection.execute(sums).fetchone()
         self._bytes += self._records * _ROW_BYTES
+        self._file = self.path.stat()
         return connection
 
     def _written(self, build: Callable[[Write], None]) -> bool:

@@ -149,6 +149,56 @@ def test_damage_while_running_costs_what_was_damaged_and_nothing_else(tmp_path):
         assert spool.depth().records == 1
 
 
+@pytest.mark.parametrize("how", ["deleted", "moved away", "another in its place", "another database in its place"])
+@pytest.mark.parametrize("noticed", ["in passing", "at the end"])
+def test_a_file_that_was_taken_away_under_a_running_gateway_is_written_anew(tmp_path, how, noticed):
+    path = tmp_path / "spool.db"
+    spool = Spool(path, SpoolConfig(), now_ms=0)
+    put(spool, 3)
+    take_away(path, how)
+    put(spool, 2)
+
+    if noticed == "in passing":
+        spool.expire(0)
+        put(spool, 1)
+    boot_id = spool.boot_id
+    spool.close()
+
+    with Spool(path, SpoolConfig(), now_ms=0) as found:
+        assert found.depth().records == (3 if noticed == "in passing" else 2)
+        assert found.boot_id == boot_id
+
+
+def test_a_file_that_was_overwritten_under_a_running_gateway_costs_no_more_than_its_content(tmp_path, caplog):
+    path = tmp_path / "spool.db"
+    spool = Spool(path, SpoolConfig(), now_ms=0)
+    put(spool, 3)
+    path.write_bytes(b"garbage" * 10_000)
+
+    spool.expire(0)
+    put(spool, 2)
+    spool.close()
+
+    with Spool(path, SpoolConfig(), now_ms=0) as found:
+        assert found.depth().records in (1, 2)
+    assert "spool was taken away and is back" in caplog.text
+
+
+def take_away(path, how):
+    match how:
+        case "deleted":
+            for each in path.parent.glob("spool.db*"):
+                each.unlink()
+        case "moved away":
+            path.replace(path.with_name("elsewhere"))
+        case "another in its place":
+            path.with_name("garbage").write_bytes(b"garbage" * 10_000)
+            path.with_name("garbage").replace(path)
+        case _:
+            sqlite3.connect(path.with_name("other")).execute("CREATE TABLE t (x)")
+            path.with_name("other").replace(path)
+
+
 def test_only_two_damaged_files_are_kept(tmp_path):
     for life in range(4):
         (tmp_path / "spool.db").write_bytes(b"this is no database" * 1000)

@@ -18,7 +18,7 @@ OURS = {"schemas", "sensing", "trust", "streams", "edge_gateway", "trainer", "co
 EXTRAS = {
     "schemas/tracing.py": {"tracing"},
     "sensing/sources/mqtt.py": {"gateway"},
-    "sensing/sources/replay.py": {"parquet"},
+    "sensing/parquet_file.py": {"parquet"},
     "trust": {"gateway"},
     "streams": {"streams"},
     "streams/backtest": {"backtest"},

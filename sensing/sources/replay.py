@@ -10,6 +10,7 @@ from typing import Any, TextIO
 
 from sensing.delimited import TIMES, dialect_of, rows_in
 from sensing.errors import ReadingError, SensingError
+from sensing.parquet_file import open_parquet
 from sensing.sources.base import Readings
 from sensing.sources.columns import TableForm, known_names, whole_row
 from sensing.sources.parsing import Parsed, Refusals, gather, parse_reading
@@ -151,16 +152,7 @@ class _Patiently(Iterator[Mapping[str, Any]]):
 
 
 def _parquet_rows(path: Path, channels: Sequence[str]) -> Iterator[Mapping[str, Any]]:
-    try:
-        from pyarrow import ArrowException, parquet
-    except ImportError:
-        raise SensingError(
-            f"{path}: reading Parquet needs pyarrow", hint="pip install 'driftline[gateway,parquet]'"
-        ) from None
-    try:
-        file = parquet.ParquetFile(path)
-    except (ArrowException, OSError) as error:
-        raise SensingError(f"{path} is no Parquet file: {error}") from error
+    file = open_parquet(path)
     names = _checked(path, file.schema_arrow.names, channels)
     batches = (batch.rename_columns(names) for batch in file.iter_batches(_BATCH))
     return (row for batch in batches for row in batch.to_pylist())

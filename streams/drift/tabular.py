@@ -12,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.errors import DriftlineError
+from sensing import SensingError
 from sensing.delimited import NOTHING, TIMES, dialect_of, rows_in
+from sensing.parquet_file import open_parquet
 
 __all__ = ["Rows", "TabularError", "read_rows", "rows_of"]
 
@@ -80,15 +82,9 @@ def _time_columns(columns: Iterable[str]) -> list[str]:
 
 def _parquet(path: Path) -> Mapping[str, Sequence[Any]]:
     try:
-        from pyarrow import ArrowException, parquet
-    except ImportError:
-        raise TabularError(
-            f"{path}: reading Parquet needs pyarrow", hint="pip install 'driftline[streams,parquet]'"
-        ) from None
-    try:
-        table = parquet.read_table(path)
-    except (ArrowException, OSError) as error:
-        raise TabularError(f"{path} is no Parquet file: {error}") from None
+        table = open_parquet(path).read()
+    except SensingError as error:
+        raise TabularError(str(error), hint=error.hint) from None
     return {name: table[name].to_numpy() for name in table.column_names}
 
 

@@ -185,7 +185,7 @@ def on_the_topic(table: Table, endpoints: Any, signer: Any, devices: int) -> Non
     wall_s, cpu_s = time.perf_counter() - began, time.process_time() - cpu
     ledger.close()
     inputs.close()
-    found = f"{wall_s:.1f} s ({cpu_s:.1f} CPU s), {commands / wall_s:,.0f}/s"
+    found = f"{wall_s:.1f} s ({cpu_s:.1f} CPU s), {commands / wall_s:,.0f}/s, {memory_mb():,.0f} MB at most"
     table.add_row(f"{commands:,} commands signed and on the topic", found, "a million in 60 s")
     forget(cluster)
 

@@ -1,5 +1,6 @@
 """A request becomes one signed release, over a real Kafka; or a clear note why not."""
 
+import json
 import os
 import signal
 import subprocess
@@ -8,11 +9,15 @@ import threading
 import time
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from schemas import feeds
 from schemas.release import ReleaseStage
 from schemas.training import TrainingCause
+from sensing import learn, make_grid, pipeline_of, run_batch
+from sensing.pipelines.declared import declared
+from trainer.data.dataset import Dataset, Part
 from trainer.errors import TrainerError
 from trainer.registry import open_store
 from trainer.registry.store import bundle_name
@@ -36,12 +41,33 @@ def test_a_request_becomes_a_release_that_opens(with_data, keys):
     assert (release.request_id, release.stage) == (with_data.own("r1"), ReleaseStage.CANDIDATE)
     assert release.bundle_url == f"http://127.0.0.1:9/bundles/{release.bundle_sha256}.bundle"
     # A pipeline has one grid, whoever was trained first.
-    assert feeds.snapshot(with_data.cluster, "models.grids") == {release.grid_id: bundle.grid}
+    grids = feeds.snapshot(with_data.cluster, "models.grids", where=lambda grid: grid.pipeline == "machine/1")
+    assert grids == {release.grid_id: bundle.grid}
     assert feeds.snapshot(with_data.cluster, "models.baselines")[release.baseline_id] == bundle.baseline
     assert bundle.manifest.algorithm == "isolation_forest"
     assert release.metrics["recall"] > 0.5
     first, *between, last = (note.action for note in with_data.notes("r1"))
     assert (first, set(between), last) == ("started", {"progressed"}, "finished")
+
+
+def test_a_pipeline_that_is_only_declared_comes_with_its_grid(with_data, keys, sending):
+    channels = {"force": {}, "oil": {}}
+    document = {"name": "press", "version": 1, "every_ms": 1000, "channels": channels}
+    press = learn(declared(json.dumps({**document, "features": {"force": "force", "felt": "force * oil"}})))
+    rng, at_ms = np.random.default_rng(3), 1_767_571_200_000 + 1000 * np.arange(2000)
+    vectors = run_batch(press, at_ms, rng.normal([400, 60], [10, 1], (2000, 2)))
+    dataset = Dataset.of(press.id, [Part("press-7", at_ms, vectors.matrix, (rng.random(2000) < 0.1).astype(float))])
+    with_data.send("models.grids", make_grid(press, vectors.matrix))
+    sending(with_data.cluster, dataset, later_ms=1000)
+
+    with with_data.working():
+        with_data.ask("r1", pipeline="press/1")
+        done = with_data.wait_for("r1", "finished", "failed")
+
+    assert done.action == "finished", done.why
+    release = with_data.releases()["bearing/1"]
+    content = open_store(with_data.config.store).get(bundle_name(release.bundle_sha256))
+    assert pipeline_of(open_bundle(content, keys.keyring).grid) is press
 
 
 def test_a_request_is_trained_once_however_often_it_comes_and_whoever_restarts(with_data):

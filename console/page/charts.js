@@ -3,11 +3,13 @@
 import { h, s, table } from "/page/dom.js";
 import { hour, time } from "/page/time.js";
 
-const W = 720, H = 240, LEFT = 44, BOTTOM = 26, TOP = 12, RIGHT = 12;
+const H = 240, LEFT = 44, BOTTOM = 26, TOP = 12, RIGHT = 12;
 const DASHES = ["", "8 4", "2 3", "10 3 2 3", "4 4", "1 4"];
 
 // `series`: [{name, points: [[ms, value]…]}], at most six are drawn.
 export function lines(title, series, limit) {
+  // On a phone a wide picture would be shrunk, and its words with it.
+  const W = Math.max(320, Math.min(720, innerWidth - 40));
   const drawn = series.slice(0, 6);
   const times = drawn.flatMap((one) => one.points.map(([ms]) => ms));
   const values = drawn.flatMap((one) => one.points.map(([, value]) => value));

@@ -125,7 +125,7 @@ function head() {
             h("a", { href: `#/${path}`, "aria-current": path === current ? "page" : null }, label)))
         : h("span"),
       me ? h("span", { class: "small quiet" }, standing === "live" ? "● live" : "○ connecting …") : null,
-      me ? h("span", { class: "small quiet", title: `Times are in ${zone}` }, `${me.name} (${me.role})`) : null,
+      me ? h("span", { id: "who", class: "small quiet", title: `Times are in ${zone}` }, `${me.name} (${me.role})`) : null,
       h("button", { type: "button", onclick: turnLight, "aria-label": "Light or dark" }, "◐"),
       me ? h("button", { type: "button", onclick: leave }, "Sign out") : null,
     ),

@@ -135,7 +135,7 @@ def test_trying_again_is_offered_where_there_is_something_to_try(visit, console,
     eventually(lambda: viewer.get(f"/rollouts/{name}").status_code == 200)
     page = visit(Role.ADMIN)
     page.goto(f"{console.url}/#/rollout/{name}")
-    expect(page.get_by_role("heading", name="Devices")).to_be_visible()
+    expect(page.get_by_role("heading", name="Gates of this stage")).to_be_visible()
 
     shown = [text for text in page.get_by_role("button").all_inner_texts() if "Retry" in text or "anew" in text]
 

@@ -30,7 +30,7 @@ export function show({ alerts, silences }, context, { query }) {
 
 const matched = (silence) => Object.entries(silence.matchers).map(([name, pattern]) => `${name} = ${pattern}`).join(", ");
 
-export function card(alert, context) {
+export function card(alert, context, onItsPage = false) {
   const scores = Object.entries(alert.evidence.scores);
   return h("article", { class: "card" },
     h("h2", null, alert.summary || alert.alert_id),
@@ -43,7 +43,7 @@ export function card(alert, context) {
       alert.members.length ? h("p", { class: "small" }, `Devices: ${alert.members.join(", ")}`) : null,
       h("p", { class: "small quiet" }, `Model ${alert.model_id || "none"}, policy ${alert.policy_id}/${alert.policy_revision}`)),
     h("div", { class: "row" },
-      alert.subject_is_cohort ? null : h("a", { href: `#${at("device", alert.subject)}` }, "Look at the device"),
+      alert.subject_is_cohort || onItsPage ? null : h("a", { class: "middle", href: `#${at("device", alert.subject)}` }, "Look at the device"),
       alert.state === "firing" && context.may("operator")
         ? h("button", { class: "main", type: "button", "aria-label": `Acknowledge: ${alert.summary}`, onclick: () => acknowledge(alert, context) }, "Acknowledge") : null,
       alert.state !== "resolved" && context.may("operator")

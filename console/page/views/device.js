@@ -29,7 +29,7 @@ export function show({ device, scores, shapes, alerts }, context) {
       health ? tile("Anomalies in the last window", `${health.anomalies} of ${health.inferences}`) : null,
       health?.latency_p99_ms ? tile("Latency, p99", `${health.latency_p99_ms.toFixed(1)} ms`) : null,
       heartbeat ? tile("Waiting in the spool", `${heartbeat.spool_records}, ${heartbeat.spool_dropped} dropped`) : null),
-    alerts.length ? [h("h2", null, "Open alerts"), alerts.map((alert) => card(alert, context))] : null,
+    alerts.length ? [h("h2", null, "Open alerts"), alerts.map((alert) => card(alert, context, true))] : null,
     h("h2", null, "Scores over time"),
     timeline(scores?.points ?? []),
     h("h2", null, "What it sees, beside the baseline"),

@@ -57,7 +57,7 @@ export function show({ rollout, devices, audit }, context) {
           h("a", { href: `#${at("device", one.device_id)}` }, one.device_id), mood(one.state), one.stage + 1, one.attempts, one.previous_model_id || "–", one.reason, since(one.changed_ms)]))
       : empty("No device has been taken in yet."),
     h("h2", null, "What happened"),
-    table("The latest entries of the audit log", ["When", "What", "Who", "Why"], audit.map((entry) => [since(entry.at_ms), entry.action, entry.who, entry.why])),
+    audit.length === 0 ? empty("The audit log has nothing of it yet.") : table("The latest entries of the audit log", ["When", "What", "Who", "Why"], audit.map((entry) => [since(entry.at_ms), entry.action, entry.who, entry.why])),
     plan ? h("details", null, h("summary", null, "The plan"), h("pre", { class: "small", tabindex: "0" }, JSON.stringify(plan, null, 2))) : null);
 }
 

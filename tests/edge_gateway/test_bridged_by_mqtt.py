@@ -1,21 +1,28 @@
 """A gateway that reaches the fleet over an MQTT broker and a bridge behind it."""
 
+import json
 import time
 
 import pytest
 from a_bridge import Grounds, bridge_on
+from drift_fleet import Fleet
 from live_gateway import Live, read
 from mqtt_brokers import MOSQUITTO, Amqtt, Mosquitto
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 from edge_gateway import BridgeAwayError, ConfigError, UplinkConfig
+from edge_gateway.link import Origin
 from edge_gateway.mqtt_bridge import MqttBridge
+from edge_gateway.parcel_link import ParcelLink
+from edge_gateway.spool import Lane, Spooled
+from schemas import feeds
 from schemas.catalogue import topic_named
 from schemas.cluster import Cluster
 from schemas.codec import codec_of
 from schemas.operators import AuditEntry
 from schemas.parcel import Letter, Parcel, pack
+from schemas.tracing import span, stop_tracing
 from streams.bridge import MqttDoorSettings
 
 BOOT = "0b5d2f0e-8f2f-4a3a-9a63-0f7f9f0c8f11"
@@ -61,6 +68,53 @@ def test_a_gateway_behind_an_mqtt_broker_is_like_any_other(tmp_path, foundry, cl
     assert [ack.phase for ack in acks] == ["received", "downloading", "installed", "trial", "succeeded"]
     assert {each.device_id for each in stats} == {"press-7"}
     assert (summary.waiting, summary.lost) == (0, 0)
+
+
+def test_a_trace_goes_on_through_the_mqtt_door_both_ways(cluster, foundry, broker, write, receiver):
+    """A window's trace is in the headers of its record, a command's trace is told with the command."""
+    url, settled, found = f"mqtt://127.0.0.1:{broker.port}", [], []
+    topic = topic_named("telemetry.feature-stats")
+    window = Fleet().window("press-7", 0)
+    spooled = Spooled(1, Lane.WINDOWS, topic.name, "press-7", 1, 0, codec_of(topic.record).encode(window))
+    definition = json.dumps(codec_of(topic.record).schema)
+    with span("issue a command") as trace:
+        write("rollouts.commands", foundry.command(foundry.bundle("1"), 1), trace)
+    with bridge_on(cluster, mqtt=MqttDoorSettings(url=url)):
+        device = MqttBridge(UplinkConfig(kind="mqtt", url=url, timeout_s=5.0), "press-7", found.append, resume=None)
+        device.start()
+        link = ParcelLink(device)
+
+        def is_taken():
+            """Send it as a gateway does: again and again, until there is a receipt."""
+            settled.clear()
+            link.send(spooled, definition, Origin("gateways/press-7", BOOT), settled.append)
+            until(lambda: [link.poll(0.1)] and settled)
+            return settled == [None]
+
+        until(is_taken)
+        until(lambda: found)
+        link.close(1)
+        record = first_events(cluster, topic.name)[-1]
+        device.close()
+    stop_tracing()
+
+    tries, (issued,) = receiver.wait_for("send a window", "issue a command")
+    assert dict(record.headers)["traceparent"].decode().split("-")[1:3] in [[one.trace, one.span] for one in tries]
+    assert dict(found[0].trace)["traceparent"].decode().split("-")[1:3] == [issued.trace, issued.span]
+
+
+def until(look, within_s=30.0):
+    ends_s = time.monotonic() + within_s
+    while not look():
+        assert time.monotonic() < ends_s, "it did not happen in time"
+
+
+def first_events(cluster, topic):
+    """What is on a topic, with headers, once there is anything."""
+    found = []
+    with feeds.follow(cluster, topic, from_ms=0) as feed:
+        until(lambda: found.extend(one for one in feed.poll(1) if isinstance(one, feeds.Changed)) or found)
+    return found
 
 
 def test_without_a_bridge_the_brokers_word_counts_for_nothing(broker):

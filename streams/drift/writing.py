@@ -11,12 +11,18 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from schemas.bodies import boolean_body, long_body, text_body
 from schemas.drift_scores import Verdict
 from streams.drift.judge import Judged
 from streams.drift.report import COMBINED, Scored, Told, tell
 from streams.drift.verdicts import Grade
 
 __all__ = ["Tellable", "Written", "written"]
+
+_DOUBLE = struct.Struct("<d")
+# What ends an array or a map.
+_END = b"\0"
+_VERDICTS = [long_body(list(Verdict).index(grade.verdict)) for grade in Grade]
 
 
 class Written(NamedTuple):
@@ -39,7 +45,7 @@ def written(outcomes: Sequence[Tellable]) -> list[list[Written]]:
     every = iter(tell([one for outcome in outcomes for one in outcome.judged]))
     found = []
     for outcome in outcomes:
-        policy = _text(outcome.policy_id) + _long(outcome.policy_revision)
+        policy = text_body(outcome.policy_id) + long_body(outcome.policy_revision)
         placed = [
             body
             for judged, told in zip(outcome.judged, every, strict=False)
@@ -52,24 +58,24 @@ def written(outcomes: Sequence[Tellable]) -> list[list[Written]]:
 
 def _bodies(judged: Judged, told: Told, policy: bytes) -> Iterator[tuple[tuple[int, int, str], Written]]:
     measured, against = judged.measured, judged.measured.group.against
-    names = [_text(name) for name in against.features]
+    names = [text_body(name) for name in against.features]
     maps = _maps(told.scored, len(told.feature))
     entries = [
         names[feature] + _VERDICTS[grade] + scores
         for feature, grade, scores in zip(told.feature.tolist(), told.grade.tolist(), maps, strict=True)
     ]
-    model = _text(against.model_id) + _text(against.grid.grid_id) + _text(against.baseline_id) + policy
-    horizon, combined = _long(measured.horizon_ms), _long(1) + _text(COMBINED)
+    model = text_body(against.model_id) + text_body(against.grid.grid_id) + text_body(against.baseline_id) + policy
+    horizon, combined = long_body(measured.horizon_ms), long_body(1) + text_body(COMBINED)
     for i, row in enumerate(told.rows.tolist()):
         first, end = told.ends[i], told.ends[i + 1]
         device = measured.device_id[row]
         body = b"".join(
             (
-                _text(device), model, _text(measured.boot_id[row]), _long(int(measured.seq[row])),
-                _long(int(measured.end_ms[row])), horizon, _long(int(measured.samples[row])),
-                _VERDICTS[told.gravest[i]], _long(told.drifted[i]), _bool(bool(judged.complete[row])),
-                _long(end - first) if end > first else b"", *entries[first:end], _END,
-                combined, _DOUBLE.pack(told.combined[i]), _END, _bool(False),
+                text_body(device), model, text_body(measured.boot_id[row]), long_body(int(measured.seq[row])),
+                long_body(int(measured.end_ms[row])), horizon, long_body(int(measured.samples[row])),
+                _VERDICTS[told.gravest[i]], long_body(told.drifted[i]), boolean_body(bool(judged.complete[row])),
+                long_body(end - first) if end > first else b"", *entries[first:end], _END,
+                combined, _DOUBLE.pack(told.combined[i]), _END, boolean_body(False),
             )
         )  # fmt: skip
         yield (int(measured.place[row]), -measured.horizon_ms, device), Written(device, body)
@@ -95,41 +101,9 @@ def _maps(scored: Sequence[Scored], entries: int) -> list[bytes]:
 @lru_cache(maxsize=256)
 def _template(names: tuple[str, ...]) -> tuple[bytes, list[int]]:
     """Return a map of some scores, all of them 0, and where the numbers are."""
-    template, places = bytearray(_long(len(names))), []
+    template, places = bytearray(long_body(len(names))), []
     for name in names:
-        template += _text(name)
+        template += text_body(name)
         places.append(len(template))
         template += bytes(_DOUBLE.size)
     return bytes(template + _END), places
-
-
-_DOUBLE = struct.Struct("<d")
-# What ends an array or a map.
-_END = b"\0"
-
-
-def _long(value: int) -> bytes:
-    """Write a number as Avro does: zigzag, then seven bits a byte, the lowest first.
-
-    >>> _long(-1), _long(64)
-    (b'\\x01', b'\\x80\\x01')
-    """
-    left = (value << 1) ^ (value >> 63)
-    out = bytearray()
-    while left > 0x7F:
-        out.append(left & 0x7F | 0x80)
-        left >>= 7
-    out.append(left)
-    return bytes(out)
-
-
-def _text(value: str) -> bytes:
-    encoded = value.encode()
-    return _long(len(encoded)) + encoded
-
-
-def _bool(value: bool) -> bytes:
-    return b"\1" if value else b"\0"
-
-
-_VERDICTS = [_long(list(Verdict).index(grade.verdict)) for grade in Grade]

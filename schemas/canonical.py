@@ -36,8 +36,12 @@ def content_id(record: Any) -> str:
 
 
 def content_id_of_plain(cls: type[Any], plain: Mapping[str, Any]) -> str:
-    """Return the id of a record as it was written: fields that are newer than it have no part in it."""
-    content = {name: value for name, value in plain.items() if name != _id_field(cls)}
+    """Return the id of a record as it was written: fields that are newer than it have no part in it.
+
+    Nor has a text that may be left out and is: what was named before there was such a field keeps its name.
+    """
+    unsaid = {field.name for field in fields(cls) if field.default == "" and not plain.get(field.name)}
+    content = {name: value for name, value in plain.items() if name != _id_field(cls) and name not in unsaid}
     return hashlib.sha256(canonical_json(content)).hexdigest()
 
 

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from schemas.canonical import canonical_json, content_id, with_content_id
+from schemas.canonical import canonical_json, content_id, content_id_of_plain, with_content_id
 from schemas.errors import SchemaError
 from schemas.grid import FeatureGrid, FeatureKind, Grid
+from schemas.record import as_plain
 
 GRID = Grid(
     grid_id="",
@@ -27,12 +28,19 @@ def test_an_id_covers_everything_but_itself():
 
 def test_an_id_is_what_sha256sum_says():
     text = (
-        '{"bins":3,"declaration":"","features":[{"categories":[],"edges":[20,21.5],"high":null,"kind":"numeric","low":null,'
+        '{"bins":3,"features":[{"categories":[],"edges":[20,21.5],"high":null,"kind":"numeric","low":null,'
         '"name":"temperature"}],"pipeline":"machine/1"}'
     )
     printed = subprocess.run(["sha256sum"], input=text.encode(), capture_output=True, check=True).stdout.decode()
 
     assert content_id(GRID) == printed.split()[0]
+
+
+def test_a_text_that_came_later_is_part_of_an_id_only_where_it_says_something():
+    before = {name: value for name, value in as_plain(GRID).items() if name != "declaration"}
+
+    assert content_id_of_plain(Grid, before) == content_id_of_plain(Grid, as_plain(GRID)) == content_id(GRID)
+    assert content_id(replace(GRID, declaration="{}")) != content_id(GRID)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, 2**53 + 1, b"bytes", {1: 2}, "\ud800"])

@@ -1,11 +1,7 @@
 """What the trainer refuses, in words an operator can act on."""
 
-from typing import TYPE_CHECKING
-
 from schemas.errors import DriftlineError
-
-if TYPE_CHECKING:
-    from trainer.data.checks import Check
+from trainer.check import Check
 
 __all__ = ["DataRefusedError", "DatasetError", "ParityError", "RegistryError", "TrainerError", "UnknownModelKindError"]
 
@@ -21,7 +17,7 @@ class DatasetError(TrainerError):
 class DataRefusedError(TrainerError):
     """Data that was read, but from which nothing should be learned; `findings` says why."""
 
-    def __init__(self, findings: tuple[str, ...], *, checks: tuple["Check", ...] = ()) -> None:
+    def __init__(self, findings: tuple[str, ...], *, checks: tuple[Check, ...] = ()) -> None:
         super().__init__(
             f"the data are refused: {'; '.join(findings)}",
             hint="mend or leave out what is named; `driftline train --report FILE` shows every check",

@@ -15,8 +15,9 @@ from schemas.manifest import Manifest, ModelKind
 from schemas.release import ModelRelease, ReleaseStage
 from sensing import make_grid, pipeline_named
 from trainer.baseline import make_baseline
-from trainer.data.checks import Check, check_data, refuse_failed, silent_devices
+from trainer.check import Check
 from trainer.data.checks import Limits as DataLimits
+from trainer.data.checks import check_data, refuse_failed, silent_devices
 from trainer.data.dataset import Dataset
 from trainer.data.splitting import Split, in_equal_parts, split_by_time
 from trainer.errors import DataRefusedError, TrainerError

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from schemas.manifest import ModelKind
-from trainer.data.checks import Check
+from trainer.check import Check
 from trainer.models import ALGORITHMS
 from trainer.release import Order, train_release
 from trainer.report import refusal_page, training_page

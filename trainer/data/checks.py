@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from sensing import pipeline_named
+from trainer.check import Check
 from trainer.data.dataset import Bools, Dataset, Floats, Vectors
 from trainer.data.splitting import Split
 from trainer.errors import DataRefusedError
 
-__all__ = ["Check", "Limits", "check_data", "refuse_failed", "silent_devices"]
+__all__ = ["Limits", "check_data", "refuse_failed", "silent_devices"]
 
 # A device with fewer vectors than this says nothing of its sensors.
 _TELLING_ROWS = 10
@@ -24,15 +25,6 @@ class Limits:
     max_missing: float = 0.5
     max_out_of_range: float = 0.05
     max_shared: float = 0.01
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One check and what it found."""
-
-    name: str
-    passed: bool
-    finding: str
 
 
 def check_data(split: Split, limits: Limits) -> tuple[Check, ...]:

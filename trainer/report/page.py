@@ -8,7 +8,7 @@ import numpy as np
 from schemas.grid import FeatureBaseline, FeatureGrid, FeatureKind
 from schemas.manifest import ModelKind
 from sensing import Binner
-from trainer.data.checks import Check
+from trainer.check import Check
 from trainer.data.dataset import Dataset
 from trainer.export.parity import OnnxModel
 from trainer.release import Trained

@@ -22,7 +22,7 @@ promote_to = "production"
 promote_uncompared = true
 cool_down_s = 0
 min_rows = 300
-desk_sustained_s = 1
+desk_sustained_s = 3
 desk_cool_down_s = 3600
 licence = "Apache-2.0"
 """

@@ -47,7 +47,7 @@ _TOP_BINS = 3
 _MOST_RANKED = 16
 # A live share above this, in a bin that the reference filled less than half as much, is a stuck sensor.
 _STUCK_SHARE = 0.9
-_DEAD_VARIANCE_RATIO = 1e-6
+_DEAD_VARIANCE_RATIO, _STUCK_VARIANCE_RATIO = 1e-6, 0.5
 
 
 def drifting(judged: Judged) -> set[str]:
@@ -72,6 +72,9 @@ def kind_name(kind: Kind, variance_ratio: float, pair: Pair, place: int, feature
     if name in _FAMILY:
         if variance_ratio < _DEAD_VARIANCE_RATIO:
             return DriftKind.DEAD_SENSOR.value
+        if not variance_ratio < _STUCK_VARIANCE_RATIO:
+            # All of a far shift may lie in the last bin, where it goes on as lively as ever.
+            return name
         live, reference = _shares(pair, place, feature)
         fullest = int(np.nan_to_num(live).argmax())
         if live[fullest] > _STUCK_SHARE and reference[fullest] < _STUCK_SHARE / 2:

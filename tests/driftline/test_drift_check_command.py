@@ -66,6 +66,14 @@ def test_each_drift_is_found_and_named(kind):
     assert report.columns[0].column == column
 
 
+@pytest.mark.parametrize(("spread", "kind"), [(1.0, "mean_shift"), (0.01, "stuck_bin")])
+def test_a_far_shift_lies_in_the_last_bin_and_is_no_stuck_sensor(spread, kind):
+    rng = np.random.default_rng(3)
+    recent = {**table(rng), "heat": rng.normal(6.0, spread, size=4000).tolist()}
+
+    assert of(driftline.check(recent, table(rng)))["heat"] == ("drift", kind)
+
+
 def test_only_the_last_days_of_what_is_recent_count():
     rng = np.random.default_rng(3)
     recent = table(rng, 4000, every_ms=5 * 60_000)

@@ -239,7 +239,7 @@ def test_what_nobody_came_back_for_is_removed(tmp_path):
     (new := tmp_path / "new.json.gz").write_bytes(b"")
     os.utime(old, (0, 0))
 
-    Kept(tmp_path).tidy(time.time())
+    Kept(tmp_path, tmp_path / "passing").tidy(time.time())
 
     assert not old.exists()
     assert new.exists()

@@ -55,6 +55,8 @@ class Desk:
     """What the desk knows; a value, rebuilt from topics."""
 
     alerts: Mapping[str, DriftAlert] = field(default_factory=dict)
+    # When each of them was first told of, as far as the topic still knows: a device's own clock may be hours off.
+    told_ms: Mapping[str, int] = field(default_factory=dict)
     # New labels per model since it was trained last.
     labels: Mapping[str, int] = field(default_factory=dict)
     accuracy: Mapping[str, Accuracy] = field(default_factory=dict)
@@ -74,11 +76,16 @@ def note_request(desk: Desk, request: TrainingRequest) -> Desk:
     )
 
 
-def note_alert(desk: Desk, alert: DriftAlert) -> Desk:
-    """Return the desk that knows how the alert now stands."""
+def note_alert(desk: Desk, alert: DriftAlert, *, told_ms: int) -> Desk:
+    """Return the desk that knows how the alert now stands; `told_ms` is the broker's time of the news."""
+    alerts, told = dict(desk.alerts), dict(desk.told_ms)
     if alert.state in (AlertState.FIRING, AlertState.ACKNOWLEDGED):
-        return replace(desk, alerts={**desk.alerts, alert.alert_id: alert})
-    return replace(desk, alerts={key: known for key, known in desk.alerts.items() if key != alert.alert_id})
+        alerts[alert.alert_id] = alert
+        told.setdefault(alert.alert_id, told_ms)
+    else:
+        alerts.pop(alert.alert_id, None)
+        told.pop(alert.alert_id, None)
+    return replace(desk, alerts=alerts, told_ms=told)
 
 
 def note_label(desk: Desk, model: str, *, right: bool, promised: float | None, policy: DeskPolicy, at_ms: int) -> Desk:
@@ -149,7 +156,7 @@ def _drifted(desk: Desk, policy: DeskPolicy, model: str, now_ms: int) -> _Cause 
         for alert in desk.alerts.values()
         if _model_of(alert) == model
         and concern_of(alert.kind) is Concern.WORLD
-        and now_ms - alert.opened_ms >= policy.sustained_ms
+        and now_ms - desk.told_ms[alert.alert_id] >= policy.sustained_ms
     ]
     cohorts = [alert for alert in lasting if alert.subject_is_cohort]
     devices = {alert.subject for alert in lasting if not alert.subject_is_cohort}

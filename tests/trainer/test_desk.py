@@ -35,7 +35,7 @@ def alert(device: str = "d1", kind: str = "mean_shift", opened_ms: int = 0, **ch
 def desk(*alerts: DriftAlert) -> Desk:
     known = Desk()
     for one in alerts:
-        known = note_alert(known, one)
+        known = note_alert(known, one, told_ms=one.opened_ms)
     return known
 
 
@@ -73,6 +73,17 @@ def test_a_cohorts_drift_is_the_worlds():
 
 def test_what_has_just_begun_does_not_count():
     assert asked(desk(*THREE), now_ms=999) == ()
+
+
+def test_how_long_it_lasts_is_no_matter_of_a_devices_clock():
+    known = Desk()
+    for one in THREE:
+        late = note_alert(known, replace(one, opened_ms=-7_200_000), told_ms=4_500)
+        # What is told again of it began no later.
+        known = note_alert(late, one, told_ms=4_900)
+
+    assert asked(known, now_ms=5_000) == ()
+    assert len(asked(known, now_ms=5_500)) == 1
     assert len(asked(desk(*THREE), now_ms=1_000)) == 1
 
 

@@ -50,7 +50,7 @@ class DeskWatch:
         for feed in self._feeds:
             for event in feed.poll(0):
                 if isinstance(event, feeds.Changed):
-                    self._take_in(event.value, releases)
+                    self._take_in(event, releases)
                     self._keep_trace(event)
             if not self._feeds[0].current:
                 # Requests first: one that is read after the labels that followed it would count them as old.
@@ -75,12 +75,12 @@ class DeskWatch:
             case DriftAlert(alert_id=alert_id) if trace := context_in(event.headers):
                 self._alert_traces[alert_id] = trace
 
-    def _take_in(self, record: Any, releases: Mapping[str, ModelRelease]) -> None:
-        match record:
+    def _take_in(self, event: feeds.Changed[Any], releases: Mapping[str, ModelRelease]) -> None:
+        match record := event.value:
             case TrainingRequest():
                 self._desk = note_request(self._desk, record)
             case DriftAlert():
-                self._desk = note_alert(self._desk, record)
+                self._desk = note_alert(self._desk, record, told_ms=event.at_ms)
             case Sample():
                 self._waiting[_key(record.prediction_id)] = (record.model_id, record.anomaly)
                 if len(self._waiting) > _WAITING:

@@ -27,7 +27,7 @@ def alert(cohort: str, model: str) -> DriftAlert:
 
 
 def test_a_cohorts_drift_becomes_one_request(with_data):
-    with_data.config = replace(with_data.config, promote_to="production", cool_down_s=0)
+    with_data.config = replace(with_data.config, promote_to="production", cool_down_s=0, desk_sustained_s=1)
     north, south = with_data.own("region=north"), with_data.own("region=south")
     with with_data.working():
         # Asked for long ago: the desk has rested since.

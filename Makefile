@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # Tests wait for servers half of their time, and share one stack.
-PROCESSES ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 5 ] && echo $$n || echo 5)
+PROCESSES ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && echo $$n || echo 4)
 UV := $(BIN)/uv pip
 
 .DEFAULT_GOAL := help

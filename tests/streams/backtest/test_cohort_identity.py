@@ -62,6 +62,7 @@ def is_in(state):
     return lambda found: any(one.state is state for each in told_of_cohorts(found).values() for one in each)
 
 
+@pytest.mark.nightly
 @pytest.mark.timeout(600)
 async def test_the_replay_as_then_tells_of_cohorts_what_was_published(
     cluster, publish, found_on, running, signer, keyring, tmp_path

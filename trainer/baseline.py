@@ -102,43 +102,44 @@ def dispersion(grid: Grid, reference: Dataset, window_ms: int) -> Dispersion:
     if len(windows) < 2:
         return Dispersion(np.ones(features), np.ones(features), np.ones(features), 0, ((),) * features)
     binner = Binner(grid)
-    tallies = [binner.count(reference.matrix[start:stop]) for start, stop in windows]
-    counts = np.stack([tally.counts for tally in tallies]).astype(np.float64)
-    means = np.stack([tally.mean for tally in tallies])
-    usable = np.stack([tally.usable for tally in tallies]).astype(np.float64)
+    sums = _sums(binner, reference, windows, window_ms)
+    usable = sums.counts.sum(axis=2)
     with np.errstate(divide="ignore", invalid="ignore"):
-        m2 = np.stack([tally.m2 for tally in tallies])
-        variances = m2 / (usable - 1)
+        variances = sums.m2 / (usable - 1)
     values = np.where(np.isfinite(reference.matrix), reference.matrix, np.nan).astype(np.float64)
     parts = _of_parts(binner, reference, window_ms)
     return Dispersion(
-        counts=_widest(_of_counts(counts, usable), [part.counts for part in parts]),
-        mean=_widest(_of_means(means, usable, values), [part.mean for part in parts]),
+        counts=_widest(_of_counts(sums.counts, usable), [part.counts for part in parts]),
+        mean=_widest(_of_means(sums.mean, usable, values), [part.mean for part in parts]),
         variance=_widest(_of_variances(variances, usable, values), [part.variance for part in parts]),
         windows=len(windows),
-        spans=_spans(WindowSums(counts, means, m2, _stretches(reference, windows, window_ms)), window_ms),
+        spans=_spans(sums, window_ms),
     )
 
 
 def _of_parts(binner: Binner, reference: Dataset, window_ms: int) -> list[Stretches]:
     """Learn how much stretches shorter than a window wobble: a machine whose cycle is a window's length looks calm."""
-    parts = next(
-        (n for n in (_PARTS, 2) if window_ms >= n * _MIN_WINDOW * pipeline_named(reference.pipeline).vector_ms), 1
-    )
+    shortest_ms = _MIN_WINDOW * pipeline_named(reference.pipeline).vector_ms
+    parts = next((n for n in (_PARTS, 2) if window_ms >= n * shortest_ms), 1)
+    if parts == 1:
+        return []
     part_ms = window_ms // parts
     found = _windows(reference, part_ms)
     every = -(-len(found) // _MOST_PARTS) or 1
     found = [one for place, one in enumerate(found) if place // _KEPT_TOGETHER % every == 0]
-    if parts == 1 or len(found) < 2:
+    if len(found) < 2:
         return []
-    tallies = [binner.count(reference.matrix[start:stop]) for start, stop in found]
-    sums = WindowSums(
+    return over_spans(_sums(binner, reference, found, part_ms), tuple(range(1, parts)))
+
+
+def _sums(binner: Binner, reference: Dataset, windows: list[tuple[int, int]], window_ms: int) -> WindowSums:
+    tallies = [binner.count(reference.matrix[start:stop]) for start, stop in windows]
+    return WindowSums(
         np.stack([tally.counts for tally in tallies]).astype(np.float64),
         np.stack([tally.mean for tally in tallies]),
         np.stack([tally.m2 for tally in tallies]),
-        _stretches(reference, found, part_ms),
+        _stretches(reference, windows, window_ms),
     )
-    return over_spans(sums, tuple(range(1, parts)))
 
 
 def _spans(sums: WindowSums, window_ms: int) -> tuple[tuple[SpanDispersion, ...], ...]:

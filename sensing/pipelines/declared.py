@@ -46,6 +46,8 @@ _MOST_CHANNELS, _MOST_FEATURES = 64, 512
 # What all windows and lags keep together: a device has little memory.
 _MOST_KEPT = 1_000_000
 _DAY_MS = 86_400_000
+# Looks that are made of rolling sums; the others keep the values themselves.
+_SUMMED = ("mean", "std")
 _KINDS = {"numeric": FeatureKind.NUMERIC, "categorical": FeatureKind.CATEGORICAL}
 
 
@@ -91,9 +93,6 @@ def declared(document: str) -> Pipeline:
         span=max([1, *(look.readings + (look.how not in _SUMMED) for look in looks)]),
         declaration=document,
     )
-
-
-_SUMMED = ("mean", "std")
 
 
 class _DeclaredKernel:

@@ -7,10 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["NOTHING", "TIMES", "Dialect", "dialect_of", "rows_in"]
+__all__ = ["NOTHING", "Dialect", "dialect_of", "rows_in"]
 
-# What a table calls the time of a row, the plainest first.
-TIMES = ("at_ms", "timestamp", "time", "datetime", "date", "ts")
 # What is written where nothing was measured, in lower case.
 NOTHING = frozenset({"", "na", "nan", "null", "none", "n/a", "-", "?"})
 

@@ -9,6 +9,7 @@ from driftline.checking import CheckReport, TabularError
 from driftline.checking import check as compared
 from driftline.tables import plain_table, show
 from driftline.text_files import read_text_file
+from driftline.time_option import time_format_option
 from schemas.jsonable import as_text
 
 __all__ = ["check"]
@@ -25,7 +26,7 @@ _SHOWN = ("psi", "ks", "wasserstein", "mean_shift", "variance_ratio", "missing_r
     help="How much of the recent rows counts, where they have times.",
 )  # fmt: skip
 @click.option("--time", default="", metavar="COLUMN", help="Where the times are; found by its name otherwise.")
-@click.option("--time-format", default="", metavar="FORMAT", help="How times are written, such as '%d/%m/%Y %H:%M'.")
+@time_format_option
 @click.option("--policy", type=_FILE, help="Floors, minimum and mode, TOML.")
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 def check(

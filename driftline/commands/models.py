@@ -16,6 +16,7 @@ from driftline.cluster_options import on_a_cluster
 from driftline.pipeline_option import PIPELINE
 from driftline.releases import archive_release, promote_release, release_noted
 from driftline.settings import Settings as Present
+from driftline.time_option import time_format_option
 from schemas import feeds
 from schemas.cluster import Cluster
 from schemas.record import as_plain
@@ -60,6 +61,7 @@ def models() -> None:
 @click.option("--model", help="Name of an ONNX model.")
 @click.option("--pipeline", type=PIPELINE, help="What an ONNX model takes.")
 @click.option("--data", type=_FILE, help="What an ONNX model's normal looks like: CSV or Parquet.")
+@time_format_option
 @click.option("--threshold", type=float, help="An ONNX model's; without it, chosen on the data.")
 @click.option("--metric", "metrics", multiple=True, metavar="NAME=VALUE", help="A figure of your own; repeatable.")
 @click.option("--licence", default="", help="Of an ONNX model, an SPDX expression.")
@@ -75,6 +77,7 @@ def register(
     model: str | None,
     pipeline: str | None,
     data: Path | None,
+    time_format: str,
     threshold: float | None,
     metrics: tuple[str, ...],
     licence: str,
@@ -89,7 +92,7 @@ def register(
             raise click.UsageError("an ONNX model needs --model, --pipeline and --data")
         order = Order(model=model, version=next_version(releases, model), algorithm="foreign", licence=licence)
         trained = train_release(
-            from_file(data, pipeline),
+            from_file(data, pipeline, time_format=time_format),
             order,
             [signer],
             grid=_grid(settings.cluster(), pipeline),

@@ -8,6 +8,7 @@ import numpy as np
 
 from driftline.pipeline_option import PIPELINE
 from driftline.tables import plain_table, show
+from driftline.time_option import time_format_option
 from sensing import PIPELINES, Pipeline, pipeline_named
 from trainer.data.files import from_file
 
@@ -36,11 +37,12 @@ def pipelines(context: click.Context, as_json: bool) -> None:
     "--data", type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Readings to compute the features of, CSV or Parquet.",
 )  # fmt: skip
+@time_format_option
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
-def show_(pipeline: str, data: Path | None, as_json: bool) -> None:
+def show_(pipeline: str, data: Path | None, time_format: str, as_json: bool) -> None:
     """Show the channels and features of a pipeline, and what they are of given readings."""
     one = pipeline_named(pipeline)
-    matrix = None if data is None else from_file(data, pipeline).matrix
+    matrix = None if data is None else from_file(data, pipeline, time_format=time_format).matrix
     if as_json:
         click.echo(json.dumps(_plain(one), indent=2))
         return

@@ -11,6 +11,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from driftline.pipeline_option import PIPELINE
+from driftline.time_option import time_format_option
 from schemas.manifest import ModelKind
 from sensing import PIPELINES
 from trainer.data import Dataset, simulated
@@ -34,6 +35,7 @@ __all__ = ["train"]
     "--data", required=True, metavar="FILE|FOLDER|simulator",
     help="CSV or Parquet of readings or vectors; a folder that `driftline worker sink` fills.",
 )  # fmt: skip
+@time_format_option
 @click.option("--pipeline", required=True, type=PIPELINE, help="What makes the vectors.")
 @click.option("--model", required=True, help="The model's name.")
 @click.option("--version", "version_", default="1", show_default=True)
@@ -54,6 +56,7 @@ __all__ = ["train"]
 @click.option("--devices", type=int, default=8, show_default=True, help="Simulated devices.")
 def train(
     data: str,
+    time_format: str,
     pipeline: str,
     model: str,
     version_: str,
@@ -75,7 +78,7 @@ def train(
         raise click.UsageError("nothing is kept: name --out, --store, or both")
     signer = load_signer(key, environ=os.environ)
     tracking = Tracking.of(mlflow, os.environ) if mlflow else None
-    dataset = _data(data, pipeline, devices=devices, samples=samples, seed=seed)
+    dataset = _data(data, pipeline, time_format, devices=devices, samples=samples, seed=seed)
     order = Order(
         model=model,
         version=version_,
@@ -113,7 +116,7 @@ def train(
         click.echo(tracking.track(trained, at_ms=time.time_ns() // 1_000_000))
 
 
-def _data(data: str, pipeline: str, *, devices: int, samples: int, seed: int) -> Dataset:
+def _data(data: str, pipeline: str, time_format: str, *, devices: int, samples: int, seed: int) -> Dataset:
     if data == "simulator":
         if pipeline not in PIPELINES:
             raise click.UsageError(f"{pipeline} is not simulated; --data wants a file")
@@ -121,7 +124,7 @@ def _data(data: str, pipeline: str, *, devices: int, samples: int, seed: int) ->
         return simulated(pipeline.partition("/")[0], devices=devices, samples=samples, seed=seed, trouble=trouble)
     if Path(data).is_dir():
         return _stored(Path(data), pipeline)
-    return from_file(Path(data), pipeline)
+    return from_file(Path(data), pipeline, time_format=time_format)
 
 
 def _stored(folder: Path, pipeline: str) -> Dataset:

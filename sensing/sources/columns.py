@@ -1,11 +1,10 @@
-"""Which column of somebody's table is which, and what its cells mean: names with units, times in two columns."""
+"""Which column of somebody's table is which, and what its cells mean."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sensing.delimited import TIMES
 from sensing.errors import ReadingError
 
 __all__ = ["TableForm", "known_names", "whole_row"]
@@ -38,18 +37,11 @@ def known_names(names: Sequence[str], known: Iterable[str]) -> list[str]:
 
 
 def whole_row(names: Sequence[str], cells: Sequence[str]) -> Mapping[str, Any]:
-    """Return a row by its columns, a date and a time of day as one; `ReadingError`: it has more cells than the head.
-
-    >>> whole_row(["date", "time", "heat"], ["10/03/2004", "18.00.00", "2.6", ""])["timestamp"]
-    '10/03/2004 18.00.00'
-    """
+    """Return a row by its columns; `ReadingError`: it has more cells than the head."""
     # Decimal commas in a table that commas part make such rows, and each value would be another's.
     if any(cell.strip() for cell in cells[len(names) :]):
         raise ReadingError(f"a row of {len(cells)} cells; the head has {len(names)}")
-    row = dict(zip(names, cells, strict=False))
-    if {"date", "time"} <= row.keys() and not row.keys() & set(TIMES) - {"date", "time"}:
-        row["timestamp"] = f"{row['date']} {row['time']}"
-    return row
+    return dict(zip(names, cells, strict=False))
 
 
 def _plain(name: str) -> str:

@@ -4,13 +4,13 @@ import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 
-from sensing.delimited import NOTHING, TIMES
+from sensing.delimited import NOTHING
 from sensing.errors import ReadingError
+from sensing.moments import TIMES, moment_ms, time_columns
 from sensing.sources.base import Readings
 
 __all__ = ["Refusals", "gather", "parse_reading"]
@@ -19,12 +19,6 @@ _log = logging.getLogger(__name__)
 
 _STREAMS = ("stream", "sensor", "sensor_id", "place", "device_id")
 _MAX_NAME = 200
-_WANTED = "ISO 8601, or seconds or milliseconds since 1970"
-# The spring of 1973 is 1e8 in seconds and 1e11 in milliseconds, and so on: where one unit ends, the next begins.
-_SECONDS_FROM, _SECONDS_BELOW = 1e8, 1e11
-_UNITS = ((_SECONDS_BELOW, 1000), (1e14, 1), (1e17, 1e-3), (math.inf, 1e-6))
-_FAR_MS = 253_402_300_800_000
-
 Parsed = tuple[str, int, tuple[float, ...]]
 
 
@@ -83,59 +77,13 @@ class Refusals:
 
 
 def _time(fields: Mapping[str, Any], now_ms: int | None, time_format: str) -> int:
-    key = next((key for key in TIMES if fields.get(key) not in (None, "")), None)
-    if key is None:
+    keys = time_columns(name for name, cell in fields.items() if cell not in (None, ""))
+    if not keys:
         if now_ms is None:
             raise ReadingError(f"no time: wanted one of {', '.join(TIMES)}")
         return now_ms
-    found = fields[key]
-    match found:
-        case datetime():
-            at_ms = _from_moment(found)
-        case str():
-            at_ms = _written(found, time_format) if time_format else _from_text(found, key)
-        case _:
-            at_ms = _from_number(found, key)
-    if not 0 <= at_ms < _FAR_MS:
-        raise ReadingError(f"the time is {found!r}; wanted: between 1970 and 9999")
-    return at_ms
-
-
-def _from_text(text: str, key: str) -> int:
-    try:
-        number = float(text)
-    except ValueError:
-        return _written(text, "")
-    return _from_number(number, key)
-
-
-def _written(text: str, time_format: str) -> int:
-    try:
-        moment = (
-            datetime.strptime(text.strip(), time_format)  # noqa: DTZ007
-            if time_format
-            else datetime.fromisoformat(text.strip())
-        )
-    except ValueError:
-        wanted = f"one written {time_format}" if time_format else _WANTED
-        raise ReadingError(f"the time is {text[:60]!r}; wanted: {wanted}") from None
-    return _from_moment(moment)
-
-
-def _from_moment(moment: datetime) -> int:
-    # Without a zone, UTC: a guess that is at least the same on every device.
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
-
-
-def _from_number(number: Any, key: str) -> int:
-    if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
-        raise ReadingError(f"the time is {number!r}; wanted: {_WANTED}")
-    if key == "at_ms" or number <= 0:
-        return int(number * 1000) if _SECONDS_FROM < number < _SECONDS_BELOW else int(number)
-    if number <= _SECONDS_FROM:
-        # The days of a spreadsheet, or seconds since somebody pressed a button: not a time that can be known.
-        raise ReadingError(f"the time is {number!r}; wanted: {_WANTED}, for {key}")
-    return int(number * next(factor for below, factor in _UNITS if number < below))
+    found = fields[keys[0]] if len(keys) == 1 else " ".join(str(fields[key]) for key in keys)
+    return moment_ms(found, written=time_format, small=1 if keys == ["at_ms"] else math.nan)
 
 
 def _number(channel: str, value: Any) -> float:

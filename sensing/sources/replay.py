@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from sensing.delimited import TIMES, dialect_of, rows_in
+from sensing.delimited import dialect_of, rows_in
 from sensing.errors import ReadingError, SensingError
+from sensing.moments import TIMES
 from sensing.parquet_file import open_parquet
 from sensing.sources.base import Readings
 from sensing.sources.columns import TableForm, known_names, whole_row

@@ -2,9 +2,8 @@
 
 import contextlib
 import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.errors import DriftlineError
-from sensing import SensingError
-from sensing.delimited import NOTHING, TIMES, dialect_of, rows_in
+from sensing import ReadingError, SensingError
+from sensing.delimited import NOTHING, dialect_of, rows_in
+from sensing.moments import moments_ms, time_columns
 from sensing.parquet_file import open_parquet
 
 __all__ = ["Rows", "TabularError", "read_rows", "rows_of"]
@@ -63,21 +63,11 @@ def rows_of(
         raise TabularError(f"{where}: found columns of different lengths, {lengths}")
     if time and time not in columns:
         raise TabularError(f"{where}: no column {time!r}; there are {', '.join(columns)}")
-    of_time = [time] if time else _time_columns(columns)
+    of_time = [time] if time else time_columns(columns)
     at_ms = None
     if of_time:
-        parts = [columns[name] for name in of_time]
-        moments = parts[0] if len(parts) == 1 else [" ".join(map(str, part)) for part in zip(*parts, strict=True)]
-        at_ms = _times(moments, f"{where}: {' '.join(of_time)}", time_format)
+        at_ms = _times([columns[name] for name in of_time], f"{where}: {' '.join(of_time)}", time_format)
     return Rows({name: _column(values) for name, values in columns.items() if name not in of_time}, at_ms)
-
-
-def _time_columns(columns: Iterable[str]) -> list[str]:
-    """Return what is called like a time; a date and a time are one together."""
-    named = {name.lower(): name for name in reversed(list(columns)) if name.lower() in TIMES}
-    if {"date", "time"} <= named.keys():
-        return [named["date"], named["time"]]
-    return [named[name] for name in TIMES if name in named][:1]
 
 
 def _parquet(path: Path) -> Mapping[str, Sequence[Any]]:
@@ -147,29 +137,11 @@ def _is_nothing(value: Any) -> bool:
     return value is None or str(value).strip().lower() in NOTHING
 
 
-def _times(values: Sequence[Any], where: str, written: str) -> npt.NDArray[np.int64]:
-    given = np.asarray(values)
-    if given.dtype.kind == "M" and not np.isnat(given).any():
-        return given.astype("datetime64[ms]").astype(np.int64)
-    texts = [str(value).strip() for value in values]
+def _times(columns: Sequence[Sequence[Any]], where: str, written: str) -> npt.NDArray[np.int64]:
     try:
-        numbers = np.array([float(text) for text in texts])
-    except ValueError:
-        return np.array([_moment(text, where, written) for text in texts], np.int64)
-    if not np.isfinite(numbers).all():
-        raise TabularError(f"{where}: found rows without a time, wanted one in each")
-    # Seconds since 1970 have ten digits in our age, milliseconds thirteen.
-    return (numbers if np.abs(numbers).max() >= 1e11 else numbers * 1000).astype(np.int64)
-
-
-def _moment(text: str, where: str, written: str) -> int:
-    try:
-        # Without a zone, UTC, whichever way it was read.
-        moment = datetime.strptime(text, written) if written else datetime.fromisoformat(text)  # noqa: DTZ007
-    except ValueError:
-        wanted = f"one written {written}" if written else "an ISO time, or seconds or ms since 1970"
+        # Rows that count from a start of their own can be compared as well.
+        return moments_ms(*columns, written=written, small=1000)
+    except ReadingError as error:
         raise TabularError(
-            f"{where}: found {text!r}, wanted {wanted}",
-            hint="say how times are written: --time-format '%d/%m/%Y %H:%M'",
+            f"{where}: {error}", hint="say how times are written: --time-format '%d/%m/%Y %H:%M'"
         ) from None
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)

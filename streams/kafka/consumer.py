@@ -266,6 +266,12 @@ class BulkConsumer(driver.Consumer):
         self._unacked_messages.discard(message)
         notify(self._waiting_for_ack)
 
+    async def commit_and_end_transactions(self) -> None:
+        """Commit all that is done by now; Faust lets it be where an earlier commit, of less, is still under way."""
+        while await self.maybe_wait_for_commit_to_finish():
+            pass
+        await super().commit_and_end_transactions()
+
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         try:
             done = await super()._commit(offsets)

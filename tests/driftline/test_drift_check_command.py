@@ -178,7 +178,7 @@ def test_a_table_as_an_instrument_wrote_it(tmp_path):
     read = CliRunner().invoke(main, [*asked, "--time-format", "%d/%m/%Y %H.%M.%S"])
 
     assert unread.exit_code == 2
-    assert "found '10/03/2004 00.00.00', wanted an ISO time" in unread.output
+    assert "row 1: the time is '10/03/2004 00.00.00'; wanted: ISO 8601" in unread.output
     assert "--time-format" in unread.output
     assert read.exit_code == 0, read.output
     assert "0 of 2 columns drifted: 241 rows against 480" in read.output
@@ -199,7 +199,7 @@ def test_a_table_without_a_head_is_numbered(tmp_path):
         (b"a,a\n1,2\n", "wanted names that differ"),
         (b"heat,load\n1,2\n3\n", "line 3 has 1 values, the head has 2"),
         (b"\xff\xfe\x00", "codec can't decode"),
-        (b"time,heat\nsoon,1\n", "found 'soon', wanted an ISO time"),
+        (b"time,heat\nsoon,1\n", "time: row 1: the time is 'soon'; wanted: ISO 8601"),
         (b"other\n1\n", "nothing to compare: recent has 1 rows of other"),
     ],
 )

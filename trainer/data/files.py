@@ -1,10 +1,11 @@
 """Training data from a file: readings or vectors, CSV or Parquet.
 
-Columns: a time (`at_ms`, or another usual name: milliseconds or seconds since 1970, or ISO), `device_id` (one device
-without it), and either every feature of the pipeline, or every channel, from which the vectors are then computed as a
-gateway would; `label` where known (0 or 1; for a forecast the truth).
+Columns: a time (`at_ms`, or another usual name; see `sensing.moments`), `device_id` (one device without it), and either
+every feature of the pipeline, or every channel, from which the vectors are then computed as a gateway would; `label`
+where known (0 or 1; for a forecast the truth). Names may have units behind them.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +16,25 @@ import pyarrow.csv
 import pyarrow.parquet
 from numpy.typing import NDArray
 
-from sensing import Pipeline, pipeline_named, remembers, run_batch
-from sensing.delimited import NOTHING, TIMES, dialect_of
+from sensing import Pipeline, ReadingError, pipeline_named, remembers, run_batch
+from sensing.delimited import NOTHING, dialect_of
+from sensing.moments import TIMES, moments_ms, time_columns
+from sensing.sources.columns import known_names
 from trainer.data.dataset import Dataset, Part
 from trainer.errors import DatasetError
 
 __all__ = ["from_file", "read_table"]
 
-_SECONDS = (1e8, 1e11)
 
-
-def from_file(path: Path, pipeline: str) -> Dataset:
-    """Read a file of this pipeline's readings or vectors."""
+def from_file(path: Path, pipeline: str, *, time_format: str = "") -> Dataset:
+    """Read a file of this pipeline's readings or vectors; `time_format` is as for `strptime`."""
     declared = pipeline_named(pipeline)
     table = read_table(path)
+    known = (*declared.channel_names, *declared.feature_names, *TIMES, "device_id", "label")
+    table = table.rename_columns(known_names(table.column_names, known))
     names = set(table.column_names)
-    of_time = next((name for name in TIMES if name in names), None)
-    if of_time is None:
+    of_time = time_columns(names)
+    if not of_time:
         raise DatasetError(f"{path} has the columns {', '.join(table.column_names)}; wanted at_ms, in milliseconds")
     if names.issuperset(declared.feature_names):
         columns = declared.feature_names
@@ -40,7 +43,7 @@ def from_file(path: Path, pipeline: str) -> Dataset:
     else:
         missing = ", ".join(sorted(set(declared.channel_names) - names))
         raise DatasetError(f"{path} lacks {missing}; {pipeline} wants all its channels or all its features")
-    at_ms = _times(table, of_time, path)
+    at_ms = _times(table, of_time, time_format, path)
     values = np.stack([_column(table, name, path) for name in columns], axis=1)
     label = _column(table, "label", path) if "label" in names else None
     device = np.array(
@@ -81,16 +84,14 @@ def _csv(path: Path) -> pa.Table:
     )
 
 
-def _times(table: pa.Table, name: str, path: Path) -> NDArray[np.int64]:
-    """Return milliseconds since 1970; seconds of our age would be milliseconds of the first years."""
-    if pa.types.is_timestamp(table[name].type) or pa.types.is_date(table[name].type):
-        in_ms = table[name].cast(pa.timestamp("ms"), safe=False).cast(pa.int64())
-        table = table.set_column(table.column_names.index(name), name, in_ms)
-    numbers = _column(table, name, path)
-    if not np.isfinite(numbers).all():
-        raise DatasetError(f"{path}: {name} is missing in row {int(np.flatnonzero(~np.isfinite(numbers))[0]) + 1}")
-    in_seconds = (numbers > _SECONDS[0]) & (numbers < _SECONDS[1])
-    return np.where(in_seconds, numbers * 1000, numbers).astype(np.int64)
+def _times(table: pa.Table, of_time: Sequence[str], time_format: str, path: Path) -> NDArray[np.int64]:
+    try:
+        small = 1 if of_time == ["at_ms"] else np.nan
+        return moments_ms(*(table[name].to_numpy() for name in of_time), written=time_format, small=small)
+    except ReadingError as error:
+        raise DatasetError(
+            f"{path}: {' '.join(of_time)}: {error}", hint="say how times are written: --time-format '%d/%m/%Y %H:%M'"
+        ) from None
 
 
 def _column(table: pa.Table, name: str, path: Path) -> NDArray[np.float64]:

@@ -60,6 +60,29 @@ async def test_every_record_arrives_once_in_order_and_all_is_committed(broker, r
     assert broker.committed(group, topic, 4) == ends
 
 
+async def test_the_end_commits_all_that_is_done_though_a_commit_of_less_is_under_way(broker, running):
+    topic, group = broker.topic(partitions=1), broker.group()
+    broker.produce(topic, [b"x"] * 1_000)
+    app = make_app(group, broker.bootstrap, commit_every_s=0.05, max_run_records=10)
+    runs = gather(app, topic, slowly_s=0.002)
+    slow = asyncio.Event()
+    commit = app.consumer._commit
+
+    async def commit_slowly(positions):
+        if count(runs):
+            slow.set()
+        await asyncio.sleep(0.5)
+        return await commit(positions)
+
+    app.consumer._commit = commit_slowly
+
+    async with running(app):
+        await asyncio.wait_for(slow.wait(), 20)
+        await until(lambda: count(runs) == 1_000)
+
+    assert broker.committed(group, topic, 1) == [1_000]
+
+
 async def test_a_restart_goes_on_where_the_work_stopped(broker, running):
     topic, group = broker.topic(partitions=2), broker.group()
     broker.produce(topic, [b"x"] * 2_000)

@@ -1,6 +1,7 @@
 """Workers on a Kafka that wants to know who they are, and allows only so much."""
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer as KafkaConsumer
-from confluent_kafka import TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from faust.auth import SASLCredentials, SSLCredentials
 from secure_kafka import secure_kafka
 
@@ -53,10 +54,17 @@ async def until(condition, *, within_s=30.0):
 
 
 def committed(kafka, topic, partitions):
-    consumer = KafkaConsumer({"bootstrap.servers": kafka.inside, "group.id": "drift"})
-    found = consumer.committed([TopicPartition(topic, number) for number in range(partitions)], timeout=10)
-    consumer.close()
-    return sum(max(position.offset, 0) for position in found)
+    places = [TopicPartition(topic, number) for number in range(partitions)]
+    with contextlib.closing(KafkaConsumer({"bootstrap.servers": kafka.inside, "group.id": "drift"})) as consumer:
+        until_s = time.monotonic() + 30
+        while True:
+            try:
+                return sum(max(position.offset, 0) for position in consumer.committed(places, timeout=10))
+            except KafkaException as error:
+                # A broker that has just started knows its groups a moment later than itself.
+                if error.args[0].code() != KafkaError.NOT_COORDINATOR or time.monotonic() > until_s:
+                    raise
+                time.sleep(0.2)
 
 
 @pytest.mark.parametrize("way", ["sasl", "mtls"])

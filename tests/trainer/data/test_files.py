@@ -86,6 +86,19 @@ def test_a_spreadsheets_decimal_commas_are_read(tmp_path):
     assert dataset.matrix[:, MACHINE.feature_names.index("temperature")].max() == 26.5
 
 
+def test_a_date_beside_a_time_and_units_in_the_head_are_understood(tmp_path):
+    (tmp_path / "r.csv").write_text(
+        "Date;Time;Temperature (°C);Vibration [g];Pressure;Current\n"
+        + "".join(f"10/03/2004;18.{at_s // 60:02}.{at_s % 60:02};20,5;0,1;1;3\n" for at_s in range(300))
+    )
+
+    dataset = from_file(tmp_path / "r.csv", "machine/1", time_format="%d/%m/%Y %H.%M.%S")
+
+    assert dataset.at_ms.max() == 1_078_941_899_000
+    with pytest.raises(DatasetError, match=r"date time: row 1: the time is '10/03/2004 18.00.00'; wanted: ISO 8601"):
+        from_file(tmp_path / "r.csv", "machine/1")
+
+
 def test_rows_out_of_order_are_put_in_order(tmp_path):
     table = readings_table()
     pyarrow.parquet.write_table(table.take(np.random.default_rng(0).permutation(300)), tmp_path / "r.parquet")

@@ -16,7 +16,7 @@ from schemas.model_health import ModelHealth
 from schemas.operators import OperatorRequest
 from schemas.record import changed
 from schemas.release import ModelRelease
-from schemas.rollouts import Ack, AckPhase, RolloutPhase, RolloutPlan
+from schemas.rollouts import Ack, AckPhase, RolloutPhase, RolloutStatus
 from streams.rollouts import alerts
 from streams.rollouts.docket import Docket
 from streams.rollouts.events import Acked, DeviceProved, DeviceSeen, TimePassed
@@ -26,6 +26,7 @@ from streams.rollouts.journal import WHO, Journal
 from streams.rollouts.member import State
 from streams.rollouts.operators import Operators
 from streams.rollouts.outbox import Write
+from streams.rollouts.plan import Plan
 from streams.rollouts.precedence import AT_WORK
 from streams.rollouts.retirement import retired
 from streams.rollouts.rollout import SETTLED, Rollout
@@ -115,9 +116,16 @@ class Controller:
 
     # ---- restoring ----
 
-    def restore_plan(self, accepted: RolloutPlan) -> None:
-        """Take a plan as it was published; its rollout follows with its status."""
-        self._intake.restore(accepted)
+    def restore_plan(self, plan: Plan) -> None:
+        """Take a plan that was accepted before; its rollout follows with its status."""
+        self._intake.restore(plan)
+
+    def give_up(self, rollout_id: str, status: RolloutStatus | None, why: str, now_ms: int) -> None:
+        """End a rollout whose plan cannot be followed any more; its devices stay as they are."""
+        self._set_time(now_ms)
+        self._intake.hold_name(rollout_id)
+        if status is not None:
+            self._journal.give_up(status, why)
 
     def restore_release(self, release: ModelRelease) -> None:
         """Know a release that is no news."""

@@ -31,12 +31,15 @@ class Intake:
         self._names: dict[str, bool] = {}
         self._standing: dict[str, Plan] = {}
 
-    def restore(self, accepted: RolloutPlan) -> None:
-        """Take a plan as it was published; its rollout follows with its status."""
-        plan = parse_plan(json.loads(accepted.document))
+    def restore(self, plan: Plan) -> None:
+        """Take a plan that was accepted before; its rollout follows with its status."""
         self._names[plan.rollout_id] = plan.standing
         if plan.standing:
             self._standing[plan.model] = plan
+
+    def hold_name(self, rollout_id: str) -> None:
+        """Give no other rollout this name."""
+        self._names[rollout_id] = False
 
     def knows(self, rollout_id: str) -> bool:
         return rollout_id in self._names

@@ -6,10 +6,11 @@ from typing import Any
 
 from schemas.drift_alert import AlertState, DriftAlert
 from schemas.operators import AuditEntry
+from schemas.rollouts import RolloutStatus
 from streams.rollouts import alerts
 from streams.rollouts.fleet import Fleet
 from streams.rollouts.outbox import Outbox, Write
-from streams.rollouts.records import device_of, status_of
+from streams.rollouts.records import device_of, given_up, status_of
 from streams.rollouts.rollout import Rollout
 
 __all__ = ["WHO", "Journal"]
@@ -42,6 +43,11 @@ class Journal:
         """Say for good that a rollout is over, and forget what each device did in it; its status keeps the counts."""
         self._outbox.write("rollouts.status", status_of(rollout, digested, put_away=True))
         self.forget_rows(rollout.plan.rollout_id, rollout.members.published_ids())
+
+    def give_up(self, status: RolloutStatus, why: str) -> None:
+        """Say for good that a rollout was ended by nobody's decision."""
+        self._outbox.write("rollouts.status", given_up(status, why, self.now_ms))
+        self.audit(f"rollout/{status.rollout_id}", "given up", WHO, why, {"was": status.phase.value})
 
     def forget_rows(self, rollout_id: str, device_ids: Iterable[str]) -> None:
         self._bygone.extend(f"{rollout_id}/{device_id}" for device_id in device_ids)

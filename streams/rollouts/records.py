@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from schemas.record import changed
 from schemas.rollouts import DeviceInRollout, RolloutDevice, RolloutPhase, RolloutStatus
 from streams.rollouts.member import Member, State
 from streams.rollouts.plan import Plan
-from streams.rollouts.rollout import Pace, Rollout
+from streams.rollouts.rollout import SETTLED, Pace, Rollout
 
-__all__ = ["device_of", "is_put_away", "restored_head", "restored_member", "status_of"]
+__all__ = ["device_of", "given_up", "is_put_away", "restored_head", "restored_member", "status_of"]
 
 _PUBLISHED = tuple(state.published for state in State)
 
@@ -35,6 +36,14 @@ def status_of(rollout: Rollout, digested: Mapping[str, int], *, put_away: bool =
             for state, count in rollout.members.totals_of(stage).items()
         },
     )
+
+
+def given_up(status: RolloutStatus, why: str, now_ms: int) -> RolloutStatus:
+    """Return the last status of a rollout whose plan cannot be followed any more."""
+    last = changed(status, state=json.dumps({**json.loads(status.state), "put_away": True}, sort_keys=True))
+    if status.phase in SETTLED:
+        return last
+    return changed(last, phase=RolloutPhase.ABORTED, reason=why, changed_ms=now_ms)
 
 
 def is_put_away(status: RolloutStatus) -> bool:

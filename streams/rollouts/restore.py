@@ -1,6 +1,7 @@
 """Restoring: what a new controller knows when it takes over is what the topics say, and nothing else."""
 
 import json
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -12,14 +13,17 @@ from schemas.release import ModelRelease
 from schemas.rollouts import RolloutDevice, RolloutPhase, RolloutPlan, RolloutStatus
 from streams.rollouts import membership
 from streams.rollouts.controller import Controller
+from streams.rollouts.documents import PlanError
 from streams.rollouts.member import Member, State
-from streams.rollouts.plan import parse_plan
+from streams.rollouts.plan import Plan, parse_plan
 from streams.rollouts.precedence import newest_success_first
 from streams.rollouts.records import is_put_away, restored_head, restored_member
 from streams.rollouts.retirement import has_no_more_to_do
 from streams.rollouts.rollout import LIVE, Rollout
 
 __all__ = ["Published", "restore", "watched_since_ms"]
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,18 +63,15 @@ def restore(controller: Controller, found: Published, *, now_ms: int) -> None:
     }
     for rollout_id in rows.keys() & found.statuses.keys() - kept.keys():
         controller.forget_rows(rollout_id, [row.device_id for row in rows[rollout_id]])
-    plans = sorted(found.plans, key=lambda plan: (plan.created_ms, plan.rollout_id))
-    heads = {
-        plan.rollout_id: restored_head(parse_plan(json.loads(plan.document)), kept[plan.rollout_id])
-        for plan in plans
-        if plan.rollout_id in kept
-    }
+    accepted = sorted(found.plans, key=lambda plan: (plan.created_ms, plan.rollout_id))
+    plans = _readable(controller, accepted, kept, now_ms)
+    heads = {plan.rollout_id: restored_head(plan, kept[plan.rollout_id]) for plan in plans if plan.rollout_id in kept}
     # Devices that a newer success has served: no older one takes them up any more.
     served: set[str] = set()
     for rollout_id, rollout in newest_success_first(heads):
         _fill(controller, rollout, rows[rollout_id], served, now_ms)
-    for accepted in plans:
-        controller.restore_plan(accepted)
+    for plan in plans:
+        controller.restore_plan(plan)
     for rollout in heads.values():
         controller.restore_rollout(rollout)
 
@@ -81,6 +82,20 @@ def watched_since_ms(controller: Controller) -> int | None:
         rollout.stage_ms for rollout in controller.rollouts.values() if rollout.phase in LIVE and rollout.plan.gates
     ]
     return min(since, default=None)
+
+
+def _readable(
+    controller: Controller, accepted: Iterable[RolloutPlan], statuses: Mapping[str, RolloutStatus], now_ms: int
+) -> list[Plan]:
+    """Return the plans; of one that today's rules refuse the rollout ends, and all others go on."""
+    plans = []
+    for each in accepted:
+        try:
+            plans.append(parse_plan(json.loads(each.document)))
+        except PlanError as refused:
+            log.error("plan no longer understood: rollout=%s reason=%s", each.rollout_id, refused)
+            controller.give_up(each.rollout_id, statuses.get(each.rollout_id), str(refused), now_ms)
+    return plans
 
 
 def _fill(controller: Controller, rollout: Rollout, rows: list[RolloutDevice], served: set[str], now_ms: int) -> None:

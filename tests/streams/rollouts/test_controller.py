@@ -1,5 +1,6 @@
 """The controller without Kafka: who is told what, across rollouts, devices and operators."""
 
+import json
 import uuid
 
 import pytest
@@ -7,6 +8,7 @@ from rollout_records import ack_of, asked, heartbeat, release
 
 from schemas.drift_alert import AlertState
 from schemas.fleet import DeviceState
+from schemas.record import changed
 from schemas.release import ReleaseStage
 from streams.rollouts.controller import Controller, ControllerOptions
 from streams.rollouts.restore import Published, restore
@@ -616,6 +618,23 @@ def test_a_successor_forgets_what_its_predecessor_had_no_time_to(desk):
 
     assert rows(desk) == ["r2/a", "r2/b"]
     assert list(desk.controller.rollouts) == ["r2"]
+
+
+def test_a_plan_that_todays_rules_refuse_ends_its_rollout_and_no_other(desk):
+    desk.release("other/1").start("r1", "bearings/2", cohort="device_id:a").start("r2", "other/1", cohort="device_id:b")
+    plan = desk.written["rollouts.plans", "r1"]
+    desk.written["rollouts.plans", "r1"] = changed(plan, document=json.dumps({**json.loads(plan.document), "old": 1}))
+
+    heir = desk.heir().turn()
+
+    assert list(heir.controller.rollouts) == ["r2"]
+    assert heir.phase("r1") == "aborted"
+    assert heir.written["rollouts.status", "r1"].reason.startswith("plan: old: found a key that is not")
+    assert [(entry.subject, entry.action) for entry in heir.audit] == [("rollout/r1", "given up")]
+    assert "there already" in heir.start("r1", "bearings/2").audit[-1].why
+    # The next one finds it ended.
+    desk.written |= heir.written
+    assert desk.heir().turn().audit == []
 
 
 def test_a_rollout_that_was_put_away_is_not_restored_by_what_is_left_of_its_rows(desk):

@@ -11,7 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO
 from urllib.parse import unquote, urlsplit
 
 from edge_gateway.config import UpdateConfig
@@ -20,7 +20,7 @@ from edge_gateway.events import Order
 from edge_gateway.resources import disk_free_bytes
 from trust.bundle import MAX_BUNDLE_BYTES
 
-__all__ = ["CancelledError", "Clock", "fetch"]
+__all__ = ["CancelledError", "fetch"]
 
 _CHUNK = 64 * 1024
 _TIMEOUT_S = 20.0
@@ -32,12 +32,7 @@ class CancelledError(DownloadError):
     """A newer command came; what was fetched so far stays."""
 
 
-class Clock(Protocol):
-    def monotonic(self) -> float: ...
-    def sleep(self, seconds: float, /) -> None: ...
-
-
-def fetch(order: Order, store: Path, config: UpdateConfig, *, cancel: threading.Event, clock: Clock = time) -> Path:
+def fetch(order: Order, store: Path, config: UpdateConfig, *, cancel: threading.Event) -> Path:
     """Return the bundle's file in the store, whole and with the promised digest; an interrupted one is gone on with."""
     whole, part = store / f"{order.sha256}.bundle", store / f"{order.sha256}.part"
     store.mkdir(parents=True, exist_ok=True)
@@ -48,7 +43,7 @@ def fetch(order: Order, store: Path, config: UpdateConfig, *, cancel: threading.
         whole.unlink()
     _check(order, store, part, config)
     try:
-        _stream(order, part, config, cancel, clock)
+        _stream(order, part, config, cancel)
     except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
         raise _told(order, part, error) from error
     found = _digest_of(part)
@@ -78,7 +73,7 @@ def _check(order: Order, store: Path, part: Path, config: UpdateConfig) -> None:
         raise DownloadError(f"{free} bytes are free; the bundle needs {needed}", hint="make room on the device")
 
 
-def _stream(order: Order, part: Path, config: UpdateConfig, cancel: threading.Event, clock: Clock) -> None:
+def _stream(order: Order, part: Path, config: UpdateConfig, cancel: threading.Event) -> None:
     have = part.stat().st_size if part.exists() else 0
     if have > order.size:
         part.unlink()
@@ -89,7 +84,7 @@ def _stream(order: Order, part: Path, config: UpdateConfig, cancel: threading.Ev
         file.seek(begins)
         file.truncate()
         try:
-            _copy(order, source, file, begins, config, cancel, clock)
+            _copy(order, source, file, begins, config, cancel)
         finally:
             # What has arrived survives a power cut, so that the next try goes on from it.
             file.flush()
@@ -97,26 +92,19 @@ def _stream(order: Order, part: Path, config: UpdateConfig, cancel: threading.Ev
 
 
 def _copy(
-    order: Order,
-    source: IO[bytes],
-    file: IO[bytes],
-    begins: int,
-    config: UpdateConfig,
-    cancel: threading.Event,
-    clock: Clock,
+    order: Order, source: IO[bytes], file: IO[bytes], begins: int, config: UpdateConfig, cancel: threading.Event
 ) -> None:
-    arrived, started = begins, clock.monotonic()
+    arrived, started_s = begins, time.monotonic()
     while chunk := source.read(_CHUNK):
         arrived += len(chunk)
         if arrived > order.size:
             raise DownloadError(f"{order.url} has more than the promised {order.size} bytes", for_good=True)
         file.write(chunk)
-        if cancel.is_set():
-            raise CancelledError(f"stopped at {arrived} of {order.size} bytes")
+        ahead_s = 0.0
         if config.download_bytes_per_s:
-            ahead_s = (arrived - begins) / config.download_bytes_per_s - (clock.monotonic() - started)
-            if ahead_s > 0:
-                clock.sleep(ahead_s)
+            ahead_s = (arrived - begins) / config.download_bytes_per_s - (time.monotonic() - started_s)
+        if cancel.wait(max(ahead_s, 0.0)):
+            raise CancelledError(f"stopped at {arrived} of {order.size} bytes")
     if arrived < order.size:
         raise DownloadError(f"{order.url} ended at {arrived} of {order.size} bytes")
 

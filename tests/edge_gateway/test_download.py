@@ -185,14 +185,25 @@ def test_a_newer_command_stops_it_and_keeps_what_arrived(order, tmp_path):
 
 
 def test_the_rate_is_kept(order, tmp_path):
-    class Clock:
-        slept_s = 0.0
-        monotonic = staticmethod(time.monotonic)
+    class Never(threading.Event):
+        waited_s = 0.0
 
-        def sleep(self, seconds):
-            self.slept_s = max(self.slept_s, seconds)
+        def wait(self, timeout=None):
+            self.waited_s = max(self.waited_s, timeout)
+            return False
 
-    clock = Clock()
-    get(order, tmp_path, UpdateConfig(reserve_bytes=0, download_bytes_per_s=100_000), clock=clock)
+    cancel = Never()
+    get(order, tmp_path, UpdateConfig(reserve_bytes=0, download_bytes_per_s=100_000), cancel=cancel)
 
-    assert clock.slept_s == pytest.approx(6.0, abs=0.5)
+    assert cancel.waited_s == pytest.approx(6.0, abs=0.5)
+
+
+def test_a_stop_does_not_wait_for_the_rate(order, tmp_path):
+    cancel = threading.Event()
+    threading.Timer(0.3, cancel.set).start()
+    begun_s = time.monotonic()
+
+    with pytest.raises(CancelledError):
+        get(order, tmp_path, UpdateConfig(reserve_bytes=0, download_bytes_per_s=1_000), cancel=cancel)
+
+    assert time.monotonic() - begun_s < 5

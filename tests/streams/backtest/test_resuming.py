@@ -59,7 +59,15 @@ class Interrupting:
 NOT_BEGUN, WARMING_UP, IN_THE_MIDDLE, AMONG_TWINS = 0, 700, 1800, 6000
 
 
-@pytest.mark.parametrize("after", [NOT_BEGUN, WARMING_UP, IN_THE_MIDDLE, AMONG_TWINS])
+@pytest.mark.parametrize(
+    "after",
+    [
+        pytest.param(NOT_BEGUN, marks=pytest.mark.nightly),
+        WARMING_UP,
+        IN_THE_MIDDLE,
+        pytest.param(AMONG_TWINS, marks=pytest.mark.nightly),
+    ],
+)
 def test_an_interrupted_run_goes_on_within_a_partition(past, tmp_path, after):
     path, incidents = past
     if after == IN_THE_MIDDLE:

@@ -29,9 +29,9 @@ from pathlib import Path
 import numpy as np
 
 from schemas.grid import FeatureKind
+from schemas.section import Section
 from sensing.errors import PipelineError
 from sensing.pipelines.base import Arrays, Channel, Feature, Gap, Pipeline, Vectors
-from sensing.pipelines.document import Table
 from sensing.pipelines.formulas import TIMES, Columns, Formula, Look, read_formula, times_of
 from sensing.pipelines.rolling import Lags, RollingSums
 from sensing.pipelines.state import join, part
@@ -65,19 +65,19 @@ def read_declaration(path: Path) -> Pipeline:
 
 
 @functools.lru_cache(maxsize=64)
-def declared(document: str) -> Pipeline:
+def declared(declaration: str) -> Pipeline:
     """Return the pipeline that a document, JSON, declares; the same one for the same document."""
     try:
-        given = json.loads(document)
+        given = json.loads(declaration)
     except (ValueError, RecursionError) as error:
         raise PipelineError(f"found no declaration of a pipeline ({error})") from None
-    table = Table("", given)
-    name, version = table.text("name", _NAME), table.whole("version", 1, 1_000_000)
-    every_ms = table.whole("every_ms", 1, 366 * _DAY_MS)
-    channels = _channels(table.table("channels"))
-    formulas, features = _features(table.table("features"), channels)
-    gap = _gap(table.table("gap", default={}), every_ms)
-    table.nothing_else()
+    document = Section(given, wrong=_wrong)
+    name, version = document.text("name", None, _NAME), document.whole("version", None, least=1, most=1_000_000)
+    every_ms = document.whole("every_ms", None, least=1, most=366 * _DAY_MS)
+    channels = _channels(document.section("channels"))
+    formulas, features = _features(document.section("features"), channels)
+    gap = _gap(document.section("gap"), every_ms)
+    document.finish()
     looks = tuple(dict.fromkeys(look for formula in formulas for look in formula.looks))
     kept = sum(look.readings * (6 if look.how in _SUMMED else 1) for look in looks)
     if kept > _MOST_KEPT:
@@ -91,7 +91,7 @@ def declared(document: str) -> Pipeline:
         gap=gap,
         kernel=lambda: _DeclaredKernel(channels, formulas, looks),
         span=max([1, *(look.readings + (look.how not in _SUMMED) for look in looks)]),
-        declaration=document,
+        declaration=declaration,
     )
 
 
@@ -172,45 +172,68 @@ def _typical(looks: Sequence[Look], channels: Sequence[Channel]) -> Floats:
     return np.where(np.isfinite(values), values, 0.0)
 
 
-def _channels(table: Table) -> tuple[Channel, ...]:
-    names = table.names(_CHANNEL, _MOST_CHANNELS)
+def _wrong(key: str, found: object, wanted: str) -> PipelineError:
+    return PipelineError(f"{key}: found {'nothing' if found is None else repr(found)}, wanted {wanted}")
+
+
+def _channels(section: Section) -> tuple[Channel, ...]:
+    names = _names(section, _CHANNEL, _MOST_CHANNELS)
     if taken := [name for name in names if name in TIMES]:
         raise PipelineError(f"channels: found {taken[0]}, which is a time; wanted another name")
-    return tuple(_channel(name, table.table(name)) for name in names)
+    return tuple(_channel(name, section.section(name)) for name in names)
 
 
-def _channel(name: str, table: Table) -> Channel:
-    unit, (low, high) = table.text("unit", default=""), table.bounds()
-    table.nothing_else()
+def _channel(name: str, section: Section) -> Channel:
+    unit, (low, high) = section.text("unit", ""), _bounds(section)
+    section.finish()
     return Channel(name, unit, -math.inf if low is None else low, math.inf if high is None else high)
 
 
-def _features(table: Table, channels: Sequence[Channel]) -> tuple[tuple[Formula, ...], tuple[Feature, ...]]:
+def _features(section: Section, channels: Sequence[Channel]) -> tuple[tuple[Formula, ...], tuple[Feature, ...]]:
     bounds = {channel.name: (channel.low, channel.high) for channel in channels}
     formulas, features = [], []
-    for name in table.names(_FEATURE, _MOST_FEATURES):
-        entry = table.table(name, short="formula")
-        text, (low, high) = entry.text("formula"), entry.bounds()
-        kind = entry.text("kind", default="numeric")
-        entry.nothing_else()
-        if kind not in _KINDS:
-            raise PipelineError(f"{entry.where}.kind: found {kind!r}, wanted one of {', '.join(_KINDS)}")
+    for name in _names(section, _FEATURE, _MOST_FEATURES):
+        entry = section.section(name, short="formula")
+        text, (low, high) = entry.text("formula", None), _bounds(entry)
+        kind = _KINDS[entry.choice("kind", "numeric", tuple(_KINDS))]
+        entry.finish()
         try:
             formula = read_formula(text, bounds)
         except PipelineError as error:
-            raise PipelineError(f"{entry.where}: {error}") from None
+            raise PipelineError(f"{entry.key}: {error}") from None
         if low is None and high is None and text.strip() in bounds:
             # What is a channel as it stands is bounded as the channel is.
             low, high = (None if math.isinf(bound) else bound for bound in bounds[text.strip()])
         formulas.append(formula)
-        features.append(Feature(name=name, low=low, high=high, kind=_KINDS[kind]))
+        features.append(Feature(name=name, low=low, high=high, kind=kind))
     return tuple(formulas), tuple(features)
 
 
-def _gap(table: Table, every_ms: int) -> Gap:
+def _gap(section: Section, every_ms: int) -> Gap:
+    longest_ms = 366 * _DAY_MS
     gap = Gap(
-        max_ms=table.whole("max_ms", every_ms, 366 * _DAY_MS, default=min(60 * every_ms, 366 * _DAY_MS)),
-        fill=table.truth("fill", default=False),
+        max_ms=section.whole("max_ms", min(60 * every_ms, longest_ms), least=every_ms, most=longest_ms),
+        fill=section.truth("fill", default=False),
     )
-    table.nothing_else()
+    section.finish()
     return gap
+
+
+def _names(section: Section, form: re.Pattern[str], most: int) -> Sequence[str]:
+    names = section.names()
+    if not 1 <= len(names) <= most:
+        raise _wrong(section.key, len(names), f"1 to {most} of them")
+    for name in names:
+        if not form.fullmatch(name):
+            raise _wrong(section.key, name, f"names of the form {form.pattern}")
+    return names
+
+
+def _bounds(section: Section) -> tuple[float | None, float | None]:
+    low, high = (
+        None if section.raw(key, None) is None else section.number(key, 0, above=-1e300, at_most=1e300)
+        for key in ("low", "high")
+    )
+    if low is not None and high is not None and low >= high:
+        raise _wrong(section.path_of("low"), low, f"less than high, {high:g}")
+    return low, high

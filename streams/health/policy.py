@@ -21,7 +21,8 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from streams.drift.policy.document import PolicyError, Section
+from schemas.section import Section
+from streams.drift.policy.document import PolicyError, section_of
 from streams.health.detectors import DETECTORS, DetectorSpec
 from streams.health.limit import LIMITED, Limit
 from streams.health.series import SERIES
@@ -59,7 +60,7 @@ def read_health_policy(document: str) -> HealthPolicy:
 adwin, ddm, eddm, hddm_a, hddm_w, kswin, off, page_hinkley
     """
     try:
-        section = Section(tomllib.loads(document)).section("health")
+        section = section_of(tomllib.loads(document)).section("health")
     except tomllib.TOMLDecodeError as error:
         raise PolicyError("document", str(error), "TOML") from None
     warm_up = section.whole("warm_up_windows", 30, least=2)
@@ -86,9 +87,7 @@ def _watch(section: Section, warm_up: int, memory: int) -> WatchPolicy | None:
     spec = (
         None if detector == _OFF else DetectorSpec(detector, {n: parameters.number(n, 0.0) for n in parameters.names()})
     )
-    standardise = section.raw("standardise", True)
-    if not isinstance(standardise, bool):
-        raise PolicyError(section.path_of("standardise"), standardise, "true or false")
+    standardise = section.truth("standardise", default=True)
     min_shift = section.number("min_shift", 1.0, above=0.0)
     bad_above = section.number("bad_above", 2.0, above=0.0)
     recent = section.whole("recent_windows", 10, least=1)

@@ -137,17 +137,17 @@ def test_a_formula_may_compute_and_nothing_else(text):
 
 WRONG = [
     ({"name": "Press 7"}, "name: found 'Press 7', wanted a text of the form"),
-    ({"version": 0}, "version: found 0, wanted a whole number from 1"),
+    ({"version": 0}, "version: found 0, wanted a whole number, 1 to"),
     ({"every_ms": None}, "every_ms: found nothing, wanted a whole number"),
     ({"channels": {}}, "channels: found 0, wanted 1 to 64 of them"),
     ({"channels": {"day_sin": {}}}, "channels: found day_sin, which is a time"),
     ({"channels": {"a b": {}}}, "channels: found 'a b', wanted names of the form"),
     ({"channels": {"force": {"low": 5, "high": 5}}}, "channels.force.low: found 5.0, wanted less than high, 5"),
-    ({"channels": {"force": {"lo": 5}}}, "channels.force: found 'lo', wanted only high, low, unit"),
+    ({"channels": {"force": {"lo": 5}}}, "channels.force.lo: found 5, wanted a known key; known: high, low, unit"),
     ({"features": {"force": 5}}, "features.force: found 5, wanted a table"),
     ({"features": {"force": {"formula": "force", "kind": "word"}}}, "features.force.kind: found 'word'"),
-    ({"gap": {"max_ms": 5}}, "gap.max_ms: found 5, wanted a whole number from 1000"),
-    ({"chanels": {}}, "the document: found 'chanels', wanted only channels"),
+    ({"gap": {"max_ms": 5}}, "gap.max_ms: found 5, wanted a whole number, 1000 to"),
+    ({"chanels": {}}, "chanels: found {}, wanted a known key; known: channels, every_ms"),
 ]
 
 

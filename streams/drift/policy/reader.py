@@ -5,7 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from schemas.drift_alert import Severity
-from streams.drift.policy.document import PolicyError, Section
+from schemas.section import Section
+from streams.drift.policy.document import PolicyError, section_of
 from streams.drift.policy.rules import (
     DEFAULT_LIMITS,
     Against,
@@ -50,8 +51,8 @@ above 0, at most 100
     overrides = values.pop("override", [])
     # The health worker reads its own table of the same document.
     values.pop("health", None)
-    rules = _rules(Section(values))
-    held = Section({"override": overrides}).sections("override")
+    rules = _rules(section_of(values))
+    held = section_of({"override": overrides}).sections("override")
     found = tuple(_override(section, values) for section in held)
     return replace(rules, overrides=found)
 
@@ -67,7 +68,9 @@ def _override(section: Section, base: dict[str, Any]) -> Override:
         if name in changes:
             raise PolicyError(section.path_of(f"rules.{name}"), changes[name], "nothing: it is the same for all")
     section.finish()
-    return Override(model=model, cohort=cohort, rules=_rules(Section(_merged(base, changes), section.path_of("rules"))))
+    return Override(
+        model=model, cohort=cohort, rules=_rules(section_of(_merged(base, changes), section.path_of("rules")))
+    )
 
 
 def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

@@ -103,8 +103,10 @@ def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
         yield from _containers(request)
     elif wish in WISHES:
         yield Stack.join(request.config.stash[SHARED])
-    else:
+    elif Path(wish).is_dir():
         yield Stack.join(Path(wish))
+    else:
+        raise pytest.UsageError(f"--stack: found {wish!r}, wanted {', '.join(WISHES)}, or the folder of a stack")
 
 
 @pytest.fixture(scope="session")

@@ -30,9 +30,13 @@ class Holdings:
 
     async def taken_up(self, number: int, offset: int) -> Held:
         """Return the state of a partition at an offset, or further on; for whoever has the turn."""
+        return await asyncio.to_thread(self.brought_to, number, offset)
+
+    def brought_to(self, number: int, offset: int) -> Held:
+        """Do what `taken_up` does, in whichever thread this is."""
         held = self.held.get(number)
         if held is None or held.next_offset < offset:
-            held = self.held[number] = await asyncio.to_thread(self._restored, number, offset)
+            held = self.held[number] = self._restored(number, offset)
         return held
 
     def parts_of(self, run: Run, held: Held) -> Iterator[Run]:

@@ -44,10 +44,14 @@ class Labels:
 
     def matter(self, names: Collection[str] | None) -> None:
         """Say which names say by which rules a device is judged; None for all of them."""
-        if names != self._names:
+        if self.are_others_than(names):
             self._names = names
             for device in self.all:
                 self._sift(device)
+
+    def are_others_than(self, names: Collection[str] | None) -> bool:
+        """Say whether other names matter so far."""
+        return names != self._names
 
     def _sift(self, device: str) -> None:
         mine = self.all.get(device, _NONE)

@@ -9,11 +9,11 @@ from typing import Protocol, TypeVar
 from schemas.errors import RegistryAwayError
 from streams.kafka import Run
 
-__all__ = ["Patience"]
+__all__ = ["ASK_AGAIN_S", "Patience"]
 
 log = logging.getLogger(__name__)
 
-_ASK_AGAIN_S = 0.1
+ASK_AGAIN_S = 0.1
 
 
 class _Opened(Protocol):
@@ -34,19 +34,24 @@ class Patience:
 
     async def opened(self, run: Run, open_run: Callable[[Run], T]) -> T:
         """Return a run as `open_run` opens it, again and again until it lacks nothing or time is up."""
-        give_up_s = time.monotonic() + self._wait_s
+        since_s = time.monotonic()
         while True:
-            try:
-                opened = await asyncio.to_thread(open_run, run)
-            except RegistryAwayError as away:
-                log.warning("registry away: partition=%d why=%s", run.partition, away)
-            else:
-                news = opened.waiting - self._given_up
-                if not news:
-                    return opened
-                if time.monotonic() >= give_up_s:
-                    for why in sorted(news):
-                        log.warning("given up waiting: partition=%d why=%s", run.partition, why)
-                    self._given_up |= news
-                    return opened
-            await asyncio.sleep(_ASK_AGAIN_S)
+            opened = await asyncio.to_thread(self.opened_by_now, run, open_run, since_s)
+            if opened is not None:
+                return opened
+            await asyncio.sleep(ASK_AGAIN_S)
+
+    def opened_by_now(self, run: Run, open_run: Callable[[Run], T], since_s: float) -> T | None:
+        """Return a run as `open_run` opens it; None while it lacks something that is worth waiting for."""
+        try:
+            opened = open_run(run)
+        except RegistryAwayError as away:
+            log.warning("registry away: partition=%d why=%s", run.partition, away)
+            return None
+        news = opened.waiting - self._given_up
+        if news and time.monotonic() < since_s + self._wait_s:
+            return None
+        for why in sorted(news):
+            log.warning("given up waiting: partition=%d why=%s", run.partition, why)
+        self._given_up |= news
+        return opened

@@ -3,9 +3,10 @@
 import asyncio
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from schemas.catalogue import topic_named
@@ -27,7 +28,7 @@ from streams.drift.labels import Labels, names_that_matter
 from streams.drift.metrics import Metrics
 from streams.drift.operators import Operators
 from streams.drift.partition import Outcome
-from streams.drift.patience import Patience
+from streams.drift.patience import ASK_AGAIN_S, Patience
 from streams.drift.policy import PolicyFeed, Refused, note_applied, told_of
 from streams.drift.requests import is_about_silence
 from streams.drift.restoring import ROLLUPS, Held, Restorer
@@ -94,19 +95,15 @@ class DriftWorker:
     async def work(self, runs: Sequence[Run]) -> None:
         """Judge runs and publish what came of them; returns when Kafka has all of it."""
         async with self._holdings.turn:
-            judged: list[_Judged] = []
-            for run in runs:
-                held = await self._holdings.taken_up(run.partition, run.start)
-                parts = self._holdings.parts_of(run, held)
-                while (part := await asyncio.to_thread(next, parts, None)) is not None:
-                    await self._note(run.partition, held)
-                    if part.offsets:
-                        judged.append(await self._judge(part, held))
-                held.next_offset = max(run.end, held.next_offset)
-            evidence, alerts = await asyncio.to_thread(self._told, judged)
+            news = _News()
+            judging = self._judging(runs, news)
+            # One thread for all of it, but for what has to be waited for: to change threads run by run takes longer
+            # than to judge a run.
+            while (wait := await asyncio.to_thread(next, judging, None)) is not None:
+                await wait()
             # Scores before alerts: whoever opens an alert finds its evidence already there.
-            await self._outbox.deliver(evidence)
-            await self._outbox.deliver(alerts)
+            for told in (news.applied, news.evidence, news.alerts):
+                await self._outbox.deliver(told)
             # What a checkpoint counts as done is never told again.
             for run in runs:
                 held = self._holdings.held[run.partition]
@@ -142,10 +139,27 @@ class DriftWorker:
 
     # ---- judging
 
-    async def _judge(self, run: Run, held: Held) -> "_Judged":
-        self.labels.matter(names_that_matter(held.policy.rules))
-        opened = await self._patience.opened(run, self._opened_wholly)
-        return await asyncio.to_thread(self._judge_opened, run, opened, held)
+    def _judging(self, runs: Sequence[Run], news: "_News") -> Iterator[Callable[[], Awaitable[None]]]:
+        """Judge runs and gather what is to be told; yields what the event loop has to do before this can go on."""
+        judged: list[_Judged] = []
+        for run in runs:
+            held = self._holdings.brought_to(run.partition, run.start)
+            for part in self._holdings.parts_of(run, held):
+                news.applied.extend(self._applied(run.partition, held))
+                if not part.offsets:
+                    continue
+                names = names_that_matter(held.policy.rules)
+                if self.labels.are_others_than(names):
+                    yield partial(self._matter, names)
+                since_s = time.monotonic()
+                while (opened := self._patience.opened_by_now(part, self._opened_wholly, since_s)) is None:
+                    yield partial(asyncio.sleep, ASK_AGAIN_S)
+                judged.append(self._judge_opened(part, opened, held))
+            held.next_offset = max(run.end, held.next_offset)
+        self._tell_of(judged, news)
+
+    async def _matter(self, names: Collection[str] | None) -> None:
+        self.labels.matter(names)
 
     def _judge_opened(self, run: Run, opened: Opened, held: Held) -> "_Judged":
         aged = held.pass_time(run)
@@ -197,23 +211,22 @@ class DriftWorker:
 
     # ---- what is told
 
-    def _told(self, judged: Sequence["_Judged"]) -> tuple[list[Outgoing], list[Outgoing]]:
-        """Return what is to be told: what alerts stand on, and the alerts."""
-        evidence, alerts = list[Outgoing](), list[Outgoing]()
+    def _tell_of(self, judged: Sequence["_Judged"], news: "_News") -> None:
+        """Gather what alerts stand on, and the alerts."""
         for one, scores in zip(judged, written([one.outcome for one in judged]), strict=True):
             self._metrics.scores.inc(len(scores))
             number = one.run.partition
-            evidence += (self._outbox.packed("drift.cohort-panes", share) for share in one.shares)
-            evidence += self._outbox.framed("drift.scores", ((score.device_id, score.body) for score in scores))
-            evidence += (self._outbox.packed(ROLLUPS, record, partition=number) for record in one.outcome.rollups)
-            evidence += (self._outbox.packed("dead-letters", record) for record in one.dead)
-            alerts += self._news(number, one.alerts, one.run)
-        return evidence, alerts
+            evidence = news.evidence
+            evidence.extend(self._outbox.packed("drift.cohort-panes", share) for share in one.shares)
+            evidence.extend(self._outbox.framed("drift.scores", ((score.device_id, score.body) for score in scores)))
+            evidence.extend(self._outbox.packed(ROLLUPS, record, partition=number) for record in one.outcome.rollups)
+            evidence.extend(self._outbox.packed("dead-letters", record) for record in one.dead)
+            news.alerts.extend(self._packed_alerts(number, one.alerts, one.run))
 
     async def _tell(self, number: int, alerts: list[DriftAlert]) -> None:
-        await self._outbox.deliver(await asyncio.to_thread(self._news, number, alerts))
+        await self._outbox.deliver(await asyncio.to_thread(self._packed_alerts, number, alerts))
 
-    def _news(self, number: int, alerts: list[DriftAlert], run: Run | None = None) -> list[Outgoing]:
+    def _packed_alerts(self, number: int, alerts: list[DriftAlert], run: Run | None = None) -> list[Outgoing]:
         windows = windows_by_device(run) if alerts else {}
         return news_of(alerts, self._outbox, partition=number, who=WHO, windows=windows)
 
@@ -221,13 +234,11 @@ class DriftWorker:
         self._metrics.shares.inc(len(shares))
         await self._outbox.send("drift.cohort-panes", shares)
 
-    async def _note(self, number: int, held: Held) -> None:
-        """Say from which record on another policy counts, before anything is told that follows from it."""
-        applied = [
-            note_applied(policy, topic=SOURCE, partition=number, offset=offset, at_ms=_now_ms())
-            for offset, policy in held.counting.take_unnoted()
-        ]
-        await self._outbox.send("drift.policy-applied", applied)
+    def _applied(self, number: int, held: Held) -> Iterator[Outgoing]:
+        """Yield the notes from which record on another policy counts."""
+        for offset, policy in held.counting.take_unnoted():
+            note = note_applied(policy, topic=SOURCE, partition=number, offset=offset, at_ms=_now_ms())
+            yield self._outbox.packed("drift.policy-applied", note)
 
     async def _heed(self, request: OperatorRequest, is_news: bool) -> None:
         async with self._holdings.turn:
@@ -264,6 +275,16 @@ class DriftWorker:
         for topic, record in told:
             await self._outbox.send(topic, [record])
         self._refusals = [one for one in self._refusals if one not in mine]
+
+
+@dataclass(frozen=True, slots=True)
+class _News:
+    """What is to be told, in this order."""
+
+    # From which record on another policy counts: before anything that follows from it.
+    applied: list[Outgoing] = field(default_factory=list)
+    evidence: list[Outgoing] = field(default_factory=list)
+    alerts: list[Outgoing] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,8 +73,12 @@ def drift(settings: Settings, **said: Any) -> None:
     _refuse_lost_places(said)
     history = _history(settings, said["source"])
     question = _question(settings, said)
-    with progress_bar("replaying", 0) as told:
-        found = study(history, question, told=told, total=told.expect)
+    try:
+        with progress_bar("replaying", 0) as told:
+            found = study(history, question, told=told, total=told.expect)
+    except KeyboardInterrupt:
+        click.echo("hint: asked again, it goes on where it was", err=True)
+        raise
     if said["report"] is not None:
         said["report"].write_text(page(found), encoding="utf-8")
     if said["parquet"] is not None:

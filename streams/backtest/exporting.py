@@ -9,6 +9,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from schemas.catalogue import CATALOGUE, Placement, Topic, topic_named
 from schemas.cluster import Cluster
 from schemas.errors import BadRecordError
+from schemas.feeds import TopicMissingError
 from schemas.wire import Contract
 from streams.backtest.errors import BacktestError, NothingThereError
 from streams.backtest.history import Entry, FileHistory, History
@@ -116,15 +117,17 @@ def import_file(
         if name not in there or not history.extent(name).records:
             held = [one for one in there if history.extent(one).records]
             raise NothingThereError(f"{name}: found none in {path}; it has {', '.join(held) or 'nothing'}")
+    wanted = [one for one in there if topics is None or one in topics]
+    producer = Producer({**cluster.producer_settings(), "enable.idempotence": True, "linger.ms": 5})
+    _check_there(producer, cluster, wanted)
     contract = Contract.connect(cluster)
     failed: list[KafkaError] = []
-    producer = Producer({**cluster.producer_settings(), "enable.idempotence": True, "linger.ms": 5})
 
     def noted(error: KafkaError | None, _message: Message) -> None:
         if error is not None:
             failed.append(error)
 
-    for name in [one for one in there if topics is None or one in topics]:
+    for name in wanted:
         topic = topic_named(name)
         for share in history.shares(name, EVER):
             for entries in history.entries(share):
@@ -137,6 +140,17 @@ def import_file(
         raise BacktestError(f"import stopped: {failed[0] if failed else 'the broker did not answer'}")
     done.troubles += history.troubles
     return done
+
+
+def _check_there(producer: Producer, cluster: Cluster, names: Iterable[str]) -> None:
+    """Raise `TopicMissingError` for a topic that is not there: a producer would wait for it, and then say less."""
+    try:
+        there = producer.list_topics(timeout=_WAIT_S).topics
+    except KafkaException as error:
+        raise BacktestError(f"{cluster.bootstrap}: {error.args[0].str()}") from None
+    for name in names:
+        if cluster.named(name) not in there:
+            raise TopicMissingError(cluster.named(name), cluster.bootstrap)
 
 
 def _produce(

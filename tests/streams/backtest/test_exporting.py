@@ -1,6 +1,7 @@
 """Export and import over a real Kafka: what comes back is what was there."""
 
 import time
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
@@ -11,6 +12,7 @@ from driftline.command import main
 from schemas import feeds
 from schemas.catalogue import CATALOGUE
 from schemas.cluster import Cluster
+from schemas.feeds import TopicMissingError
 from schemas.topics import create_missing
 from schemas.wire import Contract
 from streams.backtest.errors import BacktestError, NothingThereError
@@ -85,6 +87,14 @@ def test_a_topic_that_a_file_does_not_have_is_not_imported_in_silence(cluster, t
 
     with pytest.raises(NothingThereError, match=r"drift\.alerts: found none in .*a\.avro; it has .*feature-stats"):
         import_file(cluster, tmp_path / "a.avro", topics=["drift.alerts"])
+
+
+def test_a_cluster_without_the_topics_is_told_so_before_anything_is_written(cluster, told, tmp_path):
+    export_file(ClusterHistory(cluster), STATS, EVER, tmp_path / "a.avro")
+    elsewhere = replace(cluster, prefix=f"{cluster.prefix}none-")
+
+    with pytest.raises(TopicMissingError, match=f"there is no topic {elsewhere.prefix}"):
+        import_file(elsewhere, tmp_path / "a.avro")
 
 
 def test_a_folder_goes_on_where_it_was_interrupted(cluster, told, publish, tmp_path):

@@ -29,6 +29,7 @@ class Crew:
         self._environ = dict(environ)
         self._commands = commands
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._dismissed = False
 
     def __enter__(self) -> Self:
         for name, command in self._commands.items():
@@ -45,8 +46,7 @@ class Crew:
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        for process in self._running.values():
-            process.terminate()
+        self.dismiss()
         deadline_s = time.monotonic() + _PATIENCE_S
         for process in self._running.values():
             try:
@@ -54,6 +54,13 @@ class Crew:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+    def dismiss(self) -> None:
+        """Tell all of them to end, without waiting for it."""
+        if not self._dismissed:
+            self._dismissed = True
+            for process in self._running.values():
+                process.terminate()
 
     @property
     def names(self) -> tuple[str, ...]:

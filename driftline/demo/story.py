@@ -94,6 +94,8 @@ def tell(
                     scene = _Scene(cluster, servers.endpoints.redis_url, folder, keys, fleet, crew, now_ms, say)
                     told = scene.play(first, beside)
                     pause(scene.console())
+                    # While the gateways send what they still have.
+                    crew.dismiss()
             summaries = fleet.summaries
     return Story(
         **told,

@@ -13,7 +13,7 @@ from driftline.cluster_options import on_a_cluster
 from driftline.settings import Settings
 from schemas.errors import DriftlineError
 
-__all__ = ["console"]
+__all__ = ["console", "listen"]
 
 
 @click.command(epilog="Example: driftline console --port 8000")
@@ -32,7 +32,7 @@ def console(settings: Settings, host: str | None, port: int | None, policy_key: 
     config = replace(config, host=host or config.host, port=config.port if port is None else port)
     folder = config.data or settings.data / "console"
     # Before anything is opened or printed: with port 0 the system chooses one.
-    listening = _listen(config.host, config.port)
+    listening = listen(config.host, config.port)
     port = listening.getsockname()[1]
     cluster = settings.cluster()
     lent = lent_by_rooms(cluster, folder / "backtests", policy_key=policy_key, cache_dir=settings.cache)
@@ -65,13 +65,18 @@ def console(settings: Settings, host: str | None, port: int | None, policy_key: 
     store.close()
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """Return the socket that the console answers on."""
     try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        # Connections inherit it; asyncio does not set it itself on a socket that it is handed, and then a body waits
+        # 40 ms for its head to be acknowledged.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except OSError as error:
         raise DriftlineError(
             f"the console cannot listen on {host}:{port}: {error.strerror or error}", hint="choose another --port"
         ) from None
+    return listening
 
 
 def _in_url(host: str) -> str:

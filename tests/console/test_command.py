@@ -3,12 +3,15 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 
 import httpx2
 import pytest
 from console_servers import eventually, free_port
+
+from driftline.commands.console import listen
 
 
 @pytest.fixture
@@ -75,3 +78,11 @@ def test_after_a_kill_keys_are_still_good(started, fleet_cluster, redis_url, tmp
     store.close()
 
     assert found.role.value == "admin"
+
+
+def test_a_body_does_not_wait_for_its_head_to_be_acknowledged():
+    with listen("127.0.0.1", 0) as listening, socket.create_connection(listening.getsockname()):
+        accepted, _ = listening.accept()
+
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

@@ -12,7 +12,7 @@ import swagger_ui_bundle
 from fastapi import FastAPI
 from fastapi.responses import FileResponse
 from redis.exceptions import RedisError
-from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 
 from console.api import ROUTERS, Context
@@ -23,7 +23,7 @@ from console.fleet import Fleet
 from console.lent import Lent
 from console.live import Hub
 from console.metrics import Metrics
-from console.middleware import Counting, EntityTags, SecurityHeaders, SizeLimit
+from console.middleware import Counting, EntityTags, Heads, KnownHosts, SecurityHeaders, SizeLimit
 from console.problems import PROBLEMS, answer_problems
 from console.views import Views
 from schemas.cluster import Cluster
@@ -37,7 +37,7 @@ _WARM_EVERY_S = 1.0
 _ABOUT = """Reads what the views hold, asks the workers for changes in your name, and tells of news as they come.
 
 Send `Authorization: Bearer <API key or OIDC token>`. Errors are problems (RFC 9457). Lists have `limit` and `cursor`.
-Answers to GET carry an ETag. Changes take an `Idempotency-Key`."""
+Answers to GET carry an ETag. Changes take an `Idempotency-Key`; to policies, `If-Match` as well."""
 
 
 def wall_ms() -> int:
@@ -79,6 +79,7 @@ def make_console(
         swagger_ui_oauth2_redirect_url=None, responses=PROBLEMS,
     )  # fmt: skip
     app.state.metrics = metrics
+    app.state.routes = [route for router in ROUTERS for route in router.routes if isinstance(route, Route)]
     answer_problems(app)
     for router in ROUTERS:
         app.include_router(router)
@@ -87,8 +88,9 @@ def make_console(
     app.add_api_route("/", _index, include_in_schema=False)
     # The last one added is the first to see a request.
     app.add_middleware(EntityTags)
+    app.add_middleware(Heads)
     app.add_middleware(SizeLimit)
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(config.hosts))
+    app.add_middleware(KnownHosts, hosts=config.hosts)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(Counting, metrics=metrics)
     return app

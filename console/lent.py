@@ -1,6 +1,6 @@
 """What other rooms lend to the console, which imports none of them: checks, forecasts, backtests."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -35,8 +35,9 @@ class Lent:
     # The plan and the fleet -> what each stage would do.
     foresee: Callable[[Mapping[str, Any], Sequence[Device]], list[dict[str, Any]]] | None = None
     check_policy: Callable[[str], None] | None = None
-    # Name, document, who, why -> the revision under which it was signed and published.
-    issue_policy: Callable[[str, str, str, str], int] | None = None
+    # Name, document, who, why, the only revisions that it may follow -> the revision under which it was signed and
+    # published; None: the newest is another, or somebody else has published at the same time.
+    issue_policy: Callable[[str, str, str, str, Collection[int] | None], int | None] | None = None
     backtests: Backtests | None = None
     # "promote" or "archive", model_id, who, why, whether they insist -> the stage of each release that this moved.
     move_release: Callable[[str, str, str, str, bool], Mapping[str, str]] | None = None

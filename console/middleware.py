@@ -1,16 +1,18 @@
-"""What every answer passes: size limits on the way in; entity tags, security headers and counting on the way out."""
+"""What every answer passes: names and size limits on the way in; entity tags, security headers and counts out."""
 
+import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from console.etags import etag_of
 from console.metrics import Metrics
 from console.problems import problem_response
 
-__all__ = ["Counting", "EntityTags", "SecurityHeaders", "SizeLimit"]
+__all__ = ["Counting", "EntityTags", "Heads", "KnownHosts", "SecurityHeaders", "SizeLimit"]
 
 _MOST_BODY_BYTES = 1024 * 1024
 
@@ -64,10 +66,10 @@ class SizeLimit:
             return
         declared = Headers(scope=scope).get("content-length", "0")
         if not declared.isdigit() or int(declared) > _MOST_BODY_BYTES:
-            refusal = problem_response(413, "too-large", f"a body may have {_MOST_BODY_BYTES} bytes")
-            await refusal(scope, receive, send)
+            await _too_large()(scope, receive, send)
             return
         taken = 0
+        refused = False
 
         async def measured() -> Message:
             nonlocal taken
@@ -78,11 +80,60 @@ class SizeLimit:
                 return {"type": "http.disconnect"}
             return message
 
-        await self._app(scope, measured, send)
+        async def out(message: Message) -> None:
+            nonlocal refused
+            if taken <= _MOST_BODY_BYTES:
+                await send(message)
+            elif not refused:
+                # Whatever was made of the part that was read: its size is what is wrong with it.
+                refused = True
+                await _too_large()(scope, receive, send)
+
+        await self._app(scope, measured, out)
+
+
+class KnownHosts:
+    """Refuses to be asked under names that are not ours, so that no foreign name can be pointed at us."""
+
+    def __init__(self, app: ASGIApp, hosts: Sequence[str]) -> None:
+        self._app = app
+        self._hosts = frozenset(host.lower() for host in hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan" or self._knows(Headers(scope=scope).get("host", "")):
+            await self._app(scope, receive, send)
+            return
+        hint = "`hosts` in the [console] table names those that it answers to"
+        await problem_response(400, "unknown-host", "the console is not known by this name", hint=hint)(
+            scope, receive, send
+        )
+
+    def _knows(self, host: str) -> bool:
+        name = re.sub(r":\d*$", "", host).lower()
+        parents = (f"*{name[at:]}" for at, letter in enumerate(name) if letter == ".")
+        return "*" in self._hosts or name in self._hosts or not self._hosts.isdisjoint(parents)
+
+
+class Heads:
+    """Lets HEAD be asked wherever GET is; the server leaves the body out. Streams, which never end, are not."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD" or scope["path"] == "/events":
+            await self._app(scope, receive, send)
+            return
+        inner = {**scope, "method": "GET"}
+        try:
+            await self._app(inner, receive, send)
+        finally:
+            # Who counts wants to know where it went.
+            scope["route"] = inner.get("route")
 
 
 class EntityTags:
-    """Gives JSON answers to GET a tag, and answers 304 to who has it already."""
+    """Gives JSON answers to GET a tag where they bring none, and answers 304 to who has it already."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -132,6 +183,10 @@ class Counting:
             self._metrics.answered(scope["method"], route, status, time.perf_counter() - begun_s)
 
 
+def _too_large() -> Response:
+    return problem_response(413, "too-large", f"a body may have {_MOST_BODY_BYTES} bytes")
+
+
 def _tagged(start: Message) -> bool:
     kind = Headers(raw=start["headers"]).get("content-type", "")
     return start["status"] == 200 and kind.startswith("application/json")
@@ -139,9 +194,8 @@ def _tagged(start: Message) -> bool:
 
 async def _send_tagged(held: list[Message], known: str, send: Send) -> None:
     start, body = held[0], b"".join(message.get("body", b"") for message in held[1:])
-    tag = etag_of(body)
     headers = MutableHeaders(raw=start["headers"])
-    headers["ETag"] = tag
+    tag = headers.setdefault("ETag", etag_of(body))
     if tag in {one.strip().removeprefix("W/") for one in known.split(",")} or known == "*":
         del headers["content-length"], headers["content-type"]
         await send({"type": "http.response.start", "status": 304, "headers": headers.raw})

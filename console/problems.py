@@ -8,6 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from schemas.errors import DriftlineError
 
@@ -120,10 +121,25 @@ async def _invalid(_request: Request, error: Exception) -> Response:
     return problem_response(422, "not-understood", told, more={"errors": found})
 
 
-async def _http(_request: Request, error: Exception) -> Response:
+async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
-    kind = {404: "no-such-page", 405: "no-such-method"}.get(error.status_code, "refused")
-    return problem_response(error.status_code, kind, str(error.detail), headers=error.headers)
+    path = request.url.path[:200]
+    if error.status_code == 404:
+        return problem_response(404, "no-such-page", f"there is nothing at {path}", hint="/docs lists what there is")
+    if error.status_code == 405:
+        allowed = _methods(request)
+        detail = f"{path} takes {allowed}, not {request.method[:40]}"
+        return problem_response(405, "no-such-method", detail, headers={"Allow": allowed})
+    return problem_response(error.status_code, "refused", str(error.detail), headers=error.headers)
+
+
+def _methods(request: Request) -> str:
+    """Return what the path takes, of all its routes: the one that refused knows of its own methods only."""
+    found: set[str] = set()
+    for route in request.app.state.routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            found |= route.methods or set()
+    return ", ".join(sorted(found | ({"HEAD"} if "GET" in found else set())))
 
 
 async def _redis_away(_request: Request, _error: Exception) -> Response:
@@ -131,7 +147,7 @@ async def _redis_away(_request: Request, _error: Exception) -> Response:
         503,
         "redis-away",
         "the views cannot be read: Redis does not answer; the fleet itself does not depend on it",
-        hint="`driftline status` shows the servers; this page recovers by itself",
+        hint="`driftline doctor` says where it was looked for; everything recovers by itself once it answers",
         headers={"Retry-After": "2"},
     )
 

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ __all__ = ["lent_by_rooms"]
 def lent_by_rooms(cluster: Cluster, folder: Path, *, policy_key: str = "", cache_dir: Path | None = None) -> Lent:
     """Return what this installation can lend; `policy_key` signs policies, `folder` keeps backtests."""
     try:
-        from streams.drift.policy import read_policy
+        from driftline.policies import check_document
         from streams.rollouts.plan import parse_plan
     except ModuleNotFoundError:
         return Lent()
@@ -26,13 +26,10 @@ def lent_by_rooms(cluster: Cluster, folder: Path, *, policy_key: str = "", cache
         plan = parse_plan(dict(document))
         return plan.rollout_id, plan.document
 
-    def check_policy(document: str) -> None:
-        read_policy(document)
-
     return Lent(
         check_plan=check_plan,
         foresee=_foreseer(),
-        check_policy=check_policy,
+        check_policy=check_document,
         issue_policy=_issuer(cluster, policy_key) if policy_key else None,
         backtests=_backtests(cluster, folder, cache_dir),
         move_release=_mover(cluster),
@@ -58,15 +55,20 @@ def _foreseer() -> Callable[[Mapping[str, Any], Sequence[Device]], list[dict[str
     return foreseen
 
 
-def _issuer(cluster: Cluster, key: str) -> Callable[[str, str, str, str], int]:
-    from driftline.policies import publish_policy
+def _issuer(cluster: Cluster, key: str) -> Callable[[str, str, str, str, Collection[int] | None], int | None]:
+    from driftline.policies import ChangedMeanwhileError, publish_policy
     from trust import load_signer
 
     # A key that cannot be read stops the console at its start.
     signer = load_signer(key, environ=os.environ)
 
-    def issue(policy_id: str, document: str, who: str, why: str) -> int:
-        return publish_policy(cluster, policy_id, document, [signer], who=who, why=why).revision
+    def issue(policy_id: str, document: str, who: str, why: str, only_after: Collection[int] | None) -> int | None:
+        try:
+            return publish_policy(
+                cluster, policy_id, document, [signer], who=who, why=why, only_after=only_after
+            ).revision
+        except ChangedMeanwhileError:
+            return None
 
     return issue
 

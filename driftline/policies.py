@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from driftline.sending import send
 from schemas import feeds
@@ -14,9 +14,26 @@ from streams.drift.policy import read_policy
 from streams.health.policy import read_health_policy
 from trust import Signer, sign_record
 
-__all__ = ["TOPIC", "check_document", "present_policies", "publish_policy", "withdraw_policy"]
+__all__ = [
+    "TOPIC",
+    "ChangedMeanwhileError",
+    "check_document",
+    "present_policies",
+    "publish_policy",
+    "withdraw_policy",
+]
 
 TOPIC = "drift.policies"
+
+
+class ChangedMeanwhileError(DriftlineError):
+    """Somebody else has published the policy since it was read."""
+
+    def __init__(self, policy_id: str) -> None:
+        super().__init__(
+            f"policy {policy_id!r}: somebody else has published it meanwhile",
+            hint="look at it with `driftline drift policy show`, then decide whether your change still fits",
+        )
 
 
 def check_document(document: str) -> None:
@@ -31,11 +48,24 @@ def present_policies(cluster: Cluster) -> Mapping[str, Policy]:
 
 
 def publish_policy(
-    cluster: Cluster, policy_id: str, document: str, signers: Sequence[Signer], *, who: str, why: str
+    cluster: Cluster,
+    policy_id: str,
+    document: str,
+    signers: Sequence[Signer],
+    *,
+    who: str,
+    why: str,
+    only_after: Collection[int] | None = None,
 ) -> Policy:
-    """Check, sign and publish a policy as the next revision of its name; workers take it up without a restart."""
+    """Check, sign and publish a policy as the next revision of its name; workers take it up without a restart.
+
+    `ChangedMeanwhileError` where the newest revision is none of `only_after`.
+    """
     check_document(document)
-    return _publish(cluster, policy_id, document, signers, who=who, why=why, withdrawn=False)
+    newest = present_policies(cluster).get(policy_id)
+    if only_after is not None and (newest is None or newest.revision not in only_after):
+        raise ChangedMeanwhileError(policy_id)
+    return _publish(cluster, policy_id, document, signers, after=newest, who=who, why=why, withdrawn=False)
 
 
 def withdraw_policy(cluster: Cluster, policy_id: str, signers: Sequence[Signer], *, who: str, why: str) -> Policy:
@@ -43,7 +73,7 @@ def withdraw_policy(cluster: Cluster, policy_id: str, signers: Sequence[Signer],
     known = present_policies(cluster).get(policy_id)
     if known is None or known.withdrawn:
         raise DriftlineError(f"no policy {policy_id!r} applies", hint="`driftline drift policy list` shows them")
-    return _publish(cluster, policy_id, known.document, signers, who=who, why=why, withdrawn=True)
+    return _publish(cluster, policy_id, known.document, signers, after=known, who=who, why=why, withdrawn=True)
 
 
 def _publish(
@@ -52,15 +82,15 @@ def _publish(
     document: str,
     signers: Sequence[Signer],
     *,
+    after: Policy | None,
     who: str,
     why: str,
     withdrawn: bool,
 ) -> Policy:
-    before = present_policies(cluster).get(policy_id)
     now_ms = time.time_ns() // 1_000_000
     unsigned = Policy(
         policy_id=policy_id,
-        revision=before.revision + 1 if before else 1,
+        revision=after.revision + 1 if after else 1,
         document=document,
         envelope="",
         issued_ms=now_ms,
@@ -80,8 +110,5 @@ def _publish(
     send(cluster, [(TOPIC, policy), ("audit.log", entry)])
     standing = present_policies(cluster).get(policy_id)
     if standing != policy:
-        raise DriftlineError(
-            f"policy {policy_id!r}: somebody else has published it at the same time",
-            hint="look at it with `driftline drift policy show`, then try again",
-        )
+        raise ChangedMeanwhileError(policy_id)
     return policy

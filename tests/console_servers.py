@@ -9,7 +9,10 @@ from typing import Any
 
 import uvicorn
 
-__all__ = ["Gate", "Server", "eventually", "free_port"]
+__all__ = ["PATIENCE_S", "Gate", "Server", "eventually", "free_port"]
+
+PATIENCE_S = 30.0
+"""How long a client waits for an answer: other tests may have the machine."""
 
 
 class Server:

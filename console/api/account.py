@@ -21,7 +21,7 @@ _INVITATION_MS = 24 * 3_600_000
 
 
 class Login(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"key": "dl_1a2b3c4d_…"}]})
 
     key: str = Field(min_length=1, max_length=400)
 
@@ -29,7 +29,7 @@ class Login(BaseModel):
 class Welcome(BaseModel):
     """What a one-time link carries behind its `#`."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"invitation": "1a2b3c4d_…"}]})
 
     invitation: str = Field(min_length=1, max_length=400)
 

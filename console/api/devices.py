@@ -55,7 +55,9 @@ class DeviceRow(BaseModel):
 
 
 class Devices(BaseModel):
-    model_config = ConfigDict(json_schema_extra={"examples": [{"items": [_PRESS], "total": 1, "next": None}]})
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"items": [_PRESS], "total": 2, "next": "InByZXNzLTci"}]},
+    )
 
     items: list[DeviceRow]
     total: int

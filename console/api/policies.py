@@ -1,9 +1,12 @@
 """Routes about policies: how drift is judged."""
 
 import asyncio
-from typing import Any
+import re
+import sys
+from collections.abc import Collection, Mapping
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Header, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,6 +17,16 @@ from console.problems import ProblemError, not_found
 __all__ = ["router"]
 
 router = APIRouter(tags=["policies"])
+
+IfMatch = Annotated[
+    str,
+    Header(
+        alias="If-Match",
+        max_length=400,
+        description="The ETag that was read: a policy that somebody else has issued since is left as it is (412).",
+        examples=['"revision-3"'],
+    ),
+]
 
 
 class Document(BaseModel):
@@ -46,16 +59,18 @@ async def check(here: Here, _who: Viewer, wanted: Document) -> dict[str, Any]:
 
 
 @router.get("/policies/{policy_id}")
-async def policy(here: Here, _who: Viewer, policy_id: str) -> dict[str, Any]:
+async def policy(here: Here, _who: Viewer, policy_id: str) -> Response:
     """Read a policy."""
-    found: dict[str, Any] | None = await here.views.one_of("policies", policy_id)
+    found = await here.views.one_of("policies", policy_id)
     if found is None:
         raise not_found("policy", policy_id)
-    return found
+    return JSONResponse(found, headers={"ETag": _tag(found)})
 
 
 @router.put("/policies/{policy_id}")
-async def put(here: Here, who: Approver, policy_id: str, wanted: Document, key: IdempotencyKey = "") -> Response:
+async def put(
+    here: Here, who: Approver, policy_id: str, wanted: Document, key: IdempotencyKey = "", if_match: IfMatch = ""
+) -> Response:
     """Issue a policy, signed with the console's key; workers take it up without a restart."""
     _check(here, wanted.document)
     issue = here.lent.issue_policy
@@ -68,10 +83,32 @@ async def put(here: Here, who: Approver, policy_id: str, wanted: Document, key: 
         )
 
     async def act() -> Response:
-        revision = await asyncio.to_thread(issue, policy_id, wanted.document, who.name, wanted.why)
+        revision = await asyncio.to_thread(
+            issue, policy_id, wanted.document, who.name, wanted.why, _revisions_in(if_match)
+        )
+        if revision is None:
+            raise ProblemError(
+                412,
+                "changed-meanwhile",
+                f"policy {policy_id!r} is not what was read, somebody else has issued it meanwhile",
+                hint="read it again, and decide whether your change still fits",
+            )
         return JSONResponse({"policy_id": policy_id, "revision": revision})
 
     return await once(here, who, key, ["policy", policy_id, wanted.model_dump()], act)
+
+
+def _tag(policy: Mapping[str, Any]) -> str:
+    return f'"revision-{policy["revision"]}"'
+
+
+def _revisions_in(if_match: str) -> Collection[int] | None:
+    """Return the revisions that tags name; None where all will do, even that there is none."""
+    if not if_match:
+        return None
+    if if_match.strip() == "*":
+        return range(1, sys.maxsize)
+    return [int(revision) for revision in re.findall(r'"revision-(\d{1,18})"', if_match)]
 
 
 def _check(here: Context, document: str) -> None:

@@ -52,6 +52,8 @@ class Abortion(Why):
 class Lifting(Why):
     """`trait`: what the devices share that were set apart, such as `hw=rev2`."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"trait": "hw=rev2", "why": "its firmware was mended"}]})
+
     trait: str = Field(min_length=1, max_length=400)
 
 

@@ -13,9 +13,9 @@ export async function get(path, params) {
   return answered(await reach(path + query));
 }
 
-export async function send(method, path, body) {
-  const headers = { "Content-Type": "application/json", "Idempotency-Key": crypto.randomUUID?.() ?? String(Math.random()) };
-  return answered(await reach(path, { method, headers, body: JSON.stringify(body ?? {}) }));
+export async function send(method, path, body, headers = {}) {
+  const every = { "Content-Type": "application/json", "Idempotency-Key": crypto.randomUUID?.() ?? String(Math.random()) };
+  return answered(await reach(path, { method, headers: { ...every, ...headers }, body: JSON.stringify(body ?? {}) }));
 }
 
 export const at = (...parts) => `/${parts.map(encodeURIComponent).join("/")}`;

@@ -53,7 +53,7 @@ export function patchChildren(standing, wanted) {
 let tellers = 0;
 
 export function tell(text) {
-  const line = h("p", null, text);
+  const line = h("p", null, prose(text));
   document.getElementById("told").append(line);
   tellers += 1;
   setTimeout(() => line.remove(), 6000 + 1000 * Math.min(tellers, 4));
@@ -77,7 +77,12 @@ const kind = (column) => (column.startsWith("#") ? "number" : null);
 const name = (column) => column.replace(/^#/, "");
 
 export function empty(text, hint) {
-  return h("p", { class: "empty" }, text, hint ? h("span", null, h("br"), hint) : null);
+  return h("p", { class: "empty" }, prose(text), hint ? h("span", null, h("br"), prose(hint)) : null);
+}
+
+// What stands between backticks is something to type.
+export function prose(text) {
+  return String(text).split("`").map((part, place) => (place % 2 ? h("code", null, part) : part));
 }
 
 const SIGNS = { good: "●", warn: "▲", bad: "◆", plain: "○" };

@@ -1,5 +1,6 @@
 // News of the fleet; whoever looks at something is called when it may have changed.
 
+const RETRY_MS = 5000;
 const KINDS = ["alert", "rollout", "device", "model", "policy", "training", "audit", "scores"];
 let source = null;
 
@@ -17,12 +18,20 @@ export function follow(kinds, device, changed, standing) {
     }, 1000);
   };
   const query = new URLSearchParams({ kinds: kinds.join(","), ...(device ? { device } : {}) });
-  source = new EventSource(`/events?${query}`);
-  source.onopen = () => standing("live");
-  source.onerror = () => standing("waiting");
-  for (const kind of KINDS) source.addEventListener(kind, () => note(kind));
-  // Something was missed: everything is looked at anew.
-  source.addEventListener("reset", () => note("reset"));
+  const listen = () => {
+    const mine = new EventSource(`/events?${query}`);
+    source = mine;
+    mine.onopen = () => standing("live");
+    mine.onerror = () => {
+      standing("waiting");
+      // A stream that was refused, as while a proxy has nobody behind it, is not tried again by the browser.
+      if (mine.readyState === EventSource.CLOSED) setTimeout(() => source === mine && listen(), RETRY_MS);
+    };
+    for (const kind of KINDS) mine.addEventListener(kind, () => note(kind));
+    // Something was missed: everything is looked at anew.
+    mine.addEventListener("reset", () => note("reset"));
+  };
+  listen();
 }
 
 export function stop() {

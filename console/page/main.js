@@ -1,7 +1,7 @@
 // The page: who is there, what they look at, and what keeps it current.
 
 import { get, send } from "/page/api.js";
-import { h, patchChildren, tell } from "/page/dom.js";
+import { h, patchChildren, prose, tell } from "/page/dom.js";
 import { follow, stop } from "/page/live.js";
 import { zone } from "/page/time.js";
 import * as alerts from "/page/views/alerts.js";
@@ -22,20 +22,41 @@ const VIEWS = { "": overview, devices, device, alerts, rollouts, rollout, models
 const NAV = [["", "Fleet"], ["devices", "Devices"], ["alerts", "Alerts"], ["rollouts", "Rollouts"], ["models", "Models"], ["trainings", "Trainings"], ["policies", "Policies"], ["audit", "Audit"]];
 const ROLES = ["viewer", "operator", "approver", "admin"];
 const REFRESH_MS = 15000;
+const RETRY_MS = 5000;
 
 const main = document.getElementById("main");
 let me = null;
 let turn = 0;
 let timer = null;
 let standing = "waiting";
+// What is shown could not be read anew.
+let failing = false;
 
 function place() {
   const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
   const [name, ...rest] = path.split("/");
-  return { name, id: decodeURIComponent(rest.join("/")), query: Object.fromEntries(new URLSearchParams(query ?? "")) };
+  return { name, id: decoded(rest.join("/")), query: Object.fromEntries(new URLSearchParams(query ?? "")) };
 }
 
-async function open({ keepFocus = false } = {}) {
+// Addresses are typed by hand as well.
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+async function open(how = {}) {
+  try {
+    await begin(how);
+  } catch (problem) {
+    draw(trouble(problem), "Driftline", true);
+    timer = setTimeout(() => open(how), RETRY_MS);
+  }
+}
+
+async function begin({ keepFocus = false }) {
   const here = place();
   const mine = ++turn;
   clearTimeout(timer);
@@ -81,6 +102,7 @@ async function look(view, here, mine, keepFocus) {
     },
   };
   let shown;
+  let failed = false;
   try {
     shown = view.show(await view.load(here), context, here);
   } catch (problem) {
@@ -89,15 +111,20 @@ async function look(view, here, mine, keepFocus) {
       return open();
     }
     shown = trouble(problem);
+    failed = !(problem.status >= 400 && problem.status < 500);
   }
   if (mine !== turn) return;
   draw(shown, view.title(here), keepFocus);
-  timer = setTimeout(context.again, REFRESH_MS);
+  if (failed !== failing) {
+    failing = failed;
+    head();
+  }
+  timer = setTimeout(context.again, failing ? RETRY_MS : REFRESH_MS);
 }
 
 function trouble(problem) {
   if (!("status" in problem)) console.error(problem);
-  return h("div", { class: "notice bad", role: "alert" }, h("strong", null, problem.message), problem.hint ? h("p", null, problem.hint) : null);
+  return h("div", { class: "notice bad", role: "alert" }, h("strong", null, prose(problem.message)), problem.hint ? h("p", null, prose(problem.hint)) : null);
 }
 
 function draw(content, title, keepFocus) {
@@ -124,7 +151,7 @@ function head() {
         ? h("nav", { "aria-label": "Pages" }, items.map(([path, label]) =>
             h("a", { href: `#/${path}`, "aria-current": path === current ? "page" : null }, label)))
         : h("span"),
-      me ? h("span", { class: "small quiet" }, standing === "live" ? "● live" : "○ connecting …") : null,
+      me ? h("span", { class: "small quiet" }, failing ? "▲ stale" : standing === "live" ? "● live" : "○ connecting …") : null,
       me ? h("span", { id: "who", class: "small quiet", title: `Times are in ${zone}` }, `${me.name} (${me.role})`) : null,
       h("button", { type: "button", onclick: turnLight, "aria-label": "Light or dark" }, "◐"),
       me ? h("button", { type: "button", onclick: leave }, "Sign out") : null,
@@ -157,4 +184,10 @@ function enter(who) {
 const theme = localStorage.getItem("theme");
 if (theme) document.documentElement.dataset.theme = theme;
 window.addEventListener("hashchange", () => open());
-open().catch((problem) => draw(trouble(problem), "Driftline", false));
+// What is behind the # names pages here, so the link cannot lead there by itself.
+document.querySelector(".skip").onclick = (event) => {
+  event.preventDefault();
+  main.focus();
+  main.scrollIntoView();
+};
+open();

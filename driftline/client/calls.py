@@ -28,6 +28,8 @@ class Call(Generic[T]):
     params: Mapping[str, Any] = field(default_factory=dict)
     body: Mapping[str, Any] | None = None
     key: str = field(default_factory=lambda: str(uuid.uuid4()))
+    # The ETag that what is changed must still have.
+    if_match: str = ""
 
 
 def _get(*parts: str, **params: Any) -> Call[Any]:
@@ -247,8 +249,12 @@ def check_policy(document: str) -> Call[dict[str, bool]]:
     return _post("policies", "check", document=document)
 
 
-def issue_policy(policy_id: str, document: str, *, why: str = "") -> Call[dict[str, Any]]:
-    return Call("PUT", _path("policies", policy_id), body={"document": document, "why": why})
+def issue_policy(
+    policy_id: str, document: str, *, why: str = "", after_revision: int | None = None
+) -> Call[dict[str, Any]]:
+    """Issue a policy; with `after_revision` only if that is still the newest one (412 `changed-meanwhile`)."""
+    if_match = "" if after_revision is None else f'"revision-{after_revision}"'
+    return Call("PUT", _path("policies", policy_id), body={"document": document, "why": why}, if_match=if_match)
 
 
 def backtests() -> Call[dict[str, list[a.Backtest]]]:

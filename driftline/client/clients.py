@@ -230,6 +230,8 @@ class _Reader:
 
 def _as_request(call: Call[Any]) -> dict[str, Any]:
     headers = {} if call.method == "GET" else {"Idempotency-Key": call.key}
+    if call.if_match:
+        headers["If-Match"] = call.if_match
     return {
         "method": call.method, "url": call.path, "params": dict(call.params), "headers": headers,
         **({} if call.body is None else {"json": dict(call.body)}),

@@ -1,17 +1,24 @@
-"""The views in Redis: a batch of writes and the place it was read up to go in together, or not at all."""
+"""The views in Redis: a batch of writes and the place it was read up to go in together, or not at all.
+
+A Redis that lost the views holds no build, or another one than the writer knows. Nothing is written into that: what is
+missing would never be read again.
+"""
 
 import uuid
 from collections.abc import Iterable
+from typing import Any
 
 import redis
 
+from schemas.errors import DriftlineError
 from schemas.feeds import Position
 from streams.views.writes import Append, Forget, Put, Remember, Sort, Take, Write
 
-__all__ = ["ViewStore"]
+__all__ = ["ViewStore", "ViewsLostError"]
 
-# The number rises with what the views hold: after an update they are read anew.
-_POSITIONS = "positions:3"
+# It rises with what the views hold: after an update they are read anew.
+_VERSION = "4"
+_POSITIONS = "positions"
 # Whose change readers that hold the whole fleet want to hear of, device by device; and when they must begin anew.
 _FLEET_WIDE = frozenset({"fleet", "beats", "drift"})
 _CHANGES, _CHANGES_KEPT = "changes", 100_000
@@ -39,6 +46,10 @@ return 1
 """
 
 
+class ViewsLostError(DriftlineError):
+    """Redis no longer holds what was written, whether it was emptied or came back without it."""
+
+
 class ViewStore:
     """All keys begin with the fleet's prefix, so that fleets can share a Redis."""
 
@@ -47,11 +58,20 @@ class ViewStore:
         self._prefix = f"{prefix}driftline:"
         self._put_if_newer = client.register_script(_PUT_IF_NEWER)
         self._sort = client.register_script(_SORT)
+        self._build = b""
 
     def begin(self) -> None:
-        """Forget views that another version made: what they hold is not what this one keeps."""
-        if self._client.exists(self._key(_BUILT)) and not self._client.exists(self._key(_POSITIONS)):
+        """Join the present build, or begin one; what another version made is forgotten."""
+        if not self._standing().startswith(f"{_VERSION}:".encode()):
             self.clear()
+            # Of several workers that begin at once, all join the first one's.
+            self._client.set(self._key(_BUILT), f"{_VERSION}:{uuid.uuid4().hex}", nx=True)
+        self._build = self._standing()
+
+    def require_build(self) -> None:
+        """Raise `ViewsLostError` where the build that was begun is gone."""
+        if self._standing() != self._build:
+            raise ViewsLostError("the views are gone from Redis")
 
     def position(self, topic: str) -> Position | None:
         """Return how far the views hold a topic; nothing after Redis has lost its data, so that it is read anew."""
@@ -59,9 +79,12 @@ class ViewStore:
         return None if text is None else Position.from_json(text)
 
     def apply(self, topic: str, writes: Iterable[Write], position: Position) -> None:
+        """Carry out writes; raise `ViewsLostError`, and write nothing, where the build that was begun is gone."""
         changed: dict[str, None] = {}
         with self._client.pipeline(transaction=True) as batch:
-            batch.set(self._key(_BUILT), uuid.uuid4().hex, nx=True)
+            batch.watch(self._key(_BUILT))  # type: ignore[no-untyped-call]
+            self.require_build()
+            batch.multi()
             for write in writes:
                 self._queue(batch, write)
                 if isinstance(write, Put | Take) and write.hash in _FLEET_WIDE:
@@ -69,12 +92,20 @@ class ViewStore:
             for device_id in changed:
                 batch.xadd(self._key(_CHANGES), {"device": device_id}, maxlen=_CHANGES_KEPT)
             batch.hset(self._key(_POSITIONS), topic, position.to_json())
-            batch.execute()
+            try:
+                batch.execute()
+            except redis.WatchError as gone:
+                raise ViewsLostError("the views went from Redis while they were written") from gone
 
     def clear(self) -> None:
         """Forget everything, places included."""
         for key in self._client.scan_iter(match=f"{self._prefix}*", count=1000):
             self._client.unlink(key)
+
+    def _standing(self) -> bytes:
+        # Its stubs cannot tell decoded answers from raw ones.
+        found: Any = self._client.get(self._key(_BUILT))
+        return found or b""
 
     def _queue(self, batch: "redis.client.Pipeline", write: Write) -> None:
         match write:

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
-from console_servers import Server, eventually
+from console_servers import PATIENCE_S, Server, eventually
 from page_visit import CHROMIUM, FLAGS, Visit
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -35,7 +35,7 @@ class Running:
 
     def client(self, role: Role | None) -> httpx2.Client:
         headers = {} if role is None else {"Authorization": f"Bearer {self.keys[role]}"}
-        return httpx2.Client(base_url=self.url, headers=headers, timeout=20)
+        return httpx2.Client(base_url=self.url, headers=headers, timeout=PATIENCE_S)
 
     def publish(self, topic: str, records: Sequence[Any]) -> None:
         for record in records:

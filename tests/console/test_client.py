@@ -88,6 +88,21 @@ def test_a_change_that_is_sent_twice_is_done_once(console, client, name):
     assert len(asked) <= 1
 
 
+def test_a_policy_is_issued_after_the_revision_that_was_read_and_no_other(client, name):
+    weak, strong = "[floors]\npsi = 0.06", "[floors]\npsi = 0.02"
+    client.do(calls.issue_policy(name, weak))
+    read = eventually(lambda: [one for one in client.do(calls.policies())["items"] if one["policy_id"] == name])[0]
+
+    second = client.do(calls.issue_policy(name, strong, after_revision=read["revision"]))
+    eventually(lambda: client.do(calls.policy(name))["revision"] == 2)
+    with pytest.raises(ConsoleError) as refused:
+        client.do(calls.issue_policy(name, weak, after_revision=read["revision"]))
+
+    assert second["revision"] == 2
+    assert (refused.value.status, refused.value.kind) == (412, "changed-meanwhile")
+    assert client.do(calls.policy(name))["document"] == strong
+
+
 def test_an_unreachable_console_is_told_of(console):
     with Client("http://127.0.0.1:9", key="dl_x", tries=2) as client, pytest.raises(ConsoleError) as away:
         client.do(calls.stats())

@@ -25,6 +25,37 @@ def test_a_device_is_listed_with_its_verdict_and_found_by_label(console, viewer,
     assert (row["device_id"], row["drifting"], row["worst_psi"]) == (name, ["temperature"], 0.4)
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status", "detail", "allowed"),
+    [
+        pytest.param("GET", "/nowhere", 404, "there is nothing at /nowhere", None, id="no such page"),
+        pytest.param("PUT", "/devices", 405, "/devices takes GET, HEAD, not PUT", "GET, HEAD", id="one route"),
+        pytest.param(
+            "DELETE",
+            "/policies/x",
+            405,
+            "/policies/x takes GET, HEAD, PUT, not DELETE",
+            "GET, HEAD, PUT",
+            id="two routes",
+        ),
+    ],
+)
+def test_what_is_not_there_is_answered_with_what_is(viewer, method, path, status, detail, allowed):
+    answer = viewer.request(method, path)
+
+    assert (answer.status_code, answer.json()["detail"], answer.headers.get("allow")) == (status, detail, allowed)
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_a_head_is_what_a_get_would_answer_without_its_body(viewer):
+    asked, told = viewer.get("/policies"), viewer.head("/policies")
+
+    assert (told.status_code, told.content) == (200, b"")
+    for name in ("etag", "content-length", "content-type"):
+        assert told.headers[name] == asked.headers[name]
+    assert viewer.head("/events").status_code == 405
+
+
 def test_pages_hold_everything_once_even_when_devices_join_meanwhile(console, viewer, name):
     console.publish("fleet.devices", [made.device(f"{name}-{i}", labels={"line": name}) for i in range(5)])
     eventually(lambda: viewer.get("/devices", params={"label": f"line={name}"}).json()["total"] == 5)

@@ -267,6 +267,31 @@ def test_only_what_one_may_do_is_offered(visit, story, console):
     expect(page.get_by_role("button", name="Pause …")).to_have_count(0)
 
 
+def test_the_skip_link_leads_into_the_page_that_is_open(visit, story, console):
+    page = visit()
+    page.goto(f"{console.url}/#/devices")
+    expect(page.get_by_role("heading", name="Devices", level=1)).to_be_visible()
+
+    link = page.get_by_role("link", name="Skip to the content")
+    link.focus()
+    assert link.evaluate("link => link.getBoundingClientRect().left") >= 0
+    page.keyboard.press("Enter")
+
+    assert page.evaluate("document.activeElement.id") == "main"
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "q"
+    expect(page.get_by_role("heading", name="Devices", level=1)).to_be_visible()
+
+
+@pytest.mark.parametrize("path", ["nowhere", "nowhere/%E0%A4%A"])
+def test_an_address_that_was_typed_badly_is_answered_in_words(visit, console, path):
+    page = visit(Role.VIEWER)
+
+    page.goto(f"{console.url}/#/{path}")
+
+    expect(page.get_by_text("There is no such page.")).to_be_visible()
+
+
 def test_releases_are_compared_side_by_side(visit, story, console):
     page = visit()
     page.goto(f"{console.url}/#/models")
@@ -285,6 +310,32 @@ def test_a_policy_is_checked_before_anybody_judges_by_it(visit, story, console):
     visits.get_by_role("button", name="Check").click()
 
     expect(visits.get_by_role("status")).to_contain_text("The policy is valid")
+
+
+def test_a_policy_that_is_being_changed_is_not_issued_over_what_somebody_else_issued(chromium, console, name):
+    one = Visit(chromium, console.url)
+    with console.client(Role.APPROVER) as other:
+        issue = lambda document: other.put(f"/policies/{name}", json={"document": document}).json()["revision"]  # noqa: E731
+        issue("[floors]\npsi = 0.06")
+        page = one.sign_in(console.keys[Role.APPROVER])
+        page.goto(f"{console.url}/#/policies")
+        page.get_by_text(f"What {name} says").click()
+        page.get_by_role("button", name=f"Change {name}").click()
+        expect(page.get_by_label("Policy, TOML")).to_have_value("[floors]\npsi = 0.06")
+        page.get_by_label("Policy, TOML").fill("[floors]\npsi = 0.07")
+        page.get_by_role("button", name="Issue").click()
+        expect(page.get_by_role("status")).to_contain_text("Issued as revision 2")
+        assert issue("[floors]\npsi = 0.02") == 3
+
+        page.get_by_label("Policy, TOML").fill("[floors]\npsi = 0.08")
+        page.get_by_role("button", name="Issue").click()
+
+        expect(page.get_by_role("status")).to_contain_text("somebody else has issued it meanwhile")
+        assert other.get(f"/policies/{name}").json()["document"] == "[floors]\npsi = 0.02"
+    # Chromium tells of every refusal.
+    assert [complaint for complaint in one.complaints if "412" not in complaint] == []
+    one.complaints.clear()
+    one.close()
 
 
 def test_the_first_link_leads_to_a_key_and_in(chromium, console):

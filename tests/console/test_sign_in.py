@@ -4,7 +4,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx2
 import pytest
-from console_servers import Server
+from console_servers import PATIENCE_S, Server
 from oidc_issuer import CLIENT, Issuer
 from page_visit import Visit
 from playwright.sync_api import expect
@@ -37,7 +37,7 @@ def url(issuer, fleet_cluster, redis_url, tmp_path, request):
 
 @pytest.fixture
 def browser(url):
-    with httpx2.Client(base_url=url, follow_redirects=True) as browser:
+    with httpx2.Client(base_url=url, timeout=PATIENCE_S, follow_redirects=True) as browser:
         yield browser
 
 
@@ -76,9 +76,12 @@ def test_who_changes_their_mind_at_the_issuer_stays_out(browser, issuer, url):
 
 
 def test_a_way_back_that_another_browser_set_out_on_leads_nowhere(issuer, url):
-    with httpx2.Client(base_url=url) as thief, httpx2.Client(base_url=url, follow_redirects=True) as victim:
+    with (
+        httpx2.Client(base_url=url, timeout=PATIENCE_S) as thief,
+        httpx2.Client(base_url=url, timeout=PATIENCE_S, follow_redirects=True) as victim,
+    ):
         at_issuer = thief.get("/session/oidc").headers["location"]
-        way_back = httpx2.get(at_issuer).headers["location"]
+        way_back = httpx2.get(at_issuer, timeout=PATIENCE_S).headers["location"]
         # The victim has set out as well, on another way.
         victim.get("/session/oidc")
         victim.cookies.clear()
@@ -90,8 +93,8 @@ def test_a_way_back_that_another_browser_set_out_on_leads_nowhere(issuer, url):
 
 
 def test_a_way_back_is_walked_once(issuer, url):
-    with httpx2.Client(base_url=url) as browser:
-        way_back = httpx2.get(browser.get("/session/oidc").headers["location"]).headers["location"]
+    with httpx2.Client(base_url=url, timeout=PATIENCE_S) as browser:
+        way_back = httpx2.get(browser.get("/session/oidc").headers["location"], timeout=PATIENCE_S).headers["location"]
         state = parse_qs(urlsplit(way_back).query)["state"][0]
         first = browser.get(way_back).headers["location"]
         # As if somebody had kept the cookie.
@@ -103,7 +106,7 @@ def test_a_way_back_is_walked_once(issuer, url):
 def test_an_issuer_that_is_away_is_said_to_be(url, issuer):
     issuer.close()
 
-    assert httpx2.get(f"{url}/session/oidc").headers["location"] == "/#/refused/issuer-away"
+    assert httpx2.get(f"{url}/session/oidc", timeout=PATIENCE_S).headers["location"] == "/#/refused/issuer-away"
 
 
 def test_signing_in_by_clicking(issuer, url, chromium):

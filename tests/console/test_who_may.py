@@ -6,12 +6,13 @@ import time
 import console_fleet as made
 import httpx2
 import pytest
-from console_servers import Server, eventually
+from console_servers import PATIENCE_S, Server, eventually
 from joserfc.jwk import ECKey, RSAKey
 from oidc_issuer import Issuer
 
 from console import AuthStore, ConsoleConfig, OidcConfig, Role, first_link, make_console
 from console.auth import Guard
+from console.middleware import KnownHosts
 
 
 def test_without_a_key_only_the_health_of_the_console_is_told(console):
@@ -59,21 +60,21 @@ def test_every_change_names_who_did_it_in_the_audit_log(console, admin, viewer, 
 
 def test_a_revoked_key_and_its_sessions_end_at_once(console, admin, name):
     made_key = admin.post("/keys", json={"name": name, "role": "viewer"}).json()
-    with httpx2.Client(base_url=console.url) as browser:
+    with httpx2.Client(base_url=console.url, timeout=PATIENCE_S) as browser:
         browser.post("/session", json={"key": made_key["key"]})
         before = browser.get("/devices").status_code
         by_key = {"Authorization": f"Bearer {made_key['key']}"}
-        before_by_key = httpx2.get(f"{console.url}/devices", headers=by_key).status_code
+        before_by_key = httpx2.get(f"{console.url}/devices", headers=by_key, timeout=PATIENCE_S).status_code
 
         admin.delete(f"/keys/{made_key['key_id']}")
 
         assert (before, before_by_key) == (200, 200)
         assert browser.get("/devices").status_code == 401
-        assert httpx2.get(f"{console.url}/devices", headers=by_key).status_code == 401
+        assert httpx2.get(f"{console.url}/devices", headers=by_key, timeout=PATIENCE_S).status_code == 401
 
 
 def test_a_session_of_another_origin_may_change_nothing(console):
-    with httpx2.Client(base_url=console.url) as browser:
+    with httpx2.Client(base_url=console.url, timeout=PATIENCE_S) as browser:
         browser.post("/session", json={"key": console.keys[Role.ADMIN]})
 
         foreign = browser.post("/rollouts/none/pause", json={}, headers={"Sec-Fetch-Site": "cross-site"})
@@ -84,7 +85,7 @@ def test_a_session_of_another_origin_may_change_nothing(console):
 
 
 def test_cookies_are_out_of_reach_for_scripts_and_other_sites(console):
-    answer = httpx2.post(f"{console.url}/session", json={"key": console.keys[Role.VIEWER]})
+    answer = httpx2.post(f"{console.url}/session", json={"key": console.keys[Role.VIEWER]}, timeout=PATIENCE_S)
 
     cookie = answer.headers["set-cookie"].lower()
     assert "httponly" in cookie
@@ -92,13 +93,41 @@ def test_cookies_are_out_of_reach_for_scripts_and_other_sites(console):
 
 
 def test_a_foreign_name_for_the_console_is_refused(console):
-    answer = httpx2.get(f"{console.url}/health", headers={"Host": "rebound.example"})
+    answer = httpx2.get(f"{console.url}/health", headers={"Host": "rebound.example"}, timeout=PATIENCE_S)
 
-    assert answer.status_code == 400
+    assert (answer.status_code, answer.json()["type"]) == (400, "urn:driftline:problem:unknown-host")
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    ("host", "known"),
+    [
+        pytest.param("localhost", True, id="a name"),
+        pytest.param("LOCALHOST:8000", True, id="with a port, in capitals"),
+        pytest.param("[::1]:8000", True, id="IPv6"),
+        pytest.param("a.plant7", True, id="below a name"),
+        pytest.param("plant7", False, id="the name above"),
+        pytest.param("evil-plant7", False, id="a name that ends alike"),
+        pytest.param("", False, id="none"),
+    ],
+)
+async def test_names_that_the_console_answers_to(host, known):
+    asked = []
+
+    async def app(scope, _receive, _send):
+        asked.append(scope["type"])
+
+    async def ignore(_message):
+        pass
+
+    scope = {"type": "http", "headers": [(b"host", host.encode())]}
+    await KnownHosts(app, ("localhost", "[::1]", "*.plant7"))(scope, None, ignore)
+
+    assert bool(asked) is known
 
 
 def test_answers_forbid_browsers_what_nobody_needs(console):
-    headers = httpx2.get(f"{console.url}/").headers
+    headers = httpx2.get(f"{console.url}/", timeout=PATIENCE_S).headers
 
     assert "script-src 'self'" in headers["content-security-policy"]
     assert "unsafe" not in headers["content-security-policy"]
@@ -109,6 +138,12 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_read(console, operator
     answer = operator.post("/silences", content=b"x" * (2 * 1024 * 1024))
 
     assert answer.status_code == 413
+
+
+def test_a_body_that_does_not_say_its_size_is_refused_where_it_grows_too_large(console, operator):
+    answer = operator.post("/silences", content=(b"x" * 65_536 for _ in range(32)))
+
+    assert (answer.status_code, answer.json()["type"]) == (413, "urn:driftline:problem:too-large")
 
 
 @pytest.fixture
@@ -125,11 +160,13 @@ def test_the_first_start_makes_an_admin_by_a_link_that_works_once(fresh):
     link = first_link(store, url, now_ms=made.now_ms())
     invitation = link.rpartition("/")[2]
 
-    first = httpx2.post(f"{url}/session/welcome", json={"invitation": invitation}, timeout=20)
-    again = httpx2.post(f"{url}/session/welcome", json={"invitation": invitation}, timeout=20)
+    first = httpx2.post(f"{url}/session/welcome", json={"invitation": invitation}, timeout=PATIENCE_S)
+    again = httpx2.post(f"{url}/session/welcome", json={"invitation": invitation}, timeout=PATIENCE_S)
 
     assert (first.status_code, first.json()["role"], again.status_code) == (200, "admin", 401)
-    by_key = httpx2.get(f"{url}/session", headers={"Authorization": f"Bearer {first.json()['key']}"}).json()
+    by_key = httpx2.get(
+        f"{url}/session", headers={"Authorization": f"Bearer {first.json()['key']}"}, timeout=PATIENCE_S
+    ).json()
     assert by_key == {"name": "admin", "role": "admin", "by": "key"}
     assert first_link(store, url, now_ms=made.now_ms()) is None
 
@@ -139,13 +176,13 @@ def test_a_later_start_kills_the_link_of_an_earlier_one(fresh):
     earlier = first_link(store, url, now_ms=made.now_ms()).rpartition("/")[2]
     first_link(store, url, now_ms=made.now_ms())
 
-    assert httpx2.post(f"{url}/session/welcome", json={"invitation": earlier}).status_code == 401
+    assert httpx2.post(f"{url}/session/welcome", json={"invitation": earlier}, timeout=PATIENCE_S).status_code == 401
 
 
 def test_who_guesses_keys_has_to_wait(fresh):
     url, _store = fresh
 
-    answers = [httpx2.post(f"{url}/session", json={"key": f"dl_00000000_{i}"}) for i in range(7)]
+    answers = [httpx2.post(f"{url}/session", json={"key": f"dl_00000000_{i}"}, timeout=PATIENCE_S) for i in range(7)]
 
     assert [answer.status_code for answer in answers] == [401] * 5 + [429] * 2
     assert int(answers[-1].headers["retry-after"]) >= 1
@@ -206,7 +243,9 @@ def believer(issuer, fleet_cluster, redis_url, tmp_path):
     store = AuthStore(tmp_path / "console.db")
     config = ConsoleConfig(oidc=OidcConfig(issuer=issuer.url, audience="driftline", roles=("plant-boss=admin",)))
     with Server(make_console(fleet_cluster, redis_url, store, config)) as server:
-        yield lambda token: httpx2.get(f"{server.url}/session", headers={"Authorization": f"Bearer {token}"})
+        yield lambda token: httpx2.get(
+            f"{server.url}/session", headers={"Authorization": f"Bearer {token}"}, timeout=PATIENCE_S
+        )
     store.close()
 
 

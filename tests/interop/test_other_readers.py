@@ -106,6 +106,8 @@ def test_confluents_own_deserializer_reads_every_topic(written, bootstrap, regis
 
 
 @pytest.mark.timeout(600)
+# Where Go has compiled nothing yet, it compiles its library for a minute.
+@pytest.mark.nightly
 @pytest.mark.skipif(shutil.which("go") is None, reason="there is no Go compiler (`go`) on this machine")
 def test_go_reads_every_topic(written, bootstrap, registry_url, tmp_path):
     program = tmp_path / "interop"

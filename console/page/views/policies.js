@@ -7,17 +7,21 @@ import { since } from "/page/time.js";
 export const title = () => "Policies";
 export const kinds = ["policy"];
 
+// What was taken up to be changed; what somebody else has issued since is not issued over.
+let taken = null;
+
 export async function load() {
   const policies = await get("/policies");
   return { policies, backtests: policies.can_backtest ? await get("/backtests") : null };
 }
 
 export function show({ policies, backtests }, context) {
+  const mayIssue = policies.can_change && context.may("approver");
   return h("div", null,
     policies.items.length
       ? [table("Policies", ["Policy", "#Revision", "Issued", "By", ""], policies.items.map((one) => [
           one.policy_id, one.revision, since(one.issued_ms), one.issued_by, one.withdrawn ? mood("withdrawn") : ""])),
-        policies.items.map((one) => h("details", null, h("summary", null, `What ${one.policy_id} says`), h("pre", { class: "small", tabindex: "0" }, one.document)))]
+        policies.items.map((one) => said(one, mayIssue))]
       : empty("No policy was issued: the workers judge by their defaults."),
     h("h2", null, "Try a policy"),
     h("form", { onsubmit: (event) => act(event, context) },
@@ -29,8 +33,21 @@ export function show({ policies, backtests }, context) {
       h("div", { class: "row" },
         h("button", { type: "submit", name: "how", value: "check" }, "Check"),
         backtests && context.may("operator") ? h("button", { type: "submit", name: "how", value: "backtest" }, "Backtest") : null,
-        policies.can_change && context.may("approver") ? h("button", { class: "main", type: "submit", name: "how", value: "issue" }, "Issue") : null)),
+        mayIssue ? h("button", { class: "main", type: "submit", name: "how", value: "issue" }, "Issue") : null)),
     backtests ? tried(backtests.items) : h("p", { class: "small quiet" }, "Backtests are not installed with this console."));
+}
+
+function said(one, mayIssue) {
+  return h("details", null, h("summary", null, `What ${one.policy_id} says`), h("pre", { class: "small", tabindex: "0" }, one.document),
+    mayIssue ? h("button", { type: "button", onclick: () => take(one) }, `Change ${one.policy_id}`) : null);
+}
+
+function take(policy) {
+  taken = policy;
+  const { elements } = document.getElementById("document").form;
+  elements.document.value = policy.document;
+  elements.name.value = policy.policy_id;
+  elements.document.focus();
 }
 
 function tried(items) {
@@ -45,10 +62,12 @@ async function act(event, context) {
   const form = event.currentTarget;
   const body = { document: form.elements.document.value, why: form.elements.why.value };
   const name = form.elements.name.value || "default";
+  const onlyAfter = taken?.policy_id === name ? { "If-Match": `"revision-${taken.revision}"` } : {};
   const ways = {
     check: [() => send("POST", "/policies/check", body), "The policy is valid"],
-    issue: [() => send("PUT", at("policies", name), body), (answer) => `Issued as revision ${answer.revision}`],
+    issue: [() => send("PUT", at("policies", name), body, onlyAfter), (answer) => `Issued as revision ${answer.revision}`],
     backtest: [() => send("POST", "/backtests", { policies: { [name]: body.document }, hours: Number(form.elements.hours.value) || 24, why: body.why }), "The backtest runs"],
   };
-  await context.act(...ways[event.submitter.value]);
+  const answer = await context.act(...ways[event.submitter.value]);
+  if (answer?.revision) taken = answer;
 }

@@ -2,12 +2,14 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 
 import console_fleet as made
 import numpy as np
 import pytest
 import redis
+from console_servers import Gate
 
 from schemas.canonical import with_content_id
 from schemas.drift_alert import AlertState, Severity
@@ -94,6 +96,65 @@ def test_views_are_rebuilt_when_redis_has_lost_them(cluster, redis_url, send, vi
         found = json.loads(eventually(lambda: view("device:press-7").get("device")))
 
     assert found["labels"] == {"region": "north"}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_views_that_redis_loses_while_they_are_kept_are_rebuilt_by_who_keeps_them(
+    cluster, redis_url, send, view, prefix, workers
+):
+    send("fleet.devices", device("press-7"))
+    with ExitStack() as keeping:
+        for _ in range(workers):
+            keeping.enter_context(running(ViewsWorker(cluster, redis_url)))
+        eventually(lambda: "press-7" in view("fleet"))
+        client = redis.Redis.from_url(redis_url)
+        client.unlink(*client.scan_iter(match=f"{prefix}*"))
+        send("fleet.devices", device("press-8"))
+
+        eventually(lambda: {"press-7", "press-8"} <= view("fleet").keys())
+
+
+def test_what_redis_lost_of_the_last_moments_is_read_again(cluster, redis_url, send, view, prefix):
+    send("fleet.devices", device("press-7"))
+    positions = f"{prefix}driftline:positions"
+    with running(ViewsWorker(cluster, redis_url)):
+        eventually(lambda: "press-7" in view("fleet"))
+        client = redis.Redis.from_url(redis_url)
+        with client.pipeline() as back_in_time:
+            back_in_time.hdel(f"{prefix}driftline:fleet", "press-7")
+            back_in_time.hdel(positions, "fleet.devices")
+            back_in_time.execute()
+
+        eventually(lambda: "press-7" in view("fleet"))
+
+
+def test_a_worker_whose_redis_is_away_is_not_ready_and_says_why(cluster, redis_url):
+    with Gate(redis_url) as gate, running(ViewsWorker(cluster, gate.url)) as worker:
+        eventually(lambda: worker.waiting() == [])
+        gate.shut()
+        away = eventually(lambda: "Redis does not answer" in worker.waiting() and worker.waiting())
+        gate.open()
+
+        eventually(lambda: worker.waiting() == [])
+
+    assert away == ["Redis does not answer"]
+
+
+def test_a_worker_is_stopped_while_redis_is_away(cluster, redis_url):
+    ended = []
+    with Gate(redis_url) as gate:
+        worker = ViewsWorker(cluster, gate.url)
+        thread = threading.Thread(target=lambda: ended.append(worker.run()))
+        thread.start()
+        eventually(lambda: worker.waiting() == [])
+        gate.shut()
+        eventually(lambda: worker.waiting() == ["Redis does not answer"])
+
+        worker.stop()
+        thread.join(20)
+        gate.open()
+
+    assert ended == [None]
 
 
 def test_a_restart_goes_on_where_it_was(cluster, redis_url, send, view, prefix):

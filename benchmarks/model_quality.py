@@ -29,11 +29,11 @@ from schemas.manifest import ModelKind
 from sensing import pipeline_named, remembers, run_batch
 from sensing.simulator import FaultKind, Simulated, bit_of, label_vectors, scripted_faults
 from trainer.data import Dataset, Part, Split, simulated, split_by_time
+from trainer.data.truth import with_truth
 from trainer.export.graph import export
 from trainer.export.parity import OnnxModel
 from trainer.export.timing import time_model
 from trainer.models import ALGORITHMS, Settings, algorithm_named
-from trainer.models.forecaster import with_truth
 from trainer.quality import detection_quality, forecast_quality
 from trainer.release import Order, train_release
 from trust import load_signer, make_key

@@ -32,7 +32,7 @@ from schemas.release import ModelRelease, ReleaseStage
 from schemas.rollouts import Ack, AckPhase, Command
 from schemas.topics import create_missing
 from schemas.wire import Contract
-from streams.rollouts.collecting import collect_seldom
+from streams.collecting import collect_seldom
 from streams.rollouts.controller import Controller, ControllerOptions
 from streams.rollouts.events import Acked, DeviceJoined, TimePassed
 from streams.rollouts.inputs import Inputs

@@ -97,15 +97,13 @@ def _behind(cluster: Cluster) -> dict[str, int]:
     groups = client.list_consumer_groups(request_timeout=_TIMEOUT_S).result().valid
     names = [group.group_id for group in groups if group.group_id.startswith(cluster.prefix)]
     behind: dict[str, int] = defaultdict(int)
+    # Without a prefix, everybody's groups are looked at: those of other things on the broker are not ours to judge.
+    ours = {cluster.named(topic) for topic in CATALOGUE}
     for name in names:
         [committed] = client.list_consumer_group_offsets(
             [ConsumerGroupTopicPartitions(name)], request_timeout=_TIMEOUT_S
         ).values()
-        places = [
-            place
-            for place in committed.result().topic_partitions
-            if place.topic.startswith(cluster.prefix) and place.offset >= 0
-        ]
+        places = [place for place in committed.result().topic_partitions if place.topic in ours and place.offset >= 0]
         newest: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
         wanted = {TopicPartition(place.topic, place.partition): newest for place in places}
         ends = client.list_offsets(wanted, request_timeout=_TIMEOUT_S)
@@ -163,7 +161,8 @@ def _redis(url: str) -> str:
     except redis.RedisError as error:
         raise _UnwellError(
             f"{without_password(url)} does not answer: {error}",
-            hint="only the console and the views need it; the rest goes on",
+            hint="start it, or say where it is (`redis` in driftline.toml, DRIFTLINE_REDIS); "
+            "meanwhile only the console and the views stand still",
         ) from error
     return f"{without_password(url)} answers"
 

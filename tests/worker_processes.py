@@ -49,5 +49,15 @@ class WorkerProcesses:
             self.start(name)
         return made
 
+    def first_end(self, *, within_s):
+        """Wait until one ends by itself; returns its exit code and what it has said."""
+        deadline = time.monotonic() + within_s
+        while True:
+            for name, process in self._running.items():
+                if process.poll() is not None:
+                    return process.returncode, (self._folder / f"{name}.log").read_text(errors="replace")
+            assert time.monotonic() < deadline, self.words()
+            time.sleep(0.1)
+
     def words(self):
         return "\n".join(path.read_text(errors="replace")[-3000:] for path in sorted(self._folder.glob("*.log")))

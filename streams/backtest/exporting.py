@@ -6,6 +6,7 @@ from pathlib import Path
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from schemas.admin import Admin
 from schemas.catalogue import CATALOGUE, Placement, Topic, topic_named
 from schemas.cluster import Cluster
 from schemas.errors import BadRecordError
@@ -118,10 +119,10 @@ def import_file(
             held = [one for one in there if history.extent(one).records]
             raise NothingThereError(f"{name}: found none in {path}; it has {', '.join(held) or 'nothing'}")
     wanted = [one for one in there if topics is None or one in topics]
-    producer = Producer({**cluster.producer_settings(), "enable.idempotence": True, "linger.ms": 5})
-    _check_there(producer, cluster, wanted)
+    _check_there(cluster, wanted)
     contract = Contract.connect(cluster)
     failed: list[KafkaError] = []
+    producer = Producer({**cluster.producer_settings(), "enable.idempotence": True, "linger.ms": 5})
 
     def noted(error: KafkaError | None, _message: Message) -> None:
         if error is not None:
@@ -142,15 +143,13 @@ def import_file(
     return done
 
 
-def _check_there(producer: Producer, cluster: Cluster, names: Iterable[str]) -> None:
+def _check_there(cluster: Cluster, names: Iterable[str]) -> None:
     """Raise `TopicMissingError` for a topic that is not there: a producer would wait for it, and then say less."""
-    try:
-        there = producer.list_topics(timeout=_WAIT_S).topics
-    except KafkaException as error:
-        raise BacktestError(f"{cluster.bootstrap}: {error.args[0].str()}") from None
-    for name in names:
-        if cluster.named(name) not in there:
-            raise TopicMissingError(cluster.named(name), cluster.bootstrap)
+    wanted = [cluster.named(name) for name in names]
+    there = Admin(cluster).topics(wanted)
+    for name in wanted:
+        if name not in there:
+            raise TopicMissingError(name, cluster.bootstrap)
 
 
 def _produce(

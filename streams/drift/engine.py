@@ -27,7 +27,7 @@ from streams.drift.presence import Presence, Tally
 from streams.drift.ring import Ring
 from streams.drift.rollups import HOUR_MS
 from streams.drift.slow import SlowHorizons
-from streams.drift.windows import Ints, Rows, Summary, Windows
+from streams.drift.windows import Flags, Ints, Rows, Summary, Windows
 
 __all__ = ["Admitted", "Engine"]
 
@@ -193,7 +193,7 @@ class Engine:
         """Take in windows of as many devices."""
         windows, places, rows = batch.windows, batch.places, batch.rows
         summary, ends_ms = summary_of(windows, places), windows.end_ms[places]
-        self._roll_up(batch, summary, ends_ms)
+        full = self._roll_up(batch, summary, ends_ms)
         arrived = Arrived(
             rows=rows, baseline=baselines, pane=self.fast.pane_of(ends_ms), end_ms=ends_ms, seq=windows.seq[places],
             offset=windows.offset[places],
@@ -206,7 +206,7 @@ class Engine:
         fold(self.fast.panes, devices, arrived, summary, back, len(self.horizons_ms) > 1, became, fast, whole)
         self._note(batch, became)
         admitted.tally.late += int(became.late.sum())
-        admitted.tally.overflowed += int(became.full.sum())
+        admitted.tally.overflowed += int((became.full | full).sum())
         over, judged = np.flatnonzero(became.closing), np.flatnonzero(became.judged)
         if len(over):
             some, life = self._compared(batch.only(over)), became.life[over]
@@ -232,10 +232,10 @@ class Engine:
     def _compared(self, batch: Batch) -> Batch:
         return batch.by_season() if self.reference == Against.SEASON else batch
 
-    def _roll_up(self, batch: Batch, summary: Summary, ends_ms: Ints) -> None:
+    def _roll_up(self, batch: Batch, summary: Summary, ends_ms: Ints) -> Flags:
         windows, places = batch.windows, batch.places
         listed = places.tolist()
-        self.slow.rollups.add(
+        return self.slow.rollups.add(
             batch.rows,
             (ends_ms - 1) // HOUR_MS,
             summary,
@@ -261,7 +261,7 @@ class Engine:
         closed = self.slow.turn(hour)
         if closed is not None:
             admitted.rollups += closed.records(self.presence.roster.names, self.grid_id, before)
-        if before >= 0:
+        if 0 <= before < hour:
             self._measure_slow(before, place, admitted)
 
     def _measure_slow(self, before: int, place: int, admitted: Admitted) -> None:

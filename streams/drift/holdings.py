@@ -3,11 +3,10 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from streams.drift.metrics import Metrics
 from streams.drift.restoring import Held, Restorer
-from streams.kafka import Run
 
 __all__ = ["Holdings"]
 
@@ -26,23 +25,14 @@ class Holdings:
     async def take_up(self, number: int, offset: int) -> Held:
         """Wait for a turn, and return the state of a partition at an offset, or further on."""
         async with self.turn:
-            return await self.taken_up(number, offset)
+            return await asyncio.to_thread(self.taken_up, number, offset)
 
-    async def taken_up(self, number: int, offset: int) -> Held:
-        """Return the state of a partition at an offset, or further on; for whoever has the turn."""
-        return await asyncio.to_thread(self.brought_to, number, offset)
-
-    def brought_to(self, number: int, offset: int) -> Held:
-        """Do what `taken_up` does, in whichever thread this is."""
+    def taken_up(self, number: int, offset: int) -> Held:
+        """Return the state of a partition at an offset, or further on; for whoever has the turn, and takes its time."""
         held = self.held.get(number)
         if held is None or held.next_offset < offset:
             held = self.held[number] = self._restored(number, offset)
         return held
-
-    def parts_of(self, run: Run, held: Held) -> Iterator[Run]:
-        """Yield what is new of a run, in parts; the change of a policy may have to read the log again."""
-        fresh = run.between(held.next_offset, run.end)
-        return self._restorer().parts_of(run.partition, fresh, held)
 
     def _restored(self, number: int, offset: int) -> Held:
         started_s, restorer = time.monotonic(), self._restorer()

@@ -1,6 +1,6 @@
 """What the drift worker tells Prometheus."""
 
-from collections import Counter as Tallied
+from functools import partial
 
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -42,8 +42,14 @@ class Metrics:
             "driftline_drift_objective_allowed", "Added to an objective's budget.", ["model", "objective"],
             registry=registry,
         )  # fmt: skip
+        # By alert: its feature.
         self._live: dict[str, str] = {}
+        # By partition, of its last run.
         self._highest: dict[int, dict[str, float]] = {}
+        # Counted when somebody asks, and not for every run.
+        self.features.set_function(lambda: len(set(self._live.copy().values())))
+        self.detected.set_function(lambda: float(bool(self._live)))
+        self._shown: set[str] = set()
 
     def bad(self, windows: int) -> None:
         self.windows.labels("bad").inc(windows)
@@ -65,16 +71,19 @@ class Metrics:
         self.windows.labels("evicted").inc(devices)
 
     def _score(self, partition: int, outcome: Outcome) -> None:
-        """Show each feature's highest score in the last runs of all partitions."""
         mine: dict[str, float] = {}
         for one in outcome.judged:
-            highest = np.nan_to_num(one.measured.score("psi"), nan=0).max(axis=0).tolist()
+            highest = np.fmax.reduce(one.measured.score("psi"), axis=0, initial=0.0).tolist()
             for feature, value in zip(one.measured.group.against.features, highest, strict=True):
                 mine[feature] = max(value, mine.get(feature, 0.0))
         if mine:
             self._highest[partition] = mine
-        for feature in mine:
-            self.score.labels(feature).set(max(held.get(feature, 0.0) for held in self._highest.values()))
+        for feature in mine.keys() - self._shown:
+            self._shown.add(feature)
+            self.score.labels(feature).set_function(partial(self._highest_of, feature))
+
+    def _highest_of(self, feature: str) -> float:
+        return max(held.get(feature, 0.0) for held in self._highest.copy().values())
 
     def _follow(self, outcome: Outcome) -> None:
         for alert in outcome.alerts:
@@ -84,6 +93,3 @@ class Metrics:
                 self._live[alert.alert_id] = alert.feature
             elif self._live.pop(alert.alert_id, None) is not None and alert.model_id in outcome.allowed:
                 self.spent.labels(alert.model_id, FALSE_ALARMS).inc(is_false_alarm(alert))
-        features = Tallied(self._live.values())
-        self.features.set(len(features))
-        self.detected.set(1 if features else 0)

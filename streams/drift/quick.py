@@ -47,6 +47,7 @@ def sort_quickly(
         for grid_id, records in _by_grid(found, taken, values, data):
             shape = shape_of(grid_id)
             if shape is None:
+                _read_texts(records, found, keys, values, data)
                 result.unknown_grids[grid_id] = records.tolist()
             else:
                 _lay_out(result, grid_id, shape, records, taken, data, found, keys, values)
@@ -112,6 +113,19 @@ def _text(at: int, record: int, found: Found, values: Sequence[bytes], data: Pac
     return values[record][first:end].decode()
 
 
+def _devices(records: Ints, keys: Sequence[bytes | None]) -> list[str]:
+    return [(keys[record] or b"").decode() for record in records.tolist()]
+
+
+def _read_texts(
+    records: Ints, found: Found, keys: Sequence[bytes | None], values: Sequence[bytes], data: Packed
+) -> None:
+    """Find texts that are none, before anybody waits for the grid of their records."""
+    for name in ("model_id", "pipeline"):
+        _shared(name, found, records, values, data)
+    _devices(records, keys)
+
+
 def _lay_out(
     result: Sorted, grid_id: str, shape: GridShape, records: Ints, taken: npt.NDArray[np.bool_], data: Packed,
     found: Found, keys: Sequence[bytes | None], values: Sequence[bytes],
@@ -132,7 +146,7 @@ def _lay_out(
         StatsRun(
             grid_id=grid_id,
             positions=records,
-            device_id=[(keys[record] or b"").decode() for record in listed],
+            device_id=_devices(records, keys),
             model_id=_shared("model_id", found, records, values, data),
             pipeline=_shared("pipeline", found, records, values, data),
             boot_id=[values[record][first:end].decode() for record, (first, end) in zip(listed, boots, strict=True)],

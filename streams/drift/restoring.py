@@ -19,7 +19,7 @@ from streams.drift.desk import SOURCE, Opened
 from streams.drift.known import Known
 from streams.drift.measured import Group
 from streams.drift.partition import Partition
-from streams.drift.policy import Counting, InForce, Wanted, timelines
+from streams.drift.policy import Counting, InForce, Piece, Wanted, timelines
 from streams.drift.refill import FastRefill, SlowRefill, first_offset
 from streams.drift.replay import newest_offset, oldest_offset, replayed
 from streams.drift.telling import Telling
@@ -103,20 +103,27 @@ class Restorer:
             held = Held(_fresh(policy), first, policy, counting)
         self.furnish(held.partition.book)
         for run in replayed(self.cluster, SOURCE, number, held.next_offset, start):
-            for part in self.parts_of(number, run, held):
-                held.pass_time(part)
-                held.partition.telling.take(_arrival(part))
-                held.partition.work(self.open_run(part).stretches)
+            for piece in self.pieces_of(run, held):
+                for part in self.parts_of(number, run, piece, held):
+                    held.pass_time(part)
+                    held.partition.telling.take(_arrival(part))
+                    held.partition.work(self.open_run(part).stretches)
             self.folded += len(run)
         held.next_offset = max(held.next_offset, start)
         return held
 
-    def parts_of(self, number: int, run: Run, held: Held) -> Iterator[Run]:
-        """Yield a run in parts of one arrival hour and tick, with the partition judged by the policy that counts."""
-        for piece in held.counting.pieces(run.start, run.end, self.wanted):
-            if piece.policy != held.policy:
-                self._take_up(number, piece.policy, held, piece.start)
-            yield from _by_turn(run.between(piece.start, piece.end), held.partition.telling)
+    def pieces_of(self, run: Run, held: Held) -> Iterator[Piece]:
+        """Yield the pieces of a run, by the policy that counts."""
+        return held.counting.pieces(run.start, run.end, self.wanted)
+
+    def parts_of(self, number: int, run: Run, piece: Piece, held: Held) -> Iterator[Run]:
+        """Yield a piece of a run in parts of one arrival hour and tick, with the partition judged by its policy.
+
+        Where that is another one, the log may be read again: all that the partition told must be on it.
+        """
+        if piece.policy != held.policy:
+            self._take_up(number, piece.policy, held, piece.start)
+        yield from _by_turn(run.between(piece.start, piece.end), held.partition.telling)
 
     def _take_up(self, number: int, policy: InForce, held: Held, offset: int) -> None:
         """Have a partition judged by another policy from an offset on."""

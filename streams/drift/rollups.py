@@ -14,7 +14,7 @@ import numpy.typing as npt
 from schemas.feature_stats import FeatureStats
 from streams.drift.growing import GrowingArray
 from streams.drift.kernels import RollupArrays, roll_up
-from streams.drift.windows import Ints, Rows, Singles, Summary
+from streams.drift.windows import Flags, Ints, Rows, Singles, Summary
 
 __all__ = ["HOUR_MS", "Closed", "Rollups"]
 
@@ -94,8 +94,8 @@ class Rollups:
         windows: Summary,
         extremes: tuple[Singles, Singles],
         named: tuple[list[str], list[str]],
-    ) -> None:
-        """Add windows, one after the other. `named` are their models and pipelines."""
+    ) -> Flags:
+        """Add windows, one after the other; says which were too many. `named` are their models and pipelines."""
         held, slot = self.latest["hour"], self.latest["slot"]
         for latest in self.latest.values():
             latest.reserve(int(rows.max(initial=-1)) + 1)
@@ -107,7 +107,9 @@ class Rollups:
         if len(apart):
             # Rows with windows of several hours among these.
             slots[apart] = [self.slot_of[int(rows[i]), int(hours[i])] for i in apart.tolist()]
-        roll_up(RollupArrays(*(self._of(name) for name in RollupArrays._fields)), slots, windows, *extremes)
+        full = np.zeros(len(rows), np.bool_)
+        roll_up(RollupArrays(*(self._of(name) for name in RollupArrays._fields)), slots, windows, *extremes, full)
+        return full
 
     def close(self) -> Closed:
         """Take all roll-ups out, ordered by row and hour."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,8 +56,13 @@ def make_drift_app(cluster: Cluster, settings: DriftSettings | None = None, **ap
         """Turn feature statistics into scores and alerts; the judging is the partition's."""
         try:
             await worker.open()
-            async for runs in waiting_runs(deliveries):
-                await worker.work(runs)
+            # The runs are given up last, so that what went wrong is said before that something is not done.
+            async with aclosing(waiting_runs(deliveries)) as turns, asyncio.TaskGroup() as telling:
+                async for handed in turns:
+                    await worker.work(handed, telling)
+        except BaseExceptionGroup as several:
+            # What went wrong first: the others only fell with it.
+            raise several.exceptions[0] from several
         finally:
             worker.close()
 

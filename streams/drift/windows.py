@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Ints", "Naturals", "Rows", "Singles", "Summary", "Windows"]
+__all__ = ["Flags", "Ints", "Naturals", "Rows", "Singles", "Summary", "Windows"]
 
+Flags = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.intp]
 Naturals = npt.NDArray[np.uint32]

@@ -3,8 +3,8 @@
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -36,7 +36,7 @@ from streams.drift.time_passing import ON_ITS_WAY_MS, due_partitions
 from streams.drift.traces import windows_by_device
 from streams.drift.vault import TOPIC as CHECKPOINTS
 from streams.drift.writing import written
-from streams.kafka import Outbox, Outgoing, Run
+from streams.kafka import Handed, Outbox, Outgoing, Run
 
 __all__ = ["DriftWorker"]
 
@@ -69,6 +69,8 @@ class DriftWorker:
         self._is_open = False
         self._operators = Operators(cluster)
         self._outbox = Outbox(cluster, _TOPICS, cache_dir=cache_dir)
+        # What is on its way to Kafka; while it is, the next runs are judged.
+        self._telling: asyncio.Task[None] | None = None
         self._patience = Patience(wait_for_baseline_s)
         # Until whoever answers for them has told of them.
         self._refusals: list[Refused] = []
@@ -83,6 +85,7 @@ class DriftWorker:
 
     async def open(self) -> None:
         """Learn what is known by now: grids and baselines, labels, silences, and the policy that counts."""
+        self._telling = None
         await self._outbox.connect()
         if self._known is None:
             self._known = await asyncio.to_thread(self._tables.enter_context, following(self._cluster))
@@ -92,23 +95,24 @@ class DriftWorker:
             await self._policies.current.wait()
         self._is_open = True
 
-    async def work(self, runs: Sequence[Run]) -> None:
-        """Judge runs and publish what came of them; returns when Kafka has all of it."""
+    async def work(self, handed: Handed, telling: asyncio.TaskGroup) -> None:
+        """Judge runs; what came of them is told by a task of its own, after all that came before them."""
         async with self._holdings.turn:
             news = _News()
-            judging = self._judging(runs, news)
+            judging = self._judging(handed.runs, news)
             # One thread for all of it, but for what has to be waited for: to change threads run by run takes longer
             # than to judge a run.
             while (wait := await asyncio.to_thread(next, judging, None)) is not None:
                 await wait()
-            # Scores before alerts: whoever opens an alert finds its evidence already there.
-            for told in (news.applied, news.evidence, news.alerts):
-                await self._outbox.deliver(told)
-            # What a checkpoint counts as done is never told again.
-            for run in runs:
-                held = self._holdings.held[run.partition]
-                if held.is_due(self._checkpoint_every_s):
-                    await self._keep(run, held)
+            await self._told()
+            self._telling = telling.create_task(self._tell_all(news, handed))
+            held = self._holdings.held
+            due = [run for run in handed.runs if held[run.partition].is_due(self._checkpoint_every_s)]
+            if due:
+                # What a checkpoint counts as done is never told again.
+                await self._told()
+            for run in due:
+                await self._keep(run, held[run.partition])
 
     async def heed_operators(self) -> None:
         """Follow what operators ask, for as long as the worker runs."""
@@ -131,7 +135,7 @@ class DriftWorker:
         )  # fmt: skip
         await self._tell_refused()
         for number, (held, end) in due.items():
-            async with self._holdings.turn:
+            async with self._turn():
                 if self._holdings.held.get(number) is held and held.next_offset >= end:
                     aged = held.partition.pass_time(by_ms)
                     await self._tell_shares(held.partition.tell(by_ms, self.labels.all, number=number))
@@ -142,21 +146,30 @@ class DriftWorker:
     def _judging(self, runs: Sequence[Run], news: "_News") -> Iterator[Callable[[], Awaitable[None]]]:
         """Judge runs and gather what is to be told; yields what the event loop has to do before this can go on."""
         judged: list[_Judged] = []
+        restorer = self._restorer()
         for run in runs:
-            held = self._holdings.brought_to(run.partition, run.start)
-            for part in self._holdings.parts_of(run, held):
-                news.applied.extend(self._applied(run.partition, held))
-                if not part.offsets:
-                    continue
-                names = names_that_matter(held.policy.rules)
-                if self.labels.are_others_than(names):
-                    yield partial(self._matter, names)
-                since_s = time.monotonic()
-                while (opened := self._patience.opened_by_now(part, self._opened_wholly, since_s)) is None:
-                    yield partial(asyncio.sleep, ASK_AGAIN_S)
-                judged.append(self._judge_opened(part, opened, held))
+            held = self._holdings.taken_up(run.partition, run.start)
+            fresh = run.between(held.next_offset, run.end)
+            for piece in restorer.pieces_of(fresh, held):
+                if piece.policy != held.policy:
+                    self._tell_of(judged, news)
+                    judged.clear()
+                    yield partial(self._tell_now, news)
+                for part in restorer.parts_of(run.partition, fresh, piece, held):
+                    news.applied.extend(self._applied(run.partition, held))
+                    if part.offsets:
+                        yield from self._judge_part(part, held, judged)
             held.next_offset = max(run.end, held.next_offset)
         self._tell_of(judged, news)
+
+    def _judge_part(self, part: Run, held: Held, judged: list["_Judged"]) -> Iterator[Callable[[], Awaitable[None]]]:
+        names = names_that_matter(held.policy.rules)
+        if self.labels.are_others_than(names):
+            yield partial(self._matter, names)
+        since_s = time.monotonic()
+        while (opened := self._patience.opened_by_now(part, self._opened_wholly, since_s)) is None:
+            yield partial(asyncio.sleep, ASK_AGAIN_S)
+        judged.append(self._judge_opened(part, opened, held))
 
     async def _matter(self, names: Collection[str] | None) -> None:
         self.labels.matter(names)
@@ -211,6 +224,32 @@ class DriftWorker:
 
     # ---- what is told
 
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Have the state, and whatever is told next told after all that was before."""
+        async with self._holdings.turn:
+            await self._told()
+            yield
+
+    async def _told(self) -> None:
+        """Return when Kafka has all that was told so far."""
+        if self._telling is not None:
+            await asyncio.shield(self._telling)
+
+    async def _tell_all(self, news: "_News", handed: Handed) -> None:
+        await self._deliver(news)
+        handed.done()
+
+    async def _tell_now(self, news: "_News") -> None:
+        await self._told()
+        await self._deliver(news)
+
+    async def _deliver(self, news: "_News") -> None:
+        # Scores before alerts: whoever opens an alert finds its evidence already there.
+        for told in (news.applied, news.evidence, news.alerts):
+            await self._outbox.deliver(told)
+            told.clear()
+
     def _tell_of(self, judged: Sequence["_Judged"], news: "_News") -> None:
         """Gather what alerts stand on, and the alerts."""
         for one, scores in zip(judged, written([one.outcome for one in judged]), strict=True):
@@ -241,7 +280,7 @@ class DriftWorker:
             yield self._outbox.packed("drift.policy-applied", note)
 
     async def _heed(self, request: OperatorRequest, is_news: bool) -> None:
-        async with self._holdings.turn:
+        async with self._turn():
             heeded_from: dict[int, int] = {}
             for number, held in self._holdings.held.items():
                 changed = self._operators.heed(held.partition.book, request)

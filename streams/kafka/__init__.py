@@ -1,7 +1,7 @@
 """Kafka in bulk: Faust agents that are handed runs of records, and a producer that awaits delivery."""
 
 from streams.kafka.app import make_app
-from streams.kafka.bulk import accepted_runs, figures, waiting_runs
+from streams.kafka.bulk import Handed, accepted_runs, figures, waiting_runs
 from streams.kafka.errors import BulkAppError, DeliveryError, UnfinishedRunError
 from streams.kafka.fronts import fronts
 from streams.kafka.outbox import Outbox
@@ -15,6 +15,7 @@ __all__ = [
     "BulkAppError",
     "BulkTopic",
     "DeliveryError",
+    "Handed",
     "Outbox",
     "Outgoing",
     "Run",

@@ -1,5 +1,6 @@
 """A Faust app with the settings that a Driftline worker needs."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,8 @@ from streams.kafka.quiet import throttle_aiokafka
 from streams.kafka.security import credentials
 
 __all__ = ["make_app"]
+
+_LAST_COMMIT_S = 5.0
 
 
 def make_app(
@@ -62,6 +65,21 @@ def make_app(
 
 
 class _App(faust.App):
+    _is_crashing = False
+
+    async def crash(self, reason: BaseException) -> None:
+        """Commit what is done, and end for the first reason: the consumer leaves its group once it hears of a crash."""
+        if self._is_crashing:
+            return
+        self._is_crashing = True
+        if not self.should_stop:
+            consumer: Any = self.consumer
+            try:
+                await asyncio.wait_for(consumer.commit_and_end_transactions(), _LAST_COMMIT_S)
+            except (TimeoutError, OSError, RuntimeError) as error:
+                self.log.warning("what is done cannot be committed, and will be done again: %r", error)
+        await super().crash(reason)
+
     def _create_directories(self) -> None:
         """Bulk apps keep no Tables, so they need no folder for them."""
 

@@ -14,7 +14,8 @@ When the loop asks for the next run, the last one is done and its offsets may be
 the loop is left in any other way, the run is not done: nothing of it is committed, the worker stops loudly, and whoever
 is assigned the partition next reads it again. So what can be expected to be wrong with a record is dealt with inside.
 
-An agent that asks for `waiting_runs` instead is handed all runs that wait by now, as a list that is done as a whole.
+An agent that asks for `waiting_runs` instead is handed all runs that wait by now, and says itself when they are done:
+it may work on the next ones while what came of the last ones is still on its way to Kafka.
 
 The runs of one partition come in order, and one at a time over all partitions; an agent scales by partitions and
 workers, not by `concurrency`. After a rebalance an agent never sees what was waiting for it before: that comes again,
@@ -24,6 +25,7 @@ to whomever it belongs to now. To let go of state, connect to Faust's signals `a
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any
 
 import faust
@@ -34,22 +36,48 @@ from streams.kafka.errors import BulkAppError, UnfinishedRunError
 from streams.kafka.figures import Figures
 from streams.kafka.run import Run
 
-__all__ = ["accepted_runs", "figures", "waiting_runs"]
+__all__ = ["Handed", "accepted_runs", "figures", "waiting_runs"]
 
 MOST_WAITING = 64
 """Runs that are handed out together, at most."""
 
 
+@dataclass(eq=False)
+class Handed:
+    """Runs that are an agent's to work on, until it says that they are done."""
+
+    runs: Sequence[Run]
+    _messages: Sequence[RunMessage]
+    _app: faust.App
+    is_done: bool = False
+
+    def done(self) -> None:
+        """Let the runs be committed; to be called once, when all that came of them is safe."""
+        self.is_done = True
+        consumer: Any = self._app.consumer
+        for message in self._messages:
+            message.finish(consumer)
+            self._app.sensors.on_message_out(message.tp, message.offset, message)
+
+    def given_up(self) -> None:
+        """Have nobody wait for them, in a rebalance or at the end; and nobody go on as if nothing had happened."""
+        consumer: Any = self._app.consumer
+        for message in self._messages:
+            consumer.let_go(message)
+        _stop(self._app, self.runs[0])
+
+
 async def accepted_runs(deliveries: Any) -> AsyncIterator[Run]:
     """The runs of a bulk topic's stream; each is done when the next one is asked for."""
-    async with aclosing(waiting_runs(deliveries, most=1)) as handed:
-        async for runs in handed:
-            for run in runs:
+    async with aclosing(waiting_runs(deliveries, most=1)) as turns:
+        async for handed in turns:
+            for run in handed.runs:
                 yield run
+            handed.done()
 
 
-async def waiting_runs(deliveries: Any, *, most: int = MOST_WAITING) -> AsyncGenerator[Sequence[Run], None]:
-    """The runs of a bulk topic's stream, all that wait at once; they are done when the next ones are asked for.
+async def waiting_runs(deliveries: Any, *, most: int = MOST_WAITING) -> AsyncGenerator[Handed, None]:
+    """The runs of a bulk topic's stream, all that wait at once; whoever asks for the next has worked on them.
 
     For agents whose work costs as much for one run as for a few: they stay close behind where little arrives at a time.
     """
@@ -59,36 +87,36 @@ async def waiting_runs(deliveries: Any, *, most: int = MOST_WAITING) -> AsyncGen
     consumer: Any = app.consumer
     stream = deliveries.noack()
     worked_to: dict[TP, int] = {}
+    under_way: list[Handed] = []
     figures(app).opened_agents += 1
-    async for first in stream:
-        messages = []
-        for message in (first, *_further(stream, app, most - 1)):
-            if not isinstance(message, RunMessage):
-                raise BulkAppError(
-                    f"{stream.channel} is not a bulk topic", hint="declare it with bulk_topic(app, name)"
-                )  # fmt: skip
-            if message.link.chain.over:  # From before a rebalance.
-                consumer.let_go(message)
-            else:
-                messages.append(message)
-        if not messages:
-            continue
-        runs = []
-        for message in messages:
-            runs.append(_run(message, follows=worked_to.get(message.tp) == message.link.start))
-            worked_to[message.tp] = message.link.end
-        try:
-            yield runs
-        except GeneratorExit:
-            # Nobody may wait for them, in a rebalance or at the end; and nobody may go on as if nothing had happened.
+    try:
+        async for first in stream:
+            messages = []
+            for message in (first, *_further(stream, app, most - 1)):
+                if not isinstance(message, RunMessage):
+                    raise BulkAppError(
+                        f"{stream.channel} is not a bulk topic", hint="declare it with bulk_topic(app, name)"
+                    )  # fmt: skip
+                if message.link.chain.over:  # From before a rebalance.
+                    consumer.let_go(message)
+                else:
+                    messages.append(message)
+            if not messages:
+                continue
+            runs = []
             for message in messages:
-                consumer.let_go(message)
-            _stop(app, runs[0])
-            raise
-        for message in messages:
-            message.finish(consumer)
-            app.sensors.on_message_out(message.tp, message.offset, message)
-        app.sensors.on_stream_event_out(first.tp, first.offset, stream, stream.current_event)
+                runs.append(_run(message, follows=worked_to.get(message.tp) == message.link.start))
+                worked_to[message.tp] = message.link.end
+            handed = Handed(runs, messages, app)
+            under_way = [*(one for one in under_way if not one.is_done), handed]
+            yield handed
+            for message in messages:
+                message.make_room(consumer)
+            app.sensors.on_stream_event_out(first.tp, first.offset, stream, stream.current_event)
+    finally:
+        for one in under_way:
+            if not one.is_done:
+                one.given_up()
 
 
 def figures(app: faust.App) -> Figures:
@@ -126,5 +154,10 @@ def _run(message: RunMessage, *, follows: bool) -> Run:
 
 def _stop(app: faust.App, run: Run) -> None:
     if not app.should_stop:
-        reason = UnfinishedRunError(topic=run.topic, partition=run.partition, start=run.start, end=run.end)
-        app.add_future(app.crash(reason))
+        app.add_future(_stop_unless_told_why(app, run))
+
+
+async def _stop_unless_told_why(app: faust.App, run: Run) -> None:
+    """By now the agent has said itself what went wrong, if that is why it left."""
+    if not app.should_stop:
+        await app.crash(UnfinishedRunError(topic=run.topic, partition=run.partition, start=run.start, end=run.end))

@@ -19,12 +19,14 @@ __all__ = ["Chain", "Link"]
 class Link:
     """One run of records, from `start` up to but not including `end`."""
 
-    __slots__ = ("chain", "done", "end", "start")
+    __slots__ = ("chain", "done", "end", "start", "worked")
 
     def __init__(self, chain: "Chain", start: int, end: int) -> None:
         self.chain = chain
         self.start = start
         self.end = end
+        self.worked = False
+        """Whether nobody works on it any more, though what came of it may still be on its way."""
         self.done = False
 
 
@@ -55,6 +57,11 @@ class Chain:
     def unfinished(self) -> int:
         """How many runs were handed out and wait to be done, or for an earlier one to be done."""
         return len(self._links)
+
+    @property
+    def unworked(self) -> int:
+        """How many runs are being worked on, or wait for that."""
+        return sum(not (link.worked or link.done) for link in self._links)
 
     def add(self, start: int, end: int) -> Link:
         """Hand out the records from `start` to `end`; the link covers the quiet stretch before them as well."""

@@ -40,10 +40,12 @@ __all__ = ["BulkConsumer", "BulkTransport", "RunMessage"]
 class RunMessage(ConsumerMessage):
     """The message that carries a run through Faust's conductor and queue to the agents."""
 
-    __slots__ = ("link", "stretch")
+    __slots__ = ("finished", "link", "stretch", "worked")
 
     link: Link
     stretch: Stretch
+    finished: int
+    worked: int
 
     def ack(self, consumer: Any, n: int = 1) -> bool:
         """Do nothing: Faust acks what it skips and what failed, so only `finish` counts."""
@@ -51,7 +53,16 @@ class RunMessage(ConsumerMessage):
 
     def finish(self, consumer: BulkConsumer) -> None:
         """Count the run as done once every agent that was given it says so."""
+        self.finished += 1
         super().ack(consumer)
+
+    def make_room(self, consumer: BulkConsumer) -> None:
+        """Let further runs be fetched once every agent that was given this one has worked on it."""
+        self.worked += 1
+        # Whoever has finished is in `refcount` no longer.
+        if self.worked >= self.refcount + self.finished:
+            self.link.worked = True
+            consumer.look_for_room()
 
 
 class BulkConsumer(driver.Consumer):
@@ -167,11 +178,11 @@ class BulkConsumer(driver.Consumer):
                 await self._accept(TP(topic, number), piece)
 
     def _waiting_runs(self) -> Mapping[str, int]:
-        """How many runs of each topic are with its agents, or wait for them."""
+        """How many runs of each topic are worked on by its agents, or wait for them."""
         waiting: dict[str, int] = defaultdict(int)
         for tp, chain in self._chains.items():
             if not chain.over:
-                waiting[tp.topic] += chain.unfinished
+                waiting[tp.topic] += chain.unworked
         return waiting
 
     async def _accept(self, tp: TP, piece: Stretch | OutOfRange) -> None:
@@ -214,7 +225,7 @@ class BulkConsumer(driver.Consumer):
             tp=tp,
             generation_id=self.app.consumer_generation_id,
         )
-        message.link, message.stretch = link, stretch
+        message.link, message.stretch, message.finished, message.worked = link, stretch, 0, 0
         self._figures.records.labels(tp.topic, tp.partition).inc(len(stretch.offsets))
         self._figures.run_records.labels(tp.topic).observe(len(stretch.offsets))
         await self.callback(message)
@@ -246,10 +257,14 @@ class BulkConsumer(driver.Consumer):
         message.acked = True
         message.link.chain.finish(message.link)
         self.let_go(message)
-        self._room.set()
+        self.look_for_room()
         if not message.link.chain.over:
             self._taken_up.add(message.tp)
         return True
+
+    def look_for_room(self) -> None:
+        """See whether further runs are to be fetched by now."""
+        self._room.set()
 
     def standings(self) -> list[Standing]:
         """How far the work is in each assigned partition; may be asked from any thread."""

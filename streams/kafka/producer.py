@@ -73,7 +73,8 @@ class BatchProducer:
             except KafkaException as error:
                 outcomes.append((record, error.args[0]))
         while len(outcomes) < len(batch):
-            self._producer.poll(0.05)
+            # All is there, so nothing is gained by waiting for more to send with it.
+            self._producer.flush(0.01)
         failed = [(record, error) for record, error in outcomes if error is not None]
         for topic, count in Tally(record.topic for record, error in outcomes if error is None).items():
             DELIVERED.labels(topic).inc(count)

@@ -10,6 +10,8 @@ from typing import NoReturn
 
 import faust
 
+from streams.collecting import collect_seldom
+
 __all__ = ["run_worker"]
 
 log = logging.getLogger(__name__)
@@ -72,6 +74,7 @@ def _settle_in() -> None:
     """Make the process fit for two busy threads and for buffers of some megabytes that come and go."""
     # The thread that takes what librdkafka has fetched waits this long for a busy agent to hand over the interpreter.
     sys.setswitchinterval(GIL_SWITCH_S)
+    collect_seldom()
     # Otherwise each buffer is given back to the kernel and comes anew page by page: a fifth of the time of a record.
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

@@ -6,6 +6,7 @@ import time
 import pytest
 from click.testing import CliRunner
 from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
 from rollout_records import heartbeat
 
 from driftline.command import main
@@ -52,6 +53,20 @@ def test_records_that_nobody_reads_are_counted(found, cluster):
     assert not lag.well
     assert lag.said == "records not yet read: health 10030"
     assert lag.hint.startswith("is health running")
+
+
+def test_what_others_read_of_their_own_topics_is_not_ours_to_judge(found, cluster, bootstrap):
+    foreign = f"{cluster.prefix}journal"
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin.create_topics([NewTopic(foreign, 1)])[foreign].result(30)
+    producer = Producer(cluster.client_settings())
+    producer.produce(foreign, value=b"x")
+    producer.flush(30)
+    consumer = Consumer({**cluster.client_settings(), "group.id": f"{cluster.prefix}journal-reader"})
+    consumer.commit(offsets=[TopicPartition(foreign, 0, 0)], asynchronous=False)
+    consumer.close()
+
+    assert found()["lag"].said == "no worker has ever committed anything here"
 
 
 def test_a_device_whose_clock_is_off_is_named(found, cluster):

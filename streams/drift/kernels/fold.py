@@ -3,16 +3,12 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from streams.drift.kernels.compiled import compiled, inlined
-from streams.drift.kernels.layout import Totals
-from streams.drift.windows import Ints, Naturals, Rows, Singles, Summary
+from streams.drift.kernels.layout import MOST_SUMMED, Totals
+from streams.drift.windows import Flags, Ints, Naturals, Rows, Singles, Summary
 
 __all__ = ["Arrived", "Became", "Devices", "Panes", "add_panes", "add_up", "fold", "sum_panes", "transposed"]
-
-_MOST = 2**32 - 1
-Flags = npt.NDArray[np.bool_]
 
 
 class Panes(NamedTuple):
@@ -200,7 +196,7 @@ def _add(ring: Panes, row: int, pane: int, offset: int, more: Summary, i: int) -
         ring.mean[row, slot] = 0
         ring.m2[row, slot] = 0
     held = ring.samples[row, slot]
-    if held + more.samples[i] > _MOST:
+    if held + more.samples[i] > MOST_SUMMED:
         return False
     for f in range(features):
         mean, m2 = merged(

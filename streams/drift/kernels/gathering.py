@@ -5,8 +5,9 @@ from typing import NamedTuple
 import numpy as np
 
 from streams.drift.kernels.compiled import compiled
-from streams.drift.kernels.fold import Flags, merged
-from streams.drift.windows import Ints, Naturals, Rows, Singles, Summary
+from streams.drift.kernels.fold import merged
+from streams.drift.kernels.layout import MOST_SUMMED
+from streams.drift.windows import Flags, Ints, Naturals, Rows, Singles, Summary
 
 __all__ = ["OpenLooks", "RollupArrays", "gather_looks", "roll_up"]
 
@@ -45,7 +46,7 @@ def gather_looks(
     bins, features = held.counts.shape[1:]
     for i in range(len(rows)):
         row = rows[i]
-        if life_begins[i]:
+        if life_begins[i] or held.samples[row] + windows.samples[i] > MOST_SUMMED:
             held.samples[row] = 0
         before = held.samples[row]
         complete[i] = before + windows.samples[i] >= need
@@ -72,11 +73,14 @@ def gather_looks(
 
 
 @compiled
-def roll_up(into: RollupArrays, slots: Rows, windows: Summary, low: Singles, high: Singles) -> None:
-    """Add each window to the roll-up in its slot."""
+def roll_up(into: RollupArrays, slots: Rows, windows: Summary, low: Singles, high: Singles, full: Flags) -> None:
+    """Add each window to the roll-up in its slot; says which had no room left in 32 bits."""
     bins, features = into.counts.shape[1:]
     for i in range(len(slots)):
         at = slots[i]
+        full[i] = into.samples[at] + windows.samples[i] > MOST_SUMMED
+        if full[i]:
+            continue
         for f in range(features):
             mean, m2 = merged(
                 float(into.samples[at] - np.int64(into.missing[at, f])), float(into.mean[at, f]),

@@ -11,7 +11,10 @@ from streams.drift.scores.pair import SHARE_FLOOR
 from streams.drift.scores.ranks import rank_scores
 from streams.drift.windows import Ints, Singles
 
-__all__ = ["References", "Totals", "stacked"]
+__all__ = ["MOST_SUMMED", "References", "Totals", "stacked"]
+
+# What is held of bins has 32 bits.
+MOST_SUMMED = 2**32 - 1
 
 # Readings that follow each other closely let variances and counts wobble alike; far values only the variances.
 _LONG_TAILED = 5.0

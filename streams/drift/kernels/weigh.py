@@ -6,21 +6,21 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from streams.drift.kernels.compiled import compiled, inlined
-from streams.drift.windows import Ints, Rows, Singles
+from streams.drift.kernels.compiled import compiled, ln
+from streams.drift.windows import Flags, Ints, Rows, Singles
 
 __all__ = [
     "Bars", "Parts", "Remembered", "Verdicts", "add_look", "correct_effects", "judge_levels", "weigh", "weigh_alone",
 ]  # fmt: skip
 
 Grades = npt.NDArray[np.uint8]
-Flags = npt.NDArray[np.bool_]
 
 _NO_DATA, _STABLE, _WARNING, _DRIFT = range(4)
 # Rates, by kind: those that are up by less than half their floor speak for health.
 _FIRST_RATE = 5
 # An effect of the mean or the spread exceeds its floor by so many standard errors.
 _SURE_ERRORS = np.float32(2.0)
+_LN_ROOT_TWO_PI = np.float32(math.log(2 * math.pi) / 2)
 
 
 class Parts(NamedTuple):
@@ -122,14 +122,10 @@ def weigh_alone(score: Singles, effect: Singles, bars: Bars, parts: Parts, found
     for i in range(score.shape[0]):
         highest = np.float32(-np.inf)
         for c in range(components):
+            kind = parts.kind[c]
+            least = parts.floor[c] * np.float32(0.5) if kind >= _FIRST_RATE else np.float32(-np.inf)
+            _tail(score[i, kind], effect[i, kind], least, parts.log_share[c], level[c], sizes[c])
             for f in range(features):
-                z = _rate_minded(score[i], effect[i], parts, c, f)
-                # A normal tail's logarithm, shared out like the sums' budgets; below 1 there is nothing to tell.
-                level[c, f] = 0.0
-                if z > 1:
-                    level[c, f] = z * z / 2 + math.log(z * math.sqrt(2 * math.pi)) + parts.log_share[c]
-                size = effect[i, parts.kind[c], f]
-                sizes[c, f] = size if size == size else np.float32(0.0)
                 highest = max(highest, level[c, f])
         grade, kind, severity = found.grade[i], found.kind[i], found.severity[i]
         grade[:] = _STABLE
@@ -195,12 +191,15 @@ def _run_on(run: Singles, run_effect: Singles, sums: Singles, score: Singles, ef
         run_effect[f] = total if sums[f] > 0 else np.float32(0.0)
 
 
-@inlined
-def _rate_minded(score: Any, effect: Any, parts: Any, c: Any, f: Any) -> Any:
-    kind = parts.kind[c]
-    z = score[kind, f]
-    small = kind >= _FIRST_RATE and effect[kind, f] < parts.floor[c] / 2
-    return np.float32(0.0) if (small and z > 0) or z != z else z
+@compiled
+def _tail(score: Singles, effect: Singles, least: Any, log_share: Any, level: Singles, size: Singles) -> None:
+    """A normal tail's logarithm, shared out like the sums' budgets; below 1 there is nothing to tell."""
+    for f in range(score.shape[0]):
+        z = np.float32(0.0) if effect[f] < least else score[f]
+        above = max(z, np.float32(1.0))
+        tail = above * above * np.float32(0.5) + ln(above) + _LN_ROOT_TWO_PI + log_share
+        level[f] = tail if z > np.float32(1.0) else np.float32(0.0)
+        size[f] = effect[f] if effect[f] == effect[f] else np.float32(0.0)
 
 
 @compiled

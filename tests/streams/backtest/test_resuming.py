@@ -64,7 +64,7 @@ NOT_BEGUN, WARMING_UP, IN_THE_MIDDLE, AMONG_TWINS = 0, 700, 1800, 6000
     [
         pytest.param(NOT_BEGUN, marks=pytest.mark.nightly),
         WARMING_UP,
-        IN_THE_MIDDLE,
+        pytest.param(IN_THE_MIDDLE, marks=pytest.mark.nightly),
         pytest.param(AMONG_TWINS, marks=pytest.mark.nightly),
     ],
 )
@@ -142,7 +142,7 @@ def test_what_was_kept_is_not_taken_for_another_question(past, tmp_path):
     assert plain(found) == plain(study(FileHistory(path), other))
 
 
-@pytest.mark.parametrize("damaged", ["*.midway", "*.shares/*"])
+@pytest.mark.parametrize("damaged", [pytest.param("*.midway", marks=pytest.mark.nightly), "*.shares/*"])
 def test_what_was_kept_and_is_damaged_is_made_again(past, tmp_path, damaged):
     path, _ = past
     question = asked(resume_folder=tmp_path)

@@ -190,7 +190,7 @@ def test_incidents_of_other_times_are_left_out_and_counted(past):
         study(FileHistory(path), Question(incidents=[before], labels_name="l.csv"))
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.nightly)])
 def test_a_damaged_block_is_left_out_counted_and_named(past, tmp_path, processes):
     path, _ = past
     damaged = bytearray(path.read_bytes())

@@ -211,6 +211,18 @@ def test_a_model_that_is_no_text_is_bad_and_takes_no_neighbour_along(contract):
     assert [one.position for one in found.bad] == [1]
 
 
+@pytest.mark.parametrize("text", [b"m/1", b"p/1"])
+def test_what_is_no_text_is_bad_though_its_grid_is_unknown_as_well(contract, text):
+    keys, values = framed(contract, [window(number) for number in range(3)])
+    assert values[1].count(text) == 1
+    values[1] = values[1].replace(text, b"\xff\xfe1")
+
+    found = assert_the_same(contract, keys, values, lambda _grid: None)
+
+    assert [one.position for one in found.bad] == [1]
+    assert list(found.unknown_grids.values()) == [[0, 2]]
+
+
 @pytest.mark.parametrize("key", [None, b"", b"press-11", b"\xff"])
 def test_keys_are_compared(contract, key):
     keys, values = framed(contract, [window(number) for number in range(3)])

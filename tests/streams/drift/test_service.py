@@ -5,8 +5,10 @@ import time
 import uuid
 
 from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 from drift_fleet import MINUTE_MS, Fleet
 from prometheus_client import generate_latest
+from worker_processes import WorkerProcesses
 
 from schemas import feeds
 from schemas.drift_alert import AlertState
@@ -19,6 +21,7 @@ from streams.drift.partition import Outcome, Partition
 from streams.drift.policy import own_policy
 from streams.drift.replay import replayed
 from streams.drift.service import GROUP, DriftSettings, make_drift_app
+from streams.drift.warming import warm_up
 from streams.kafka import figures
 
 
@@ -147,6 +150,38 @@ async def test_windows_wait_for_a_baseline_that_comes_late(cluster, publish, run
         scores = await asyncio.to_thread(found_on, cluster, "drift.scores", lambda found: found)
 
     assert scores[0].baseline_id == fleet.baseline.baseline_id
+
+
+def test_what_cannot_be_told_ends_a_worker_though_nothing_arrives_and_is_told_by_the_next(cluster, publish, tmp_path):
+    fleet, start_ms = Fleet(), lately(12)
+    publish("models.grids", [fleet.grid])
+    publish("models.baselines", [fleet.baseline])
+    publish(SOURCE, [fleet.window("d-1", minute, start_ms=start_ms) for minute in range(3)])
+    shifted = [fleet.readings(shift=1.0, feature=1) for _ in range(9)]
+
+    warm_up()
+    with WorkerProcesses(cluster, "drift", tmp_path) as workers:
+        committed(cluster, 3)
+        set_config(cluster, "drift.alerts", "max.message.bytes", "100")
+        publish(SOURCE, [fleet.window("d-1", 3 + i, values=one, start_ms=start_ms) for i, one in enumerate(shifted)])
+        code, words = workers.first_end(within_s=90)
+        offsets = committed(cluster, 3)
+        set_config(cluster, "drift.alerts", "max.message.bytes", "1000000")
+        alerts = found_on(cluster, "drift.alerts", lambda found: found)
+
+    assert code == 1
+    assert "Crashed reason=DeliveryError" in words
+    assert "Message size too large" in words
+    assert sum(max(one.offset, 0) for one in offsets) == 3
+    assert alerts[0].feature == "f1"
+
+
+def set_config(cluster, topic, name, value):
+    entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, cluster.named(topic), incremental_configs=[entry])
+    admin = AdminClient(cluster.client_settings())
+    for done in admin.incremental_alter_configs([resource]).values():
+        done.result(30)
 
 
 async def test_after_a_crash_all_goes_on_as_if_there_had_been_none(cluster, publish, running):

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import defaultdict
 
+import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 from drift_fleet import MINUTE_MS, Fleet
@@ -15,6 +16,7 @@ from streams.backtest.history import ClusterHistory
 from streams.backtest.running import Plan, run
 from streams.drift.policy import own_policy
 from streams.drift.service import DriftSettings, make_drift_app
+from streams.kafka.producer import BatchProducer
 from trust import sign_record
 
 SOURCE = "telemetry.feature-stats"
@@ -24,7 +26,12 @@ EARLIER = 'reference = "earlier"\n[alerts]\nhorizons_minutes = [1440]\n' + EVERY
 DAYS, CHANGE, RESTART, DRIFT = 14, 9 * 24, 11 * 24 + 5, 12 * 24
 
 
-async def test_a_worker_finds_a_devices_past_in_the_rollups(cluster, publish, found_on, running, signer, keyring):
+@pytest.mark.parametrize(
+    ("on_its_way_s", "restart"), [(0.0, RESTART), (8.0, DAYS * 24)], ids=["all is told", "its last hour is on its way"]
+)
+async def test_a_worker_finds_a_devices_past_in_the_rollups(
+    cluster, publish, found_on, running, signer, keyring, monkeypatch, on_its_way_s, restart
+):
     """It is asked for it by a change of policy, dies, starts again, and a backtest of it all gives the same alerts."""
     fleet = Fleet(features=2, samples=300)
     publish("models.grids", [fleet.grid])
@@ -40,20 +47,24 @@ async def test_a_worker_finds_a_devices_past_in_the_rollups(cluster, publish, fo
     stamp_by_producer(cluster)
     settings = DriftSettings(
         policy=own_policy("[alerts]\nhorizons_minutes = [1440]\n" + EVERY, policy_id="own"), keyring=keyring,
-        checkpoint_every_s=0, max_run_records=50, clock_ms=lambda: 0,
+        # Before a checkpoint all is told.
+        checkpoint_every_s=60.0 if on_its_way_s else 0.0, max_run_records=50, clock_ms=lambda: 0,
     )  # fmt: skip
     policy = Policy(
         policy_id="default", revision=1, document=EARLIER, envelope="", issued_ms=1, issued_by="ada"
     )  # fmt: skip
 
     async with running(make_drift_app(cluster, settings)):
-        await asyncio.to_thread(publish_as_then, cluster, windows[:CHANGE])
-        await asyncio.to_thread(found_on, "drift.scores", judged(CHANGE), within_s=90)
+        await asyncio.to_thread(publish_as_then, cluster, windows[: CHANGE - 1])
+        await asyncio.to_thread(found_on, "drift.scores", judged(CHANGE - 1), within_s=90)
+        held_up = hold_up_rollups(monkeypatch, on_its_way_s)
+        await asyncio.to_thread(publish_as_then, cluster, windows[CHANGE - 1 : CHANGE])
+        await asyncio.wait_for(held_up.wait(), 20)
         await asyncio.to_thread(publish, "drift.policies", [sign_record(policy, [signer])])
         await asyncio.sleep(3)
-        await asyncio.to_thread(publish_as_then, cluster, windows[CHANGE:RESTART])
-        await asyncio.to_thread(found_on, "drift.scores", judged(RESTART), within_s=90)
-    publish_as_then(cluster, windows[RESTART:])
+        await asyncio.to_thread(publish_as_then, cluster, windows[CHANGE:restart])
+        await asyncio.to_thread(found_on, "drift.scores", judged(restart), within_s=90)
+    publish_as_then(cluster, windows[restart:])
     async with running(make_drift_app(cluster, settings)):
         await asyncio.to_thread(found_on, "drift.scores", judged(len(windows)), within_s=90)
     published = await asyncio.to_thread(found_on, "drift.alerts", lambda found: found)
@@ -64,6 +75,21 @@ async def test_a_worker_finds_a_devices_past_in_the_rollups(cluster, publish, fo
     assert (of_the_past[0].subject, of_the_past[0].feature) == ("d-1", "f0")
     assert DRIFT <= (of_the_past[0].opened_ms - start_ms) / HOUR_MS <= DRIFT + 24
     assert by_alert(then.as_then) == by_alert(published)
+
+
+def hold_up_rollups(monkeypatch, seconds):
+    """Have the next delivery of roll-ups take so long; returns what says that it has begun."""
+    begun, deliver = asyncio.Event(), BatchProducer.deliver
+
+    async def late(producer, records):
+        batch = list(records)
+        if not begun.is_set() and any(one.topic.endswith("telemetry.feature-rollups") for one in batch):
+            begun.set()
+            await asyncio.sleep(seconds)
+        await deliver(producer, batch)
+
+    monkeypatch.setattr(BatchProducer, "deliver", late)
+    return begun
 
 
 def judged(windows):
@@ -85,6 +111,11 @@ def stamp_by_producer(cluster):
     admin = AdminClient(cluster.client_settings())
     for done in admin.incremental_alter_configs([resource]).values():
         done.result(30)
+    # The broker takes a moment to heed it.
+    asked = ConfigResource(ResourceType.TOPIC, cluster.named(SOURCE))
+    while admin.describe_configs([asked])[asked].result(30)["message.timestamp.type"].value != "CreateTime":
+        time.sleep(0.05)
+    time.sleep(0.5)
 
 
 def publish_as_then(cluster, windows):

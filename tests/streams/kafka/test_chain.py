@@ -26,6 +26,15 @@ def test_a_run_done_early_waits_for_the_one_before_it():
     assert (waiting, chain.front) == (0, 9)
 
 
+def test_what_is_worked_on_makes_room_and_is_not_done():
+    chain = Chain(0)
+    first, _ = chain.add(0, 5), chain.add(5, 9)
+
+    first.worked = True
+
+    assert (chain.unworked, chain.unfinished, chain.front) == (1, 2, 0)
+
+
 def test_a_break_is_refused():
     chain = Chain(0)
     chain.add(0, 5)

@@ -84,10 +84,10 @@ class Trouble:
             worker.send_signal(signal.SIGCONT)
 
 
-def assert_survives(broker, workers, *, records: int, seconds: float, seed: int) -> None:
+def assert_survives(broker, workers, *, records: int, seconds: float, seed: int, **settings: str) -> None:
     topic = broker.topic(partitions=PARTITIONS)
     broker.produce(topic, [b"%d" % number for number in range(records)])
-    group = workers(topic, records_per_s=str(0.7 * records / seconds))
+    group = workers(topic, records_per_s=str(0.7 * records / seconds), **settings)
     watch, trouble = Watch(group), Trouble(group, seed)
     watch.start()
 
@@ -109,6 +109,10 @@ def assert_survives(broker, workers, *, records: int, seconds: float, seed: int)
 
 @pytest.mark.nightly
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("seed", [1, 2])
-def test_two_minutes_of_trouble_lose_nothing_and_commit_nothing_early(broker, workers, seed):
-    assert_survives(broker, workers, records=600_000, seconds=120, seed=seed)
+@pytest.mark.parametrize(
+    ("seed", "settings"),
+    [(1, {}), (2, {}), (3, {"together": "yes", "tell_s": "0.1"})],
+    ids=["one by one", "one by one, otherwise", "done while the next are worked on"],
+)
+def test_two_minutes_of_trouble_lose_nothing_and_commit_nothing_early(broker, workers, seed, settings):
+    assert_survives(broker, workers, records=600_000, seconds=120, seed=seed, **settings)

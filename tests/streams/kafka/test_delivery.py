@@ -6,7 +6,7 @@ import logging
 import time
 
 import pytest
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from streams.kafka import BulkAppError, accepted_runs, bulk_topic, figures, make_app
@@ -30,6 +30,13 @@ async def until(condition, *, within_s=20.0):
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         await asyncio.sleep(0.02)
+
+
+def is_empty(broker, topic):
+    try:
+        return broker.ends(topic, 1) == [0]
+    except KafkaException:  # It is not there yet.
+        return False
 
 
 def count(runs):
@@ -316,9 +323,11 @@ async def test_a_log_that_began_anew_is_read_anew(broker, running, caplog):
         await until(lambda: broker.committed(group, topic, 1) == [1_000])
         for done in admin.delete_topics([topic]).values():
             done.result()
-        await asyncio.sleep(0.5)
+        await until(lambda: topic not in admin.list_topics(timeout=10).topics)
         for done in admin.create_topics([NewTopic(topic, 1, 1)]).values():
             done.result()
+        # The controller answers before the broker has put the old log away.
+        await until(lambda: is_empty(broker, topic), within_s=40)
         broker.produce(topic, [b"new"] * 10)
         await until(lambda: values(runs)[1_000:] == [b"new"] * 10, within_s=40)
         await until(lambda: broker.committed(group, topic, 1) == [10])
@@ -408,10 +417,8 @@ async def test_a_slow_partition_does_not_hold_up_another_agents_topic(broker, ru
     assert waiting <= 2 * 4
 
 
-async def test_a_run_is_done_when_every_agent_of_its_topic_is_done(broker, running):
-    topic, group = broker.topic(partitions=1), broker.group()
-    broker.produce(topic, [b"x"] * 100)
-    app = make_app(group, broker.bootstrap, commit_every_s=0.1)
+def quick_and_careful(app, topic):
+    """Give `app` an agent that runs on and one that waits; returns what lets it go, and what each has done."""
     let_go, quick, careful = asyncio.Event(), [], []
 
     @app.agent(bulk_topic(app, topic), name="quick")
@@ -425,6 +432,15 @@ async def test_a_run_is_done_when_every_agent_of_its_topic_is_done(broker, runni
             await let_go.wait()
             careful.append(run)
 
+    return let_go, quick, careful
+
+
+async def test_a_run_is_done_when_every_agent_of_its_topic_is_done(broker, running):
+    topic, group = broker.topic(partitions=1), broker.group()
+    broker.produce(topic, [b"x"] * 100)
+    app = make_app(group, broker.bootstrap, commit_every_s=0.1)
+    let_go, quick, careful = quick_and_careful(app, topic)
+
     async with running(app):
         await until(lambda: count(quick) == 100)
         await asyncio.sleep(0.5)
@@ -434,6 +450,24 @@ async def test_a_run_is_done_when_every_agent_of_its_topic_is_done(broker, runni
 
     assert before == [0]
     assert broker.committed(group, topic, 1) == [100]
+
+
+async def test_an_agent_does_not_run_ahead_of_a_slower_one_of_its_topic(broker, running):
+    topic, group = broker.topic(partitions=1), broker.group()
+    broker.produce(topic, [b"%d" % number for number in range(1_000)])
+    app = make_app(group, broker.bootstrap, max_run_records=10)
+    let_go, quick, careful = quick_and_careful(app, topic)
+
+    async with running(app):
+        await until(lambda: quick)
+        await asyncio.sleep(3)
+        waiting = app.consumer.unfinished_runs()
+        let_go.set()
+        await until(lambda: count(careful) == 1_000)
+
+    # What one fetch brings, at most four times ten records, and the one that was under way.
+    assert waiting <= 8
+    assert broker.committed(group, topic, 1) == [1_000]
 
 
 async def test_an_app_with_an_ordinary_topic_is_refused(broker, running):

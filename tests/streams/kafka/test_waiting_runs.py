@@ -10,15 +10,16 @@ from streams.kafka import accepted_runs, bulk_topic, make_app, waiting_runs
 
 def gather(app, topic, *, slowly_s=0.0):
     """Let `app` keep what `topic` hands out in the list that is returned, a list of runs at a time."""
-    handed = []
+    kept = []
 
     @app.agent(bulk_topic(app, topic))
     async def keep(deliveries):
-        async for runs in waiting_runs(deliveries):
+        async for handed in waiting_runs(deliveries):
             await asyncio.sleep(slowly_s)
-            handed.append(runs)
+            kept.append(handed.runs)
+            handed.done()
 
-    return handed
+    return kept
 
 
 async def until(condition, *, within_s=20.0):
@@ -87,9 +88,10 @@ async def test_runs_are_not_done_before_all_that_were_handed_out_with_them(broke
 
     @app.agent(bulk_topic(app, topic))
     async def wait(deliveries):
-        async for runs in waiting_runs(deliveries):
+        async for one in waiting_runs(deliveries):
             await let_go.wait()
-            handed.append(runs)
+            handed.append(one.runs)
+            one.done()
 
     async with running(app):
         await until(lambda: app.consumer is not None and app.consumer.unfinished_runs() > 0)
@@ -99,6 +101,104 @@ async def test_runs_are_not_done_before_all_that_were_handed_out_with_them(broke
         await until(lambda: len(values(handed)) == 400)
 
     assert before == [0, 0, 0, 0]
+    assert broker.committed(group, topic, 4) == broker.ends(topic, 4)
+
+
+async def test_what_is_worked_on_but_not_done_is_not_committed_and_holds_nothing_up(broker, running):
+    topic, group = broker.topic(partitions=1), broker.group()
+    app = make_app(group, broker.bootstrap, commit_every_s=0.1, max_run_records=100)
+    kept = []
+
+    @app.agent(bulk_topic(app, topic))
+    async def keep(deliveries):
+        async for handed in waiting_runs(deliveries):
+            await asyncio.sleep(0)
+            kept.append(handed)
+
+    async with running(app):
+        for wanted in (200, 400):
+            broker.produce(topic, [b"%d" % number for number in range(200)])
+            await until(lambda wanted=wanted: len(values(handed.runs for handed in kept)) == wanted)
+        await asyncio.sleep(0.5)
+        before = broker.committed(group, topic, 1)
+        for handed in reversed(kept):
+            handed.done()
+            await asyncio.sleep(0.01)
+
+    assert before == [0]
+    assert broker.committed(group, topic, 1) == [400]
+
+
+async def test_an_agent_that_ends_before_what_it_worked_on_is_done_stops_its_worker(broker, running):
+    topic, group = broker.topic(partitions=1), broker.group()
+    broker.produce(topic, [b"1", b"2", b"3"])
+    app = make_app(group, broker.bootstrap, commit_every_s=0.1)
+
+    @app.agent(bulk_topic(app, topic))
+    async def fail_while_idle(deliveries):
+        async with asyncio.TaskGroup() as telling:
+            async for _ in waiting_runs(deliveries):
+                telling.create_task(fail())
+
+    async def fail():
+        await asyncio.sleep(0.2)
+        raise RuntimeError("told to fail")
+
+    async with running(app):
+        await until(lambda: app.should_stop)
+
+    assert broker.committed(group, topic, 1) == [0]
+
+
+def tell_late(app, topic, told, *, after_s):
+    """Let `app` be done with what `topic` hands out a while after it has worked on it, and keep it in `told` then."""
+
+    @app.agent(bulk_topic(app, topic))
+    async def keep(deliveries):
+        async with asyncio.TaskGroup() as telling:
+            async for handed in waiting_runs(deliveries):
+                telling.create_task(tell(handed))
+
+    async def tell(handed):
+        await asyncio.sleep(after_s)
+        told.append(handed.runs)
+        handed.done()
+
+
+async def test_a_worker_that_stops_waits_for_what_is_on_its_way_and_commits_it(broker, running):
+    topic, group = broker.topic(partitions=2), broker.group()
+    broker.produce(topic, [b"%d" % number for number in range(100)])
+    app, told = make_app(group, broker.bootstrap), []
+    tell_late(app, topic, told, after_s=1.5)
+
+    async with running(app):
+        await until(lambda: app.consumer is not None and app.consumer.unfinished_runs() > 0)
+        await asyncio.sleep(0.5)
+        before = values(told)
+
+    assert before == []
+    assert sorted(values(told)) == list(range(100))
+    assert broker.committed(group, topic, 2) == broker.ends(topic, 2)
+
+
+async def test_what_is_on_its_way_in_a_rebalance_is_waited_for_and_not_handed_out_again(broker, running):
+    topic, group = broker.topic(partitions=4), broker.group()
+    apps, told = [make_app(group, broker.bootstrap) for _ in range(2)], []
+    for app in apps:
+        tell_late(app, topic, told, after_s=2.0)
+
+    async with running(apps[0]):
+        await until(lambda: apps[0].consumer is not None and apps[0].consumer.assignment())
+        broker.produce(topic, [b"%d" % number for number in range(100)])
+        await until(lambda: apps[0].consumer.unfinished_runs() > 0)
+        async with running(apps[1]):
+            await until(lambda: apps[1].consumer is not None and apps[1].consumer.assignment())
+            first = values(told)
+            broker.produce(topic, [b"%d" % number for number in range(100, 200)])
+            await until(lambda: len(values(told)) >= 200)
+
+    assert sorted(first) == list(range(100))
+    assert sorted(values(told)) == list(range(200))
     assert broker.committed(group, topic, 4) == broker.ends(topic, 4)
 
 

@@ -49,7 +49,7 @@ def test_an_exception_ends_the_worker_and_its_run_is_read_again(broker, workers,
 
     [committed] = assert_committed_is_done(group, 1)
     assert code == 1, group.words()
-    assert committed == group.log.front(0) <= 1234
+    assert committed == group.log.front(0) <= 1234, group.words()
     assert "told to fail at offset 1234" in group.words()
     group.start()
     group.wait_for(3_000, within_s=30)
@@ -66,7 +66,7 @@ def test_leaving_the_loop_ends_the_worker_and_its_run_is_read_again(broker, work
 
     [committed] = assert_committed_is_done(group, 1)
     assert code == 1, group.words()
-    assert committed == group.log.front(0) <= 1234
+    assert committed == group.log.front(0) <= 1234, group.words()
     assert "the agent left its loop while working on" in group.words()
 
 

@@ -319,7 +319,7 @@ class Histories(RuleBasedStateMachine):
 COMMON = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 # Hundreds of histories take a minute of processor time, and more on a busy machine.
 TestHistories = pytest.mark.timeout(900)(Histories.TestCase)
-TestHistories.settings = settings(max_examples=500, stateful_step_count=25, **COMMON)
+TestHistories.settings = settings(max_examples=200, stateful_step_count=25, **COMMON)
 
 
 class NightlyHistories(Histories):
@@ -335,7 +335,7 @@ TestNightlyHistories.settings = settings(max_examples=10_000, stateful_step_coun
     threshold=st.sampled_from([0.0, 0.2, 0.5, 1.0]),
     data=st.data(),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_the_outcome_does_not_depend_on_the_order_of_concurrent_reports(outcomes, threshold, data):
     order = data.draw(st.permutations(range(len(outcomes))))
 

@@ -5,6 +5,10 @@ BIN := .venv/bin
 # Tests wait for servers half of their time, and share one stack.
 PROCESSES ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && echo $$n || echo 4)
 UV := $(BIN)/uv pip
+WARM_UP := $(BIN)/python -c 'from streams.drift.warming import warm_up; warm_up()'
+
+# Compiled once and kept, whatever the shell says: a test run starts hundreds of processes.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-nightly lint bench pins clean
@@ -13,12 +17,13 @@ help:  ## show what can be made
 	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 demo: .venv/.ready-all  ## close the loop on a real stack, and tell what happens (FAST=1 ends by itself)
+	@test -e .venv/.compiled || { $(WARM_UP) && touch .venv/.compiled; } >/dev/null 2>&1 &
 	@$(BIN)/driftline demo $(if $(FAST),--fast)
 
-test: .venv/.ready-dev  ## run the tests against real servers (ARGS= goes to pytest)
+test: .venv/.compiled  ## run the tests against real servers (ARGS= goes to pytest)
 	$(BIN)/pytest -m "not nightly" --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder $(ARGS)
 
-test-nightly: .venv/.ready-dev  ## run the tests that take minutes: chaos, soak, long histories
+test-nightly: .venv/.compiled  ## run the tests that take minutes: chaos, soak, long histories
 	$(BIN)/pytest -m nightly --timeout 1800 $(ARGS)
 
 lint: .venv/.ready-dev  ## check style and types
@@ -42,8 +47,12 @@ clean:  ## stop the stack, and remove what was made here
 	@echo "installing requirements/$*.txt"
 	@$(UV) install --quiet --require-hashes --requirement requirements/$*.txt
 	@$(UV) install --quiet --no-deps --no-build-isolation --editable .
-	@echo "compiling the drift engine's loops in the background"
-	@$(BIN)/python -c 'from streams.drift.warming import warm_up; warm_up()' >/dev/null 2>&1 &
+	@touch $@
+
+# Otherwise each of the processes that test would compile the same.
+.venv/.compiled: .venv/.ready-dev $(wildcard streams/drift/kernels/*.py)
+	@echo "compiling the drift engine's loops"
+	@$(WARM_UP)
 	@touch $@
 
 .venv-%/.ready: requirements/%.txt .venv/.tools

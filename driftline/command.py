@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, NoReturn
 
 import click
+from click.exceptions import NoArgsIsHelpError
 
 from schemas.errors import DriftlineError
 from schemas.tracing import start_tracing
@@ -120,6 +121,10 @@ class _Commands(click.Group):
             sys.exit(code if isinstance(code, int) else 0)
         except DriftlineError as error:
             _fail(str(error), error.hint, _FAILED)
+        except NoArgsIsHelpError as nothing:
+            # Its message is the help; nobody did anything that deserves to be called an error.
+            click.echo(nothing.format_message(), err=True)
+            sys.exit(_MISUSED)
         except click.UsageError as error:
             command = error.ctx.command_path if error.ctx else "driftline"
             _fail(error.format_message(), f"`{command} --help` shows what there is", _MISUSED)

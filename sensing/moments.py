@@ -69,7 +69,8 @@ def moments_ms(*columns: Sequence[Any], written: str = "", small: float = math.n
         at_ms = np.where(np.isnat(given), np.nan, given.astype(np.float64))
     else:
         at_ms = _of_numbers(given, small)
-    if not written and np.all((at_ms >= 0) & (at_ms < _FAR_MS)):
+    texts_are_written = written and given.dtype.kind in "UO"
+    if not texts_are_written and np.all((at_ms >= 0) & (at_ms < _FAR_MS)):
         return at_ms.astype(np.int64)
     # One by one, for texts, and to say in words which of them is no time.
     made = []

@@ -31,7 +31,7 @@ from schemas.topics import create_missing
 from schemas.tracing import start_tracing, stop_tracing
 
 # How fast a busy machine makes an example says nothing about what is tried with it.
-settings.register_profile("driftline", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("driftline", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("driftline")
 
 

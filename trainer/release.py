@@ -20,6 +20,7 @@ from trainer.data.checks import Limits as DataLimits
 from trainer.data.checks import check_data, refuse_failed, silent_devices
 from trainer.data.dataset import Dataset
 from trainer.data.splitting import Split, in_equal_parts, split_by_time
+from trainer.data.truth import with_truth
 from trainer.errors import DataRefusedError, TrainerError
 from trainer.export.graph import export
 from trainer.export.parity import OnnxModel, Parity, check_parity
@@ -28,7 +29,6 @@ from trainer.export.signature import opset_of, ports_of
 from trainer.export.timing import Timing, time_model
 from trainer.golden import make_golden
 from trainer.models import Algorithm, Model, Settings, algorithm_named
-from trainer.models.forecaster import with_truth
 from trainer.quality import measure_quality
 from trainer.rules import make_rules
 from trust import Bundle, Keyring, Kind, Signer, open_bundle, pack_bundle, pin

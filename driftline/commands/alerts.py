@@ -11,10 +11,12 @@ from rich.console import Console
 from driftline.alert_view import history_of, shown_alert
 from driftline.asking import ask
 from driftline.cluster_options import on_a_cluster
+from driftline.groups import Group
 from driftline.settings import Settings
 from driftline.tables import plain_table
 from driftline.tables import show as show_table
 from driftline.times import ago, millis_of, utc
+from driftline.why_option import WHY
 from schemas import feeds
 from schemas.cluster import Cluster
 from schemas.drift_alert import AlertState, DriftAlert, Severity
@@ -35,7 +37,6 @@ _WORKERS = {"rollout": "rollouts", "device": "rollouts", "cohort": "cohorts", "c
 _JUDGED = "telemetry.feature-stats"
 _LIVE = ("pending", "firing", "acknowledged")
 _ID = click.argument("alert_id", metavar="ID")
-_WHY = click.option("--why", default="", help="The reason, for the audit log.")
 _JSON = click.option("--json", "as_json", is_flag=True, help="For scripts.")
 _MATCH = click.option(
     "--match", "matches", multiple=True, metavar="NAME=PATTERN",
@@ -43,7 +44,7 @@ _MATCH = click.option(
 )  # fmt: skip
 
 
-@click.group(epilog="Example: driftline alerts list --match region=eu && driftline alerts ack press-7/heat")
+@click.group(cls=Group, epilog="Example: driftline alerts list --match region=eu && driftline alerts ack press-7/heat")
 def alerts() -> None:
     """List, show, acknowledge and silence alerts."""
 
@@ -99,7 +100,7 @@ def show(settings: Settings, alert_id: str, as_json: bool) -> None:
 
 @alerts.command(epilog="Example: driftline alerts ack press-7/heat --why 'bearing is being changed'")
 @_ID
-@_WHY
+@WHY
 @on_a_cluster
 def ack(settings: Settings, alert_id: str, why: str) -> None:
     """Say that somebody cares for an alert that fires."""
@@ -117,7 +118,7 @@ def ack(settings: Settings, alert_id: str, why: str) -> None:
 @_MATCH
 @click.option("--for", "span", required=True, metavar="SPAN", help="How long, such as 30m, 4h or 7d.")
 @click.option("--name", default="", help="What it is called; made up unless given.")
-@_WHY
+@WHY
 @on_a_cluster
 def silence(settings: Settings, matches: tuple[str, ...], span: str, name: str, why: str) -> None:
     """Have nobody told of alerts that match, for a while."""
@@ -136,7 +137,7 @@ def silence(settings: Settings, matches: tuple[str, ...], span: str, name: str, 
 
 @alerts.command(epilog="Example: driftline alerts unsilence 3f2a9c10")
 @click.argument("name")
-@_WHY
+@WHY
 @on_a_cluster
 def unsilence(settings: Settings, name: str, why: str) -> None:
     """End a silence before its time."""

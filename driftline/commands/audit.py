@@ -1,6 +1,7 @@
 """`driftline audit`: what was decided and done, and the proof that nobody changed it since."""
 
 import datetime as dt
+import json
 import os
 import sys
 import time
@@ -9,9 +10,11 @@ from pathlib import Path
 import click
 
 from driftline.cluster_options import on_a_cluster
+from driftline.groups import Group
 from driftline.settings import Settings
 from driftline.stopping import stop_on_signals
 from schemas import feeds
+from schemas.jsonable import as_jsonable
 
 __all__ = ["audit"]
 
@@ -20,7 +23,7 @@ _KEYRING = click.option(
 )
 
 
-@click.group(epilog="Example: driftline audit verify --keyring keyring.json")
+@click.group(cls=Group, epilog="Example: driftline audit verify --keyring keyring.json")
 def audit() -> None:
     """Read, sign and prove the audit log."""
 
@@ -28,18 +31,22 @@ def audit() -> None:
 @audit.command(name="list", epilog="Example: driftline audit list --subject rollout/bearings-14")
 @click.option("--subject", default="", help="Only what is about this, as kind/id.")
 @click.option("--evidence", is_flag=True, help="Show what each entry stands on.")
+@click.option("--json", "as_json", is_flag=True, help="For scripts; with the evidence.")
 @on_a_cluster
-def list_(settings: Settings, subject: str, evidence: bool) -> None:
-    """Show the log."""
+def list_(settings: Settings, subject: str, evidence: bool, as_json: bool) -> None:
+    """Show the log, the oldest entry first."""
     with feeds.follow(settings.cluster(), "audit.log", from_ms=0, until_current=True) as log:
         entries = [event.value for event in log if isinstance(event, feeds.Changed)]
-    for entry in sorted(entries, key=lambda one: one.at_ms):
-        if not subject or entry.subject == subject:
-            moment = dt.datetime.fromtimestamp(entry.at_ms / 1_000, dt.UTC).isoformat(" ", "seconds")
-            why = f": {entry.why}" if entry.why else ""
-            click.echo(f"{moment}  {entry.subject}  {entry.action}  by {entry.who}{why}")
-            for name, value in sorted(entry.evidence.items()) if evidence else ():
-                click.echo(f"    {name}: {value}")
+    entries = sorted((one for one in entries if not subject or one.subject == subject), key=lambda one: one.at_ms)
+    if as_json:
+        click.echo(json.dumps([as_jsonable(entry) for entry in entries], indent=2))
+        return
+    for entry in entries:
+        moment = dt.datetime.fromtimestamp(entry.at_ms / 1_000, dt.UTC).isoformat(" ", "seconds")
+        why = f": {entry.why}" if entry.why else ""
+        click.echo(f"{moment}  {entry.subject}  {entry.action}  by {entry.who}{why}")
+        for name, value in sorted(entry.evidence.items()) if evidence else ():
+            click.echo(f"    {name}: {value}")
 
 
 @audit.command(epilog="Example: driftline audit verify --keyring keyring.json")

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from streams.backtest.study import Study, WhatIf
     from streams.rollouts.plan import Plan
 
+from driftline.groups import Group
+
 __all__ = ["backtest"]
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -30,7 +32,7 @@ _TO = click.option("--to", "end", metavar="TIME", help="Arrived before this brok
 _MOST_SHOWN = 40
 
 
-@click.group(epilog="Example: driftline backtest drift --source november.parquet --policy new.toml")
+@click.group(cls=Group, epilog="Example: driftline backtest drift --source november.parquet --policy new.toml")
 def backtest() -> None:
     """Judge history again, by the same rules or by others."""
 

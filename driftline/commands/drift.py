@@ -5,11 +5,12 @@ import click
 from driftline.commands.drift_check import check
 from driftline.commands.drift_policy import policy
 from driftline.commands.drift_summary import summary
+from driftline.groups import Group
 
 __all__ = ["drift"]
 
 
-@click.group(epilog="Example: driftline drift check --recent today.csv --baseline training.csv")
+@click.group(cls=Group, epilog="Example: driftline drift check --recent today.csv --baseline training.csv")
 def drift() -> None:
     """Judge files, look back on a device, and say how drift is judged."""
 

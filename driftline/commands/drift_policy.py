@@ -8,12 +8,14 @@ from pathlib import Path
 import click
 
 from driftline.cluster_options import on_a_cluster
+from driftline.groups import Group
 from driftline.policies import check_document, present_policies, publish_policy, withdraw_policy
 from driftline.settings import Settings
 from driftline.tables import plain_table
 from driftline.tables import show as show_table
 from driftline.text_files import read_text_file
 from driftline.times import ago, utc
+from driftline.why_option import WHY
 from schemas.cluster import Cluster
 from schemas.errors import DriftlineError
 from schemas.policy import Policy
@@ -31,10 +33,9 @@ _KEY = click.option(
     help="What signs it: file:PATH, env:NAME or hsm:ID?label=TOKEN; repeatable.",
 )  # fmt: skip
 _KEYRING = click.option("--keyring", type=_PATH, help="Verify what is shown against these pinned keys.")
-_WHY = click.option("--why", default="", help="The reason, for the audit log.")
 
 
-@click.group(epilog="Example: driftline drift policy set default strict.toml --key file:controller.pem")
+@click.group(cls=Group, epilog="Example: driftline drift policy set default strict.toml --key file:controller.pem")
 def policy() -> None:
     """Check, sign and publish how drift is judged."""
 
@@ -51,7 +52,7 @@ def check(file: Path) -> None:
 @_ID
 @click.argument("file", type=_PATH)
 @_KEY
-@_WHY
+@WHY
 @on_a_cluster
 def set_(settings: Settings, policy_id: str, file: Path, keys: tuple[str, ...], why: str) -> None:
     """Publish FILE as the next revision of policy ID; workers that follow it take it up at once."""
@@ -64,7 +65,7 @@ def set_(settings: Settings, policy_id: str, file: Path, keys: tuple[str, ...], 
 @policy.command(epilog="Example: driftline drift policy withdraw strict --key file:controller.pem --why 'trial over'")
 @_ID
 @_KEY
-@_WHY
+@WHY
 @on_a_cluster
 def withdraw(settings: Settings, policy_id: str, keys: tuple[str, ...], why: str) -> None:
     """Have workers judge as they were started to."""

@@ -8,9 +8,11 @@ import click
 
 from driftline.asking import ask
 from driftline.cluster_options import on_a_cluster
+from driftline.groups import Group
 from driftline.settings import Settings
 from driftline.tables import plain_table
 from driftline.tables import show as show_table
+from driftline.why_option import WHY
 from schemas import feeds
 from schemas.errors import DriftlineError
 from schemas.fleet import Device
@@ -20,7 +22,6 @@ from streams.rollouts.fleet import traits_of
 __all__ = ["fleet"]
 
 _DEVICE = click.argument("device_id", metavar="DEVICE")
-_WHY = click.option("--why", default="", help="The reason, for the audit log.")
 _DONE = {
     "register done": "registered",
     "revoke done": "revoked",
@@ -30,7 +31,7 @@ _DONE = {
 _JSON = click.option("--json", "as_json", is_flag=True, help="For scripts.")
 
 
-@click.group(epilog="Example: driftline fleet list --cohort 'region:us-east AND hw:rev2'")
+@click.group(cls=Group, epilog="Example: driftline fleet list --cohort 'region:us-east AND hw:rev2'")
 def fleet() -> None:
     """Register, revoke, label and list devices."""
 
@@ -69,7 +70,7 @@ def show(settings: Settings, device_id: str) -> None:
 @fleet.command(epilog="Example: driftline fleet register press-7 region=us-east hw=rev2")
 @_DEVICE
 @click.argument("labels", nargs=-1)
-@_WHY
+@WHY
 @on_a_cluster
 def register(settings: Settings, device_id: str, labels: tuple[str, ...], why: str) -> None:
     """Register a device, with labels if any; a revoked one takes part again."""
@@ -78,7 +79,7 @@ def register(settings: Settings, device_id: str, labels: tuple[str, ...], why: s
 
 @fleet.command(epilog="Example: driftline fleet revoke press-7 --why stolen")
 @_DEVICE
-@_WHY
+@WHY
 @on_a_cluster
 def revoke(settings: Settings, device_id: str, why: str) -> None:
     """Take a device out: it is told nothing any more."""
@@ -88,7 +89,7 @@ def revoke(settings: Settings, device_id: str, why: str) -> None:
 @fleet.command(epilog="Example: driftline fleet label press-7 ring=canary site=")
 @_DEVICE
 @click.argument("labels", nargs=-1, required=True)
-@_WHY
+@WHY
 @on_a_cluster
 def label(settings: Settings, device_id: str, labels: tuple[str, ...], why: str) -> None:
     """Set labels; NAME= takes one away."""
@@ -98,7 +99,7 @@ def label(settings: Settings, device_id: str, labels: tuple[str, ...], why: str)
 @fleet.command(epilog="Example: driftline fleet group press-7 lab night-shift")
 @_DEVICE
 @click.argument("groups", nargs=-1)
-@_WHY
+@WHY
 @on_a_cluster
 def group(settings: Settings, device_id: str, groups: tuple[str, ...], why: str) -> None:
     """Put a device into these groups, and no others."""

@@ -16,6 +16,7 @@ import click
 
 from driftline.cluster_options import on_a_cluster
 from driftline.findings_view import tell_and_exit
+from driftline.groups import Group
 from driftline.settings import Settings
 from driftline.typed_values import Given
 from edge_gateway import ConfigError, GatewayConfig, GatewayError, Station, online, open_source, run_together
@@ -35,7 +36,7 @@ __all__ = ["gateway"]
 _TAKEN_UP_WITHIN_S = 5.0
 
 
-@click.group(epilog="Example: driftline gateway run --device-id press-7 --duration 60")
+@click.group(cls=Group, epilog="Example: driftline gateway run --device-id press-7 --duration 60")
 def gateway() -> None:
     """Run a gateway, look into it, and tell it what to do."""
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from driftline.groups import Group
 from trust import (
     Keyring,
     Kind,
@@ -38,7 +39,9 @@ _MAY = click.option(
 )
 
 
-@click.group(epilog="Example: driftline keys make trainer.pem && driftline keys pin trainer --key file:trainer.pem …")
+@click.group(
+    cls=Group, epilog="Example: driftline keys make trainer.pem && driftline keys pin trainer --key file:trainer.pem …"
+)
 def keys() -> None:
     """Make keys, say whom devices trust, rotate and revoke."""
 
@@ -98,7 +101,7 @@ def admit_(name: str, key: str, kinds: tuple[str, ...], keyring: Path, signers: 
 @click.argument("new")
 @_KEY
 @_MAY
-@click.option("--why", default="rotation", show_default=True)
+@click.option("--why", default="rotation", show_default=True, help="What devices say when they refuse the old key.")
 @_KEYRING
 @_SIGN
 @_OUT

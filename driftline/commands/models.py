@@ -13,10 +13,12 @@ import click
 from aiohttp import web
 
 from driftline.cluster_options import on_a_cluster
+from driftline.groups import Group
 from driftline.pipeline_option import PIPELINE
 from driftline.releases import archive_release, promote_release, release_noted
 from driftline.settings import Settings as Present
 from driftline.time_option import time_format_option
+from driftline.why_option import WHY
 from schemas import feeds
 from schemas.cluster import Cluster
 from schemas.record import as_plain
@@ -41,11 +43,11 @@ __all__ = ["models"]
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _STORE = click.option("--store", required=True, metavar="FOLDER|URL", help="Where bundles lie.")
 _WHO = click.option("--who", default=lambda: os.environ.get("USER", "somebody"), help="Who does it, for the audit log.")
-_WHY = click.option("--why", default="", help="Why, for the audit log.")
 
 
 @click.group(
-    epilog="Example: driftline models register model.onnx --model bearing --pipeline machine/1 --data d.parquet …"
+    cls=Group,
+    epilog="Example: driftline models register model.onnx --model bearing --pipeline machine/1 --data d.parquet …",
 )
 def models() -> None:
     """Register, compare, promote and archive models."""
@@ -66,7 +68,7 @@ def models() -> None:
 @click.option("--metric", "metrics", multiple=True, metavar="NAME=VALUE", help="A figure of your own; repeatable.")
 @click.option("--licence", default="", help="Of an ONNX model, an SPDX expression.")
 @_WHO
-@_WHY
+@WHY
 @on_a_cluster
 def register(
     settings: Present,
@@ -165,7 +167,7 @@ def compare_(settings: Present, champion: str, challenger: str, data: Path, keyr
 @click.option("--store", metavar="FOLDER|URL", help="Where the bundles lie, to compare with.")
 @click.option("--force", is_flag=True, help="Though it is worse, or not compared.")
 @_WHO
-@_WHY
+@WHY
 @on_a_cluster
 def promote_(
     settings: Present,
@@ -192,7 +194,7 @@ def promote_(
 @click.argument("model_id")
 @click.option("--force", is_flag=True, help="Though it is in production.")
 @_WHO
-@_WHY
+@WHY
 @on_a_cluster
 def archive_(settings: Present, model_id: str, force: bool, who: str, why: str) -> None:
     """Take a release out of use."""
@@ -203,10 +205,11 @@ def archive_(settings: Present, model_id: str, force: bool, who: str, why: str) 
 @models.command(epilog="Example: driftline models gc --store /srv/bundles --delete")
 @_STORE
 @click.option("--keep", default=3, show_default=True, help="Archived bundles kept per model.")
-@click.option("--older-than-days", default=30.0, show_default=True)
+@click.option("--older-than-days", default=30.0, show_default=True, help="Younger ones are kept as well.")
 @click.option("--delete", is_flag=True, help="Without it, only shown.")
+@click.option("--json", "as_json", is_flag=True, help="For scripts.")
 @on_a_cluster
-def gc(settings: Present, store: str, keep: int, older_than_days: float, delete: bool) -> None:
+def gc(settings: Present, store: str, keep: int, older_than_days: float, delete: bool, as_json: bool) -> None:
     """Show or delete bundles that nobody needs any more."""
     opened = open_store(store)
     stored = opened.sizes("bundles")
@@ -223,14 +226,19 @@ def gc(settings: Present, store: str, keep: int, older_than_days: float, delete:
     for one in garbage:
         if delete:
             opened.delete(one.name)
+    if as_json:
+        told = [{"name": one.name, "bytes": one.size, "why": one.why, "deleted": delete} for one in garbage]
+        click.echo(json.dumps(told, indent=2))
+        return
+    for one in garbage:
         click.echo(f"{'deleted' if delete else 'would delete'} {one.name} ({one.size} bytes): {one.why}")
     click.echo(f"{len(garbage)} of {len(stored)} bundles, {sum(one.size for one in garbage)} bytes")
 
 
 @models.command(epilog="Example: driftline models serve --store /srv/bundles --port 8090")
 @click.option("--store", required=True, type=click.Path(path_type=Path, file_okay=False, exists=True), help="A folder.")
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=8090, show_default=True)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8090, show_default=True, help="Port to listen on; 0 is any free one.")
 def serve(store: Path, host: str, port: int) -> None:
     """Serve bundles and keyrings to gateways over HTTP, with ranges and ETags."""
     web.run_app(bundle_server(store), host=host, port=port, print=lambda text: click.echo(text, err=True))

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 import numpy as np
 
+from driftline.groups import Group
 from driftline.pipeline_option import PIPELINE
 from driftline.tables import plain_table, show
 from driftline.time_option import time_format_option
@@ -15,7 +16,9 @@ from trainer.data.files import from_file
 __all__ = ["pipelines"]
 
 
-@click.group(invoke_without_command=True, epilog="Example: driftline pipelines show press.toml --data readings.csv")
+@click.group(
+    cls=Group, invoke_without_command=True, epilog="Example: driftline pipelines show press.toml --data readings.csv"
+)
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 @click.pass_context
 def pipelines(context: click.Context, as_json: bool) -> None:

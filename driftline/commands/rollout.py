@@ -10,11 +10,13 @@ from rich.console import Console
 
 from driftline.asking import ask
 from driftline.cluster_options import on_a_cluster
+from driftline.groups import Group
 from driftline.rollout_view import follow_rollout, shown_duration, shown_status
 from driftline.settings import Settings
 from driftline.tables import plain_table
 from driftline.tables import show as show_table
 from driftline.text_files import read_text_file
+from driftline.why_option import WHY
 from schemas import feeds
 from schemas.cluster import Cluster
 from schemas.errors import DriftlineError
@@ -35,14 +37,15 @@ __all__ = ["rollout"]
 
 _FILE = click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 _ID = click.argument("rollout_id", metavar="ID")
-_WHY = click.option("--why", default="", help="The reason, for the audit log.")
 _JSON = click.option("--json", "as_json", is_flag=True, help="For scripts.")
 # Long enough for devices that report once an hour; few enough windows to be read at once.
 _RECENT_MS = 3 * 3_600_000
 _ENOUGH_WINDOWS = 20_000
 
 
-@click.group(epilog="Example: driftline rollout start bearings-14.toml && driftline rollout watch bearings-14")
+@click.group(
+    cls=Group, epilog="Example: driftline rollout start bearings-14.toml && driftline rollout watch bearings-14"
+)
 def rollout() -> None:
     """Plan, start, steer and watch rollouts."""
 
@@ -77,7 +80,7 @@ def plan(
 
 @rollout.command(epilog="Example: driftline rollout start bearings-14.toml --why 'fixes the false alarms'")
 @_FILE
-@_WHY
+@WHY
 @on_a_cluster
 def start(settings: Settings, file: Path, why: str) -> None:
     """Hand a plan to the controller."""
@@ -138,7 +141,7 @@ def watch(settings: Settings, rollout_id: str) -> None:
 @rollout.command(epilog="Example: driftline rollout promote bearings-14 --full --why 'the fix is urgent'")
 @_ID
 @click.option("--full", is_flag=True, help="To everybody, unwatched.")
-@_WHY
+@WHY
 @on_a_cluster
 def promote(settings: Settings, rollout_id: str, full: bool, why: str) -> None:
     """Send a rollout to its next stage without waiting for the gates."""
@@ -148,7 +151,7 @@ def promote(settings: Settings, rollout_id: str, full: bool, why: str) -> None:
 @rollout.command(epilog="Example: driftline rollout abort bearings-14 --leave --why 'superseded by hand'")
 @_ID
 @click.option("--leave", is_flag=True, help="Leave devices with what they have.")
-@_WHY
+@WHY
 @on_a_cluster
 def abort(settings: Settings, rollout_id: str, leave: bool, why: str) -> None:
     """Stop a rollout; devices that were reached go back."""
@@ -158,7 +161,7 @@ def abort(settings: Settings, rollout_id: str, leave: bool, why: str) -> None:
 @rollout.command(epilog="Example: driftline rollout lift bearings-14 --trait hw=rev2 --why 'its firmware was mended'")
 @_ID
 @click.option("--trait", required=True, help="What the devices share, as `rollout show` names it.")
-@_WHY
+@WHY
 @on_a_cluster
 def lift(settings: Settings, rollout_id: str, trait: str, why: str) -> None:
     """Let a class of devices back in that was set apart for its failures; it is not set apart again."""
@@ -168,7 +171,7 @@ def lift(settings: Settings, rollout_id: str, trait: str, why: str) -> None:
 def _control(action: str, about: str) -> None:
     @rollout.command(name=action, help=about, epilog=f"Example: driftline rollout {action} bearings-14 --why reason")
     @_ID
-    @_WHY
+    @WHY
     @on_a_cluster
     def control(settings: Settings, rollout_id: str, why: str) -> None:
         _ask(settings, rollout_id, action, why, {})

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from driftline.cluster_options import on_a_cluster
+from driftline.groups import Group
 from driftline.settings import Settings
 from schemas import history
 from schemas.catalogue import CATALOGUE
@@ -16,7 +17,7 @@ __all__ = ["schemas"]
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
-@click.group(epilog="Example: driftline schemas check")
+@click.group(cls=Group, epilog="Example: driftline schemas check")
 def schemas() -> None:
     """Render, release, check and register the schemas of records."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from driftline.cluster_options import on_a_cluster
+from driftline.groups import Group
 from driftline.settings import Settings
 from edge_gateway import GatewayConfig, GatewayError, WatchConfig, WindowConfig
 from edge_gateway.fleet import PlayedFleet, members
@@ -19,7 +20,7 @@ __all__ = ["simulate"]
 _KINDS = tuple(WORLDS)
 
 
-@click.group(invoke_without_command=True, epilog="Example: driftline simulate --devices 30 --duration 300")
+@click.group(cls=Group, invoke_without_command=True, epilog="Example: driftline simulate --devices 30 --duration 300")
 @click.option("--devices", type=click.IntRange(1), help="How many gateways to play.")
 @click.option("--fleet", "fleets", type=click.Choice(_KINDS), multiple=True, help="Kinds, in turn; all unless said.")
 @click.option("--duration", type=click.FloatRange(min=0, min_open=True), metavar="S", help="End after S seconds.")
@@ -30,7 +31,7 @@ _KINDS = tuple(WORLDS)
     show_default=True,
     help="Readings a second of each device; a window of 60 readings is closed every 60 / SPEED seconds.",
 )
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True, help="The same seed plays the same world.")
 @click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="Where the gateways keep their things.")
 @click.option("--keyring", type=click.Path(dir_okay=False, path_type=Path), help="Keys that they trust.")
 @on_a_cluster
@@ -81,11 +82,13 @@ def simulate(
 
 @simulate.command(name="data", epilog="Example: driftline simulate data --samples 5000 -o train.parquet")
 @click.option("--samples", type=click.IntRange(1), default=5000, show_default=True, help="Readings of each device.")
-@click.option("--fleet", type=click.Choice(_KINDS), default="machine", show_default=True)
-@click.option("--devices", type=click.IntRange(1), default=1, show_default=True)
+@click.option("--fleet", type=click.Choice(_KINDS), default="machine", show_default=True, help="Kind of device.")
+@click.option("--devices", type=click.IntRange(1), default=1, show_default=True, help="How many, side by side.")
 @click.option("--faults", type=click.FloatRange(0, 0.9), default=0.1, show_default=True, help="Share in trouble.")
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True)
+@click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same readings.")
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help=".parquet or .csv."
+)
 def data_(samples: int, fleet: str, devices: int, faults: float, seed: int, output: Path) -> None:
     """Write readings to a Parquet or CSV file; `label` is 1 in trouble and 0 otherwise, `fault` names the trouble."""
     columns = _columns(samples, fleet, devices, faults, seed)

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from driftline.cluster_options import on_a_cluster
+from driftline.groups import Group
 from driftline.settings import Settings
 from schemas.asyncapi import document
 from schemas.catalogue import CATALOGUE, Topic
@@ -21,7 +22,7 @@ _DAY_MS = 86_400_000
 DIFFERENT = 1
 
 
-@click.group(invoke_without_command=True, epilog="Example: driftline topics create --prefix plant7-")
+@click.group(cls=Group, invoke_without_command=True, epilog="Example: driftline topics create --prefix plant7-")
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 @click.pass_context
 def topics(context: click.Context, as_json: bool) -> None:

@@ -38,14 +38,17 @@ __all__ = ["train"]
 @time_format_option
 @click.option("--pipeline", required=True, type=PIPELINE, help="What makes the vectors.")
 @click.option("--model", required=True, help="The model's name.")
-@click.option("--version", "version_", default="1", show_default=True)
-@click.option("--algorithm", type=click.Choice(sorted(ALGORITHMS)), default="isolation_forest", show_default=True)
+@click.option("--version", "version_", default="1", show_default=True, help="Version of the model.")
+@click.option(
+    "--algorithm", type=click.Choice(sorted(ALGORITHMS)), default="isolation_forest", show_default=True,
+    help="How it learns; boosted_trees and logistic learn from labels.",
+)  # fmt: skip
 @click.option("--key", required=True, metavar="SOURCE", help="file:PATH, env:NAME or hsm:ID?label=TOKEN.")
 @click.option("--out", "-o", type=click.Path(path_type=Path, dir_okay=False), help="Where the bundle is written.")
 @click.option("--store", metavar="FOLDER|URL", help="A store that it is put into as well.")
 @click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="A page about it, HTML.")
 @click.option("--mlflow", metavar="URI", help="An MLflow server to tell of it.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True, help="The same seed trains the same model.")
 @click.option(
     "--contamination", type=click.FloatRange(0, 0.5, min_open=True), default=0.1, show_default=True,
     help="Anomalous share, without labels.",

@@ -9,8 +9,10 @@ from typing import Any
 import click
 
 from driftline.cluster_options import on_a_cluster
+from driftline.groups import Group
 from driftline.pipeline_option import PIPELINE
 from driftline.settings import Settings
+from driftline.why_option import WHY
 from schemas import feeds
 from schemas.cluster import Cluster
 from schemas.operators import OperatorRequest
@@ -26,17 +28,17 @@ _DAY_MS = 86_400_000
 _WHO = click.option("--who", default=lambda: os.environ.get("USER", "somebody"), help="Who asks, for the audit log.")
 
 
-@click.group(epilog="Example: driftline training request bearing --pipeline machine/1 --days 7")
+@click.group(cls=Group, epilog="Example: driftline training request bearing --pipeline machine/1 --days 7")
 def training() -> None:
     """Ask for a training, follow it, approve or cancel it."""
 
 
 @training.command(epilog="Example: driftline training request bearing --pipeline machine/1 --days 7 --why 'new pumps'")
 @click.argument("model")
-@click.option("--pipeline", required=True, type=PIPELINE)
+@click.option("--pipeline", required=True, type=PIPELINE, help="What makes the vectors.")
 @click.option("--days", type=float, default=7.0, show_default=True, help="Data of so many days until now.")
 @click.option("--without", "excluded", multiple=True, metavar="DEVICE", help="A device not to learn from; repeatable.")
-@click.option("--why", required=True)
+@click.option("--why", required=True, help="The reason, for the audit log.")
 @_WHO
 @on_a_cluster
 def request(
@@ -67,19 +69,22 @@ def list_(settings: Settings, as_json: bool) -> None:
     """Show the requests and what became of them."""
     requests = {one.request_id: one for one in _all(settings.cluster(), "training.requests")}
     last = {note.subject: note for note in _all(settings.cluster(), "audit.log") if note.who == "trainer"}
-    for name, asked in requests.items():
-        note = last.get(f"training/{name}")
-        if as_json:
-            state = {"state": note.action if note else "waiting", "why": note.why if note else ""}
-            click.echo(json.dumps({**as_plain(asked), **state}))
-        else:
-            state_text = f"{note.action}: {note.why}" if note else "waiting"
-            click.echo(f"{name:<28} {asked.model:<12} {asked.cause.value:<9} {state_text}")
+    told = [(asked, last.get(f"training/{name}")) for name, asked in requests.items()]
+    if as_json:
+        states = [
+            {"state": note.action, "why": note.why} if note else {"state": "waiting", "why": ""} for _, note in told
+        ]
+        plain = [{**as_plain(asked), **state} for (asked, _), state in zip(told, states, strict=True)]
+        click.echo(json.dumps(plain, indent=2))
+        return
+    for asked, note in told:
+        state_text = f"{note.action}: {note.why}" if note else "waiting"
+        click.echo(f"{asked.request_id:<28} {asked.model:<12} {asked.cause.value:<9} {state_text}")
 
 
 @training.command(epilog="Example: driftline training approve bearing-1f2e3d4c5b6a --why 'seen the data'")
 @click.argument("request_id")
-@click.option("--why", default="")
+@WHY
 @_WHO
 @on_a_cluster
 def approve(settings: Settings, request_id: str, why: str, who: str) -> None:
@@ -90,7 +95,7 @@ def approve(settings: Settings, request_id: str, why: str, who: str) -> None:
 
 @training.command(epilog="Example: driftline training cancel bearing-1f2e3d4c5b6a --why 'wrong data'")
 @click.argument("request_id")
-@click.option("--why", default="")
+@WHY
 @_WHO
 @on_a_cluster
 def cancel(settings: Settings, request_id: str, why: str, who: str) -> None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from streams.drift.policy import InForce
     from trust import Keyring
 
+from driftline.groups import Group
+
 __all__ = ["worker"]
 
 
@@ -39,7 +41,7 @@ _CHECKPOINTS = click.option(
 )  # fmt: skip
 
 
-@click.group(epilog="Example: driftline worker drift --instance-id drift-1")
+@click.group(cls=Group, epilog="Example: driftline worker drift --instance-id drift-1")
 def worker() -> None:
     """Run one of the stream processors, until it is stopped."""
 
@@ -223,7 +225,7 @@ def rollouts(settings: Settings, key: str, admit: str, auto_updates: bool, watch
     import os
     from dataclasses import replace
 
-    from streams.rollouts.collecting import collect_seldom
+    from streams.collecting import collect_seldom
     from streams.rollouts.controller import ControllerOptions
     from streams.rollouts.service import RolloutService, ServiceOptions
     from trust import load_signer

@@ -19,6 +19,7 @@ _log = logging.getLogger(__name__)
 
 _STREAMS = ("stream", "sensor", "sensor_id", "place", "device_id")
 _MAX_NAME = 200
+
 Parsed = tuple[str, int, tuple[float, ...]]
 
 

@@ -1,5 +1,6 @@
 """The `driftline` command: its help, and how it fails."""
 
+import re
 import resource
 import subprocess
 import sys
@@ -12,6 +13,17 @@ from click.testing import CliRunner
 from driftline import command
 from driftline.command import COMMANDS, Entry, main
 from schemas.errors import DriftlineError
+
+
+def _every(command, path):
+    yield path, command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            yield from _every(command.get_command(context, name), f"{path} {name}")
+
+
+EVERY = list(_every(main, "driftline"))
 
 
 @pytest.fixture
@@ -87,6 +99,30 @@ def test_misuse_exits_2_and_points_to_the_help(offer):
 
     assert result.exit_code == 2
     assert result.stderr == "error: No such option: --nonsense\nhint: `main probe --help` shows what there is\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["rollout"], ["drift", "policy"]], ids=" ".join)
+def test_a_group_alone_shows_its_help_and_calls_it_no_error(arguments):
+    result = CliRunner().invoke(main, arguments, prog_name="driftline")
+
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Usage: driftline")
+    assert "error" not in result.stderr
+    assert "hint" not in result.stderr
+
+
+@pytest.mark.parametrize(("path", "command"), list(EVERY), ids=[path for path, _ in EVERY])
+def test_every_help_is_whole_and_every_list_has_json(path, command):
+    options = {name for one in command.params for name in one.opts}
+
+    shown = CliRunner().invoke(main, [*path.split(" ")[1:], "--help"], prog_name="driftline").stdout
+
+    # "ARGS..." is usage; "read a..." is a sentence that was cut.
+    assert re.findall(r"[a-z]\.\.\.", shown) == []
+    assert "Example: driftline" in shown
+    assert [one.name for one in command.params if isinstance(one, click.Option) and not one.help] == []
+    if path.endswith((" list", " status", " doctor", " gc", " slots", " spool", " budgets")):
+        assert "--json" in options
 
 
 def test_an_unknown_command_is_answered_with_the_choices():

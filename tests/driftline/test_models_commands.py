@@ -53,9 +53,12 @@ def test_the_same_bundle_is_not_registered_twice(run):
 
 
 def test_a_request_is_asked_for_and_listed(run):
+    assert json.loads(run("training", "list", "--json").output) == []
     asked = run("training", "request", "bearing", "--pipeline", "machine/1", "--why", "new pumps").output.strip()
 
     assert f"{asked}" in run("training", "list").output
     assert "waiting" in run("training", "list").output
+    (plain,) = json.loads(run("training", "list", "--json").output)
+    assert (plain["request_id"], plain["state"]) == (asked, "waiting")
     assert "is approved" in run("training", "approve", asked).output
     assert "unknown request 'r9'" in run("training", "cancel", "r9").output

@@ -92,8 +92,12 @@ def test_the_command_steers_a_rollout_and_shows_the_fleet(running):
     assert "column 4" in run("fleet", "list", "--cohort", "hw:", code=1)
 
     log = run("audit", "list", "--subject", "rollout/r1")
+    entries = json.loads(run("audit", "list", "--subject", "rollout/r1", "--json"))
     assert "accepted  by" in log
     assert "succeeded  by rollouts" in log
+    assert {("accepted", "rollout/r1"), ("succeeded", "rollout/r1")} <= {
+        (one["action"], one["subject"]) for one in entries
+    }
     assert "0 entries" in run("audit", "verify", "--keyring", str(folder / "keyring.json"))
 
 

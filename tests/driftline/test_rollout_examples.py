@@ -107,6 +107,8 @@ def test_the_async_example_waits_for_the_end(fleet, tmp_path, end, code):
 
 
 @pytest.mark.timeout(600)
+# Where Go has compiled nothing yet, it compiles its library for a minute.
+@pytest.mark.nightly
 @pytest.mark.skipif(shutil.which("go") is None, reason="there is no Go compiler (`go`) on this machine")
 def test_the_go_example_tells_the_state_then_changes(fleet, tmp_path):
     fleet.tell("r1", "running", "stage '1%'")

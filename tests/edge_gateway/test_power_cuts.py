@@ -72,6 +72,7 @@ def test_a_superseded_update_survives_every_cut(folder):
         check_acks(each, 3, "succeeded")
 
 
+@pytest.mark.nightly
 def test_the_instant_way_back_survives_every_cut(folder):
     for each in cuts(folder, "back"):
         assert each["serving_at_once"] in {"demo/0", "demo/1"}, each
@@ -79,6 +80,7 @@ def test_the_instant_way_back_survives_every_cut(folder):
         check_acks(each, 2, "succeeded")
 
 
+@pytest.mark.nightly
 def test_an_installation_for_later_survives_every_cut(folder):
     found = cuts(folder, "later")
 
@@ -92,6 +94,7 @@ def test_an_installation_for_later_survives_every_cut(folder):
         assert each["seqs"] == sorted(set(each["seqs"])), each
 
 
+@pytest.mark.nightly
 def test_the_switch_to_what_was_installed_survives_every_cut(folder):
     found = cuts(folder, "switch")
 

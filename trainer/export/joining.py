@@ -1,4 +1,4 @@
-"""Putting graphs together: what skl2onnx made, between steps written in ONNX's text form."""
+"""Putting graphs together, out of what others made and of steps written in ONNX's text form."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,11 +7,10 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, compose, numpy_helper, parser
-from skl2onnx import to_onnx
 
 from trainer.export.opset import IR_VERSION, OPSET
 
-__all__ = ["chain", "converted", "plain", "written"]
+__all__ = ["chain", "plain", "written"]
 
 _HEAD = f'<ir_version: {IR_VERSION}, opset_import: ["": {OPSET[""]}, "ai.onnx.ml": {OPSET["ai.onnx.ml"]}]>'
 
@@ -23,14 +22,6 @@ def written(text: str, constants: Mapping[str, Any] | None = None) -> ModelProto
     for name in sorted(used & set(constants or {})):
         graph.graph.initializer.append(numpy_helper.from_array(_array((constants or {})[name]), name))
     return graph
-
-
-def converted(estimator: Any, features: int, *, prefix: str, options: Mapping[str, Any] | None = None) -> ModelProto:
-    """Return a scikit-learn estimator as skl2onnx converts it, all its names behind `prefix`."""
-    example = np.zeros((1, features), dtype=np.float32)
-    # Keyed by the object's address, as skl2onnx wants it; no address is in the graph.
-    chosen = {id(estimator): dict(options)} if options else None
-    return plain(compose.add_prefix(to_onnx(estimator, example, target_opset=OPSET, options=chosen), prefix))
 
 
 def chain(first: ModelProto, *rest: tuple[ModelProto, Mapping[str, str]]) -> ModelProto:

@@ -12,7 +12,8 @@ from sklearn.linear_model import LogisticRegression
 from schemas.manifest import ModelKind
 from trainer.data.dataset import Dataset, Floats, Vectors
 from trainer.errors import DataRefusedError
-from trainer.export.joining import chain, converted, written
+from trainer.export.converting import converted
+from trainer.export.joining import chain, written
 from trainer.models.base import Floats32, Model, Settings
 from trainer.models.filling import fill_values, telling_absences
 from trainer.models.thresholds import choose_threshold

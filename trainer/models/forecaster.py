@@ -1,6 +1,6 @@
 """A forecaster: the value of one feature some vectors ahead, from the vector that is there now."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from onnx import ModelProto
@@ -9,12 +9,14 @@ from sklearn.linear_model import Ridge
 from schemas.manifest import ModelKind
 from sensing import pipeline_named
 from trainer.data.dataset import Dataset, Floats, Vectors
-from trainer.errors import DataRefusedError, DatasetError
-from trainer.export.joining import chain, converted, written
+from trainer.data.truth import with_truth
+from trainer.errors import DataRefusedError
+from trainer.export.converting import converted
+from trainer.export.joining import chain, written
 from trainer.models.base import Floats32, Model, Settings
 from trainer.models.filling import fill_values
 
-__all__ = ["ForecasterAlgorithm", "with_truth"]
+__all__ = ["ForecasterAlgorithm"]
 
 _PAIRS_AT_LEAST = 100
 
@@ -50,22 +52,6 @@ class ForecasterAlgorithm:
             target=settings.target,
             horizon_ms=settings.ahead * pipeline.vector_ms,
         )
-
-
-def with_truth(dataset: Dataset, target: str, ahead: int) -> Dataset:
-    """Return the data labelled with the target's value `ahead` vectors later; NaN across gaps."""
-    pipeline = pipeline_named(dataset.pipeline)
-    if target not in pipeline.feature_names:
-        raise DatasetError(f"{pipeline.id} has no feature {target!r}; known: {', '.join(pipeline.feature_names)}")
-    truth = np.full(len(dataset), np.nan)
-    if len(dataset) > ahead:
-        column = dataset.matrix[:, pipeline.feature_names.index(target)]
-        later, now = slice(ahead, None), slice(None, -ahead)
-        fits = (dataset.device[later] == dataset.device[now]) & (
-            dataset.at_ms[later] - dataset.at_ms[now] == ahead * pipeline.vector_ms
-        )
-        truth[now] = np.where(fits & np.isfinite(column[later]), column[later], np.nan)
-    return replace(dataset, label=truth)
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from trainer.data import Dataset, Part, simulated
+from trainer.data.truth import with_truth
 from trainer.errors import DatasetError
-from trainer.models.forecaster import with_truth
 
 
 def vectors(rows: int) -> np.ndarray:

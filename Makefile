@@ -17,7 +17,7 @@ help:  ## show what can be made
 	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 demo: .venv/.ready-all  ## close the loop on a real stack, and tell what happens (FAST=1 ends by itself)
-	@test -e .venv/.compiled || { $(WARM_UP) && touch .venv/.compiled; } >/dev/null 2>&1 &
+	@test -e .venv/.warm || { $(WARM_UP) && touch .venv/.warm; } >/dev/null 2>&1 &
 	@$(BIN)/driftline demo $(if $(FAST),--fast)
 
 test: .venv/.compiled  ## run the tests against real servers (ARGS= goes to pytest)
@@ -49,10 +49,10 @@ clean:  ## stop the stack, and remove what was made here
 	@$(UV) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# Otherwise each of the processes that test would compile the same.
-.venv/.compiled: .venv/.ready-dev $(wildcard streams/drift/kernels/*.py)
-	@echo "compiling the drift engine's loops"
-	@$(WARM_UP)
+# Otherwise each of the processes that test would compile the same loops, and the same Python.
+.venv/.compiled: .venv/.ready-dev $(wildcard streams/drift/kernels/*.py streams/backtest/*weighing.py)
+	@echo "compiling loops and tests"
+	@$(BIN)/pytest --collect-only --quiet >/dev/null & $(BIN)/python tests/compile_loops.py && wait
 	@touch $@
 
 .venv-%/.ready: requirements/%.txt .venv/.tools

@@ -14,22 +14,28 @@ from streams.drift.policy import Rules
 from streams.drift.references import lay_out
 from streams.drift.windows import Windows
 
-__all__ = ["warm_up"]
+__all__ = ["nobodys_windows", "warm_up"]
 
 _BINS, _SAMPLES = 4, 400
 _MINUTE_MS = 60_000
 # Windows of one pane, of the next, and of other hours: every horizon is measured.
-_MINUTES = (1, 2, 10, 70, 140)
+_MINUTES = (1, 2, 10, 70, 140, 400)
+# The first has too few to be judged by itself.
+_SAMPLES_OF_EACH = (40, *(_SAMPLES,) * 5)
 
 
 def warm_up() -> None:
     """Read nothing, judge a few windows of a device that does not exist, and forget it."""
     _read_nothing()
-    group = Group(lay_out(_GRID, _BASELINE))
-    windows = _windows(np.array(_MINUTES, np.int64) * _MINUTE_MS)
     partition = Partition(Rules())
-    partition.work([Stretch(windows, [group], np.zeros(len(windows), np.int64))])
+    partition.work([nobodys_windows()])
     partition.tell(2 * max(_MINUTES) * _MINUTE_MS, {}, number=0)
+
+
+def nobodys_windows() -> Stretch:
+    """Return a few windows of a device that does not exist."""
+    windows = _windows(np.array(_MINUTES, np.int64) * _MINUTE_MS)
+    return Stretch(windows, [Group(lay_out(_GRID, _BASELINE))], np.zeros(len(windows), np.int64))
 
 
 def _read_nothing() -> None:
@@ -42,12 +48,14 @@ def _windows(end_ms: np.ndarray) -> Windows:
     some = len(end_ms)
     single = np.full((some, 1), 0.0, np.float32)
     none = np.zeros((some, 1), np.uint32)
+    samples = np.array(_SAMPLES_OF_EACH)
     return Windows(
         offset=np.arange(some), arrival_ms=end_ms, device_id=["nobody"] * some, model_id=["none/1"] * some,
         pipeline=["none/1"] * some, boot_id=["0"] * some, seq=np.arange(some), start_ms=end_ms - _MINUTE_MS,
-        end_ms=end_ms, samples=np.full(some, _SAMPLES, np.int64),
-        counts=np.full((some, 1, _BINS), _SAMPLES // _BINS, np.uint32), missing=none, out_of_range=none,
-        mean=single, m2=single + np.float32(_SAMPLES), min=single - 3, max=single + 3,
+        end_ms=end_ms, samples=samples,
+        counts=np.repeat(samples // _BINS, _BINS).reshape(some, 1, _BINS).astype(np.uint32),
+        missing=none, out_of_range=none,
+        mean=single, m2=samples[:, np.newaxis].astype(np.float32), min=single - 3, max=single + 3,
     )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from certificates import Authority
+from patience import PATIENCE_S
 
 from streams.bridge import Bridge, BridgeSettings, HttpsDoorSettings
 
@@ -45,11 +46,11 @@ def bridge_on(cluster, *, kafka_away=False, **settings):
     thread = threading.Thread(target=run)
     thread.start()
     try:
-        assert (bridge.listens if kafka_away else bridge.ready).wait(20)
+        assert (bridge.listens if kafka_away else bridge.ready).wait(PATIENCE_S)
         if failures:
             raise failures[0]
         yield bridge
     finally:
         bridge.stop()
-        thread.join(20)
+        thread.join(PATIENCE_S)
         assert not thread.is_alive()

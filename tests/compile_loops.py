@@ -1,4 +1,4 @@
-"""Compile all loops once, before the tests: each of the many processes that they start would compile them for itself."""
+"""Compile all loops once, before the tests: each of the processes that they start would compile them for itself."""
 
 from streams.backtest.candidate import Candidate
 from streams.backtest.players import Candidates

@@ -18,6 +18,7 @@ import pytest
 from confluent_kafka.admin import AdminClient
 from hypothesis import HealthCheck, settings
 from otlp_receiver import Receiver
+from patience import PATIENCE_S
 
 from driftline.stack import Stack, bring_down, cache_folder
 from driftline.stack.compose import Compose, compose_file, engine_problem, missing_images, pull_problem
@@ -176,11 +177,11 @@ def _quick_folder() -> Path | None:
 def _delete_topics(bootstrap: str, prefix: str) -> None:
     """A broker that all tests share keeps a dozen files open for each partition of each topic."""
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    topics = [topic for topic in admin.list_topics(timeout=30).topics if topic.startswith(prefix)]
+    topics = [topic for topic in admin.list_topics(timeout=PATIENCE_S).topics if topic.startswith(prefix)]
     if topics:
         for deleted in admin.delete_topics(topics).values():
             # Whoever still writes there is a test's own; it is enough that the broker has been told.
-            deleted.exception(30)
+            deleted.exception(PATIENCE_S)
 
 
 def _containers(request: pytest.FixtureRequest) -> Iterator[Stack]:

@@ -1,18 +1,14 @@
-"""What tests of the console start: an app behind a real socket, and patience."""
+"""What tests of the console start: an app behind a real socket, and ways to it."""
 
 import contextlib
 import socket
 import threading
-import time
-from collections.abc import Callable
 from typing import Any
 
 import uvicorn
+from patience import PATIENCE_S, eventually
 
-__all__ = ["PATIENCE_S", "Gate", "Server", "eventually", "free_port"]
-
-PATIENCE_S = 30.0
-"""How long a client waits for an answer: other tests may have the machine."""
+__all__ = ["Gate", "Server", "free_port"]
 
 
 class Server:
@@ -40,7 +36,7 @@ class Server:
 
     def __exit__(self, *_error: object) -> None:
         self._server.should_exit = True
-        self._thread.join(20)
+        self._thread.join(PATIENCE_S)
         assert not self._thread.is_alive()
 
 
@@ -49,14 +45,6 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def eventually(look: Callable[[], Any], within_s: float = 20.0) -> Any:
-    deadline = time.monotonic() + within_s
-    while not (found := look()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
-    return found
 
 
 class Gate:

@@ -1,14 +1,12 @@
-"""A gateway that runs on a thread of the test, and what it says on the topics."""
+"""A gateway that runs on a thread of the test."""
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from random import Random
 
 from edge_gateway import Gateway, GatewayConfig, Running, WatchConfig, WindowConfig, online
 from edge_gateway.clock import wall_ms
 from edge_gateway.config import UpdateConfig
-from schemas import feeds
 from sensing.simulator import Simulated
 from sensing.sources import SimulatedSource
 
@@ -45,14 +43,3 @@ class Live:
         summary = self.running.close()
         self._executor.shutdown()
         return summary
-
-
-def read(cluster, topic, enough, timeout_s=30.0):
-    """Follow a topic from its beginning until `enough` of its records are there."""
-    found = []
-    deadline_s = time.monotonic() + timeout_s
-    with feeds.follow(cluster, topic, from_ms=0) as feed:
-        while not enough(found):
-            assert time.monotonic() < deadline_s, f"{topic}: {found}"
-            found += [event.value for event in feed.poll(0.5) if isinstance(event, feeds.Changed)]
-    return found

@@ -5,11 +5,11 @@ import shutil
 import socket
 import subprocess
 import threading
-import time
 from pathlib import Path
 
 from amqtt.broker import Broker
 from certificates import Authority
+from patience import PATIENCE_S, eventually
 
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
 
@@ -35,12 +35,12 @@ class Amqtt:
             self._broker = Broker(config)
             await self._broker.start()
 
-        asyncio.run_coroutine_threadsafe(begin(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(begin(), self._loop).result(PATIENCE_S)
 
     def stop(self) -> None:
-        asyncio.run_coroutine_threadsafe(self._broker.shutdown(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._broker.shutdown(), self._loop).result(PATIENCE_S)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(5)
+        self._thread.join(PATIENCE_S)
 
 
 OWN_TOPICS_ONLY = """\
@@ -78,16 +78,12 @@ class Mosquitto:
         self._process = subprocess.Popen(
             [str(MOSQUITTO), "-c", self._config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        deadline_s = time.monotonic() + 10
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-            except OSError:
-                assert time.monotonic() < deadline_s
-                time.sleep(0.05)
-            else:
-                return
+        eventually(self._listens, or_say="Mosquitto does not come up")
+
+    def _listens(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def stop(self) -> None:
         self._process.terminate()
-        self._process.wait(10)
+        self._process.wait(PATIENCE_S)

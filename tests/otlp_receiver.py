@@ -2,11 +2,11 @@
 
 import gzip
 import threading
-import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from patience import eventually
 
 __all__ = ["Receiver", "Told"]
 
@@ -66,13 +66,12 @@ class Receiver:
     def named(self, name):
         return [one for one in list(self.spans) if one.name == name]
 
-    def wait_for(self, *names, within_s=20.0):
+    def wait_for(self, *names):
         """Return the spans of each name, once there is one of each."""
-        deadline_s = time.monotonic() + within_s
-        while not all(self.named(name) for name in names):
-            missing = [name for name in names if not self.named(name)]
-            assert time.monotonic() < deadline_s, f"never told: {missing}; told: {sorted({s.name for s in self.spans})}"
-            time.sleep(0.05)
+        eventually(
+            lambda: all(map(self.named, names)),
+            or_say=lambda: f"wanted {names}, told: {sorted({one.name for one in self.spans})}",
+        )
         return [self.named(name) for name in names]
 
     def close(self):

@@ -16,7 +16,8 @@ FLAGS = [
 CHROMIUM = shutil.which("chromium")
 
 # Others may be at work on the machine.
-expect.set_options(timeout=20_000)
+_PATIENCE_MS = 60_000
+expect.set_options(timeout=_PATIENCE_MS)
 
 
 class Visit:
@@ -25,6 +26,7 @@ class Visit:
     def __init__(self, browser: Browser, url: str, *, also: str = "", **kind) -> None:
         self.context = browser.new_context(locale="de-AT", timezone_id="Europe/Vienna", **kind)
         self.page: Page = self.context.new_page()
+        self.page.set_default_timeout(_PATIENCE_MS)
         self.url, self.complaints = url, []
         # Whom else the browser may ask.
         self._ours = (url, "data:", "blob:", *([also] if also else []))

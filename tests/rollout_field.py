@@ -5,9 +5,9 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
 from confluent_kafka import Producer
+from patience import PATIENCE_S, eventually
 from rollout_records import asked, release
 
 from schemas import feeds
@@ -41,7 +41,7 @@ class Field:
     def send(self, topic, record):
         key, value = self.contract.encode(topic, record)
         self.producer.produce(self.cluster.named(topic), key=key, value=value)
-        assert self.producer.flush(10) == 0
+        assert self.producer.flush(PATIENCE_S) == 0
 
     def release(self, version, stage=ReleaseStage.PRODUCTION, created_ms=1_000):
         self.send("models.releases", release(f"bearings/{version}", stage, created_ms=created_ms))
@@ -61,7 +61,7 @@ class Field:
             yield service
         finally:
             service.stop()
-            thread.join(20)
+            thread.join(PATIENCE_S)
 
     @contextlib.contextmanager
     def process(self):
@@ -75,7 +75,7 @@ class Field:
         finally:
             process.send_signal(signal.SIGCONT)
             process.kill()
-            process.wait(10)
+            process.wait(PATIENCE_S)
 
     def leader(self):
         leader = feeds.snapshot(self.cluster, "rollouts.leader").get("rollouts")
@@ -91,15 +91,10 @@ class Field:
     def status(self, rollout_id):
         return feeds.snapshot(self.cluster, "rollouts.status").get(rollout_id)
 
-    def wait_for_phase(self, rollout_id, phase, timeout_s=60.0):
+    def wait_for_phase(self, rollout_id, phase, within_s=PATIENCE_S):
         return self.wait_for(
-            lambda: (status := self.status(rollout_id)) and status.phase.value == phase and status, timeout_s
+            lambda: (status := self.status(rollout_id)) and status.phase.value == phase and status, within_s
         )
 
-    def wait_for(self, condition, timeout_s=60.0):
-        end = time.monotonic() + timeout_s
-        while time.monotonic() < end:
-            if found := condition():
-                return found
-            time.sleep(0.1)
-        raise AssertionError(f"not within {timeout_s} s; status: {feeds.snapshot(self.cluster, 'rollouts.status')}")
+    def wait_for(self, condition, within_s=PATIENCE_S):
+        return eventually(condition, within_s, lambda: f"status: {feeds.snapshot(self.cluster, 'rollouts.status')}")

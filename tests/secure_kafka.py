@@ -5,9 +5,8 @@ import os
 import random
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from certificates import Authority
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import (
     AclBinding,
+    AclBindingFilter,
     AclOperation,
     AclPermissionType,
     AdminClient,
@@ -23,6 +23,7 @@ from confluent_kafka.admin import (
     ResourcePatternType,
     ResourceType,
 )
+from patience import PATIENCE_S, eventually
 
 from driftline.stack import cache_folder
 from driftline.stack.java import java
@@ -30,11 +31,16 @@ from driftline.stack.lock import read_lock
 from driftline.stack.ports import pick, reserving
 from driftline.stack.server import clean_environment
 from driftline.stack.store import provide
+from schemas.admin import Admin
+from schemas.cluster import Cluster
 
 __all__ = ["SecureKafka", "secure_kafka"]
 
 _CLUSTER_ID = "c2VjdXJlLWthZmthLXRlc3Q"
 PASSWORD = "correct-horse"  # noqa: S105
+_ALL_RULES = AclBindingFilter(
+    ResourceType.ANY, None, ResourcePatternType.ANY, None, None, AclOperation.ANY, AclPermissionType.ANY
+)
 
 
 @dataclass(frozen=True)
@@ -66,8 +72,7 @@ class SecureKafka:
         }
 
     def topic(self, name: str, *, partitions: int = 2) -> str:
-        for done in self.admin.create_topics([NewTopic(name, partitions, 1)]).values():
-            done.result()
+        Admin(Cluster(bootstrap=self.inside), timeout_s=PATIENCE_S).create([NewTopic(name, partitions, 1)])
         return name
 
     def allow(self, user: str, *, describe: str = "", read: str = "", group: str = "", write: str = "") -> None:
@@ -85,6 +90,8 @@ class SecureKafka:
         ]
         for done in self.admin.create_acls(bindings).values():
             done.result()
+        # The controller answers before the broker heeds them.
+        eventually(lambda: {*bindings} <= {*self.admin.describe_acls(_ALL_RULES).result()})
 
 
 @contextmanager
@@ -164,13 +171,12 @@ def _when_up(inside: str, process: subprocess.Popen[bytes], log: Path) -> AdminC
     quiet = logging.getLogger("secure_kafka")
     quiet.setLevel(logging.CRITICAL)
     admin = AdminClient({"bootstrap.servers": inside}, logger=quiet)
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            if admin.list_topics(timeout=2).brokers:
-                return admin
-        except KafkaException:
-            pass
+
+    def is_up() -> bool:
         assert process.poll() is None, log.read_text(errors="replace")[-3000:]
-        assert time.monotonic() < deadline, "the broker does not come up"
-        time.sleep(0.2)
+        with suppress(KafkaException):
+            return bool(admin.list_topics(timeout=5).brokers)
+        return False
+
+    eventually(is_up, or_say="the broker does not come up")
+    return admin

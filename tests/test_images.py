@@ -15,6 +15,7 @@ from urllib.request import urlopen
 
 import pytest
 from confluent_kafka import Consumer
+from patience import PATIENCE_S
 
 from driftline.stack.compose import IMAGES, engine_problem, missing_images, pull_problem
 
@@ -91,7 +92,7 @@ def test_a_gateway_says_what_it_wants_and_what_its_image_leaves_out():
 
 def test_all_services_are_healthy_and_the_console_is_ready(everything):
     services = {each["Service"]: each for each in map(json.loads, everything("ps", "--format", "json").splitlines())}
-    with urlopen(f"http://127.0.0.1:{everything.environment['CONSOLE_PORT']}/ready", timeout=10) as answer:
+    with urlopen(f"http://127.0.0.1:{everything.environment['CONSOLE_PORT']}/ready", timeout=PATIENCE_S) as answer:
         ready = json.load(answer)
 
     assert {name: each["Health"] for name, each in services.items()} == dict.fromkeys(services, "healthy")
@@ -107,7 +108,7 @@ def test_both_gateways_send_their_heartbeats(everything):
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "heard", "auto.offset.reset": "earliest"})
     consumer.subscribe(["fleet.heartbeats"])
 
-    heard, deadline = set(), time.monotonic() + 60
+    heard, deadline = set(), time.monotonic() + PATIENCE_S
     while heard != GATEWAYS and time.monotonic() < deadline:
         if (message := consumer.poll(1)) and not message.error():
             heard.add(message.key().decode())

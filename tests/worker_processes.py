@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+from patience import PATIENCE_S, eventually
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -44,20 +46,19 @@ class WorkerProcesses:
             name, what = chance.choice("ab"), chance.choice(["kill", "kill", "leave"])
             process = self._running[name]
             process.send_signal(signal.SIGKILL if what == "kill" else signal.SIGTERM)
-            process.wait(60)
+            process.wait(PATIENCE_S)
             made[what] += 1
             self.start(name)
         return made
 
-    def first_end(self, *, within_s):
+    def first_end(self):
         """Wait until one ends by itself; returns its exit code and what it has said."""
-        deadline = time.monotonic() + within_s
-        while True:
-            for name, process in self._running.items():
-                if process.poll() is not None:
-                    return process.returncode, (self._folder / f"{name}.log").read_text(errors="replace")
-            assert time.monotonic() < deadline, self.words()
-            time.sleep(0.1)
+
+        def ended():
+            return [name for name, process in self._running.items() if process.poll() is not None]
+
+        (name, *_) = eventually(ended, or_say=self.words)
+        return self._running[name].returncode, (self._folder / f"{name}.log").read_text(errors="replace")
 
     def words(self):
         return "\n".join(path.read_text(errors="replace")[-3000:] for path in sorted(self._folder.glob("*.log")))

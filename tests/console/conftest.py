@@ -10,8 +10,9 @@ import httpx2
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
-from console_servers import PATIENCE_S, Server, eventually
+from console_servers import Server
 from page_visit import CHROMIUM, FLAGS, Visit
+from patience import PATIENCE_S, eventually
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from console import AuthStore, ConsoleConfig, Role, make_console
@@ -41,11 +42,11 @@ class Running:
         for record in records:
             key, value = self._contract.encode(topic, record)
             self._producer.produce(self.cluster.named(topic), key=key, value=value)
-        assert self._producer.flush(30) == 0
+        assert self._producer.flush(PATIENCE_S) == 0
 
     def forget(self, topic: str, key: str) -> None:
         self._producer.produce(self.cluster.named(topic), key=key.encode(), value=None)
-        assert self._producer.flush(30) == 0
+        assert self._producer.flush(PATIENCE_S) == 0
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +57,7 @@ def fleet_cluster(bootstrap: str, registry_url: str) -> Iterator[Cluster]:
     yield cluster
     admin = AdminClient(cluster.client_settings())
     for deleted in admin.delete_topics([cluster.named(topic) for topic in CATALOGUE]).values():
-        deleted.result(30)
+        deleted.result(PATIENCE_S)
 
 
 @pytest.fixture(scope="session")
@@ -66,7 +67,7 @@ def views_worker(fleet_cluster: Cluster, redis_url: str) -> Iterator[ViewsWorker
     thread.start()
     yield worker
     worker.stop()
-    thread.join(20)
+    thread.join(PATIENCE_S)
     assert not thread.is_alive()
 
 
@@ -86,7 +87,7 @@ def console(
     with Server(app) as server:
         running = Running(server, store, fleet_cluster)
         with running.client(Role.VIEWER) as viewer:
-            eventually(lambda: viewer.get("/ready").json().get("parts", {}).get("live") == "ok", 30)
+            eventually(lambda: viewer.get("/ready").json().get("parts", {}).get("live") == "ok")
         yield running
     store.close()
 

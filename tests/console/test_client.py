@@ -5,7 +5,7 @@ import re
 
 import console_fleet as made
 import pytest
-from console_servers import eventually
+from patience import PATIENCE_S, eventually
 
 from console import Role
 from driftline.client import AsyncClient, Call, Client, ConsoleError, calls
@@ -117,16 +117,18 @@ async def test_the_async_client_asks_and_follows(console, name):
         console.publish("rollouts.status", [made.status(f"{name}-{i}") for i in range(30)])
         import asyncio
 
-        async def late():
-            await asyncio.sleep(2)
-            console.publish("rollouts.status", [made.status(name)])
+        async def tell():
+            """Again and again: what it does not follow yet, it does not hear."""
+            while True:
+                await asyncio.sleep(1)
+                console.publish("rollouts.status", [made.status(name)])
 
-        task = asyncio.create_task(late())
-        async with asyncio.timeout(20):
+        telling = asyncio.create_task(tell())
+        async with asyncio.timeout(PATIENCE_S):
             async for news in following:
                 if news.key == name:
                     break
-        await task
+        telling.cancel()
         await following.aclose()
 
     assert (news.kind, news.value["model_id"]) == ("rollout", "bearings/2")

@@ -9,7 +9,8 @@ import sys
 
 import httpx2
 import pytest
-from console_servers import eventually, free_port
+from console_servers import free_port
+from patience import PATIENCE_S, eventually
 
 from driftline.commands.console import listen
 
@@ -25,7 +26,7 @@ def started(fleet_cluster, redis_url, tmp_path):
     )  # fmt: skip
     yield process, f"http://127.0.0.1:{port}"
     process.kill()
-    process.wait(10)
+    process.wait(PATIENCE_S)
     process.stdout.close()
 
 
@@ -40,22 +41,24 @@ def test_the_first_start_prints_a_link_that_lets_an_admin_in_and_a_signal_ends_i
     process, url = started
     said = [process.stdout.readline() for _ in range(2)]
     invitation = re.search(r"#/welcome/(\S+)", said[1])[1]
-    eventually(lambda: answers(url), 60)
+    eventually(lambda: answers(url))
 
-    welcomed = httpx2.post(f"{url}/session/welcome", json={"invitation": invitation}, timeout=30)
+    welcomed = httpx2.post(f"{url}/session/welcome", json={"invitation": invitation}, timeout=PATIENCE_S)
     process.send_signal(signal.SIGTERM)
 
     assert said[0] == f"console: {url}\n"
     assert (welcomed.status_code, welcomed.json()["role"]) == (200, "admin")
-    assert process.wait(20) == 0
+    assert process.wait(PATIENCE_S) == 0
 
 
 def test_who_guesses_cannot_choose_the_address_that_is_throttled(started):
     _process, url = started
-    eventually(lambda: answers(url), 60)
+    eventually(lambda: answers(url))
 
     tries = [
-        httpx2.post(f"{url}/session", json={"key": f"dl_0_{i}"}, headers={"X-Forwarded-For": f"10.0.0.{i}"}, timeout=30)
+        httpx2.post(
+            f"{url}/session", json={"key": f"dl_0_{i}"}, headers={"X-Forwarded-For": f"10.0.0.{i}"}, timeout=PATIENCE_S
+        )
         for i in range(6)
     ]
 
@@ -66,10 +69,10 @@ def test_after_a_kill_keys_are_still_good(started, fleet_cluster, redis_url, tmp
     process, url = started
     process.stdout.readline()
     invitation = re.search(r"#/welcome/(\S+)", process.stdout.readline())[1]
-    eventually(lambda: answers(url), 60)
-    key = httpx2.post(f"{url}/session/welcome", json={"invitation": invitation}, timeout=30).json()["key"]
+    eventually(lambda: answers(url))
+    key = httpx2.post(f"{url}/session/welcome", json={"invitation": invitation}, timeout=PATIENCE_S).json()["key"]
     process.kill()
-    process.wait(10)
+    process.wait(PATIENCE_S)
 
     from console import AuthStore
 

@@ -2,7 +2,7 @@
 
 import console_fleet as made
 import pytest
-from console_servers import eventually
+from patience import eventually
 
 from schemas.fleet import DeviceState
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import console_fleet as made
 import pytest
 from backtest_fleet import exported, recorded
-from console_servers import eventually
+from patience import PATIENCE_S, eventually
 
 from console import Role
 from schemas import feeds
@@ -69,11 +69,11 @@ def fleet_at_work(cluster, folder, devices, site):
     thread.start()
     try:
         with SimulatedFleet(cluster, [SimulatedGateway(one, "bearings/1", {"site": site}) for one in devices], keyring):
-            assert service.leads.wait(30)
+            assert service.leads.wait(PATIENCE_S)
             yield
     finally:
         service.stop()
-        thread.join(20)
+        thread.join(PATIENCE_S)
 
 
 def test_alerts_are_told_as_they_fire_and_end(console, begin):
@@ -96,16 +96,16 @@ def test_a_model_is_rolled_out_and_another_one_back(console, begin, viewer, envi
     with fleet_at_work(console.cluster, tmp_path, devices, site):
         console.publish("models.releases", [made.release("1", model=model), made.release("2", model=model)])
         found = {"label": f"site={site}"}
-        eventually(lambda: viewer.get("/devices", params=found).json()["total"] == len(devices), 60)
+        eventually(lambda: viewer.get("/devices", params=found).json()["total"] == len(devices))
 
         environment["BAKE_S"] = "1"
         first = begin("roll_out.py", f"{model}/1", f"site = '{site}'")
         told, _ = first.communicate(timeout=120)
         environment["BAKE_S"] = "600"
         second = begin("roll_out.py", f"{model}/2", f"site = '{site}'")
-        eventually(lambda: viewer.get(f"/rollouts/{model}-2").json().get("phase") == "baking", 60)
+        eventually(lambda: viewer.get(f"/rollouts/{model}-2").json().get("phase") == "baking")
         back, _ = begin("roll_back.py", f"{model}-2", "hums on the floor").communicate(timeout=120)
-        second_told, _ = second.communicate(timeout=60)
+        second_told, _ = second.communicate(timeout=PATIENCE_S)
 
     assert (first.returncode, told.splitlines()[-1].partition(":")[0]) == (0, "succeeded, 4 succeeded"), told
     assert any(f"rolled_back, ran {model}/1 before" in line for line in back.splitlines()), back
@@ -124,7 +124,7 @@ def test_a_model_is_retrained_and_its_release_named(console, begin):
     console.publish("models.releases", [replace(made.release("9", model=model), request_id=request_id)])
     console.publish("audit.log", [made.training_note(request_id, "finished", why="not worse")])
 
-    told, _ = example.communicate(timeout=60)
+    told, _ = example.communicate(timeout=PATIENCE_S)
     assert told == f"finished: not worse\n{model}/9 is in production\n"
     assert example.returncode == 0
 

@@ -3,8 +3,8 @@
 import console_fleet as made
 import pytest
 import schemathesis
-from console_servers import eventually
 from hypothesis import HealthCheck, Phase, given, settings
+from patience import PATIENCE_S, eventually
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance
 
@@ -52,6 +52,6 @@ def _send_to_each(operations, console, *, examples):
         )  # fmt: skip
         @given(case=operation.as_strategy())
         def send(case):
-            case.call_and_validate(headers=headers, timeout=30, checks=checks)
+            case.call_and_validate(headers=headers, timeout=PATIENCE_S, checks=checks)
 
         send()

@@ -5,7 +5,7 @@ import threading
 
 import console_fleet as made
 import httpx2
-from console_servers import eventually
+from patience import PATIENCE_S, eventually
 
 from console import Role
 from console.live import Hub
@@ -27,7 +27,7 @@ class Stream:
 
     def __enter__(self):
         self._thread.start()
-        assert self._open.wait(10)
+        assert self._open.wait(PATIENCE_S)
         return self
 
     def __exit__(self, *_error):
@@ -124,7 +124,7 @@ def test_who_loses_the_right_to_listen_is_cut_off(console, admin, name, monkeypa
 
         admin.delete(f"/keys/{key['key_id']}")
 
-        assert stream.ended.wait(5)
+        assert stream.ended.wait(PATIENCE_S)
 
 
 def test_unknown_kinds_are_answered_with_the_known_ones(viewer):

@@ -3,14 +3,14 @@
 import email
 import json
 import threading
-import time
 from email import policy as email_policy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import console_fleet as made
 import pytest
 from aiosmtpd.controller import Controller
-from console_servers import eventually, free_port
+from console_servers import free_port
+from patience import PATIENCE_S, eventually
 
 from console.notify import Notifier, NotifyConfig, Planner, Route
 from console.notify.config import RoutesError, read_routes
@@ -226,7 +226,7 @@ def test_mail_and_webhook_and_a_handler_of_ones_own_are_told_and_failures_tried_
     thread.start()
     try:
         console.publish("drift.alerts", [made.alert(f"{name}<b>")])
-        eventually(lambda: inbox.mails and hook.posts and handled, 40)
+        eventually(lambda: inbox.mails and hook.posts and handled)
         said = eventually(
             lambda: [
                 one
@@ -236,7 +236,7 @@ def test_mail_and_webhook_and_a_handler_of_ones_own_are_told_and_failures_tried_
         )
     finally:
         notifier.stop()
-        thread.join(20)
+        thread.join(PATIENCE_S)
 
     assert not thread.is_alive()
     assert inbox.mails[0]["subject"].startswith(f"[driftline] high mean_shift of {name}")
@@ -251,17 +251,16 @@ def test_a_restart_does_not_tell_again_what_was_told_long_ago(console, fleet_clu
     monkeypatch.setattr("console.notify.worker._FRESH_MS", 0)
     hook.failures = 0
     console.publish("drift.alerts", [made.alert(f"{name}-old")])
-    time.sleep(0.5)
     route = Route(name="r", to=(f"json://127.0.0.1:{hook.port}",), match={"subject": f"{name}*"}, wait_s=0)
     notifier = Notifier(fleet_cluster, NotifyConfig(routes=(route,)))
     thread = threading.Thread(target=notifier.run)
     thread.start()
     try:
-        time.sleep(3)
+        eventually(lambda: notifier.waiting() == [])
         console.publish("drift.alerts", [made.alert(f"{name}-new")])
-        eventually(lambda: hook.posts, 40)
+        eventually(lambda: hook.posts)
     finally:
         notifier.stop()
-        thread.join(20)
+        thread.join(PATIENCE_S)
 
     assert [f"{name}-new" in post["title"] for post in hook.posts] == [True]

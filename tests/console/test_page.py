@@ -3,8 +3,8 @@
 import console_fleet as made
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from console_servers import eventually
 from page_visit import Visit
+from patience import eventually
 from playwright.sync_api import expect
 
 from console import Role

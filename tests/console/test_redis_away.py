@@ -4,8 +4,9 @@ import console_fleet as made
 import httpx2
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from console_servers import Gate, Server, eventually, free_port
+from console_servers import Gate, Server, free_port
 from page_visit import Visit
+from patience import PATIENCE_S, eventually
 from playwright.sync_api import expect
 
 from console import AuthStore, ConsoleConfig, Role, make_console
@@ -20,7 +21,9 @@ def gated(fleet_cluster, views_worker, redis_url, tmp_path):
         app = make_console(fleet_cluster, gate.url, store, ConsoleConfig(answer_s=0.2))
         with (
             Server(app) as server,
-            httpx2.Client(base_url=server.url, headers={"Authorization": f"Bearer {key}"}, timeout=20) as client,
+            httpx2.Client(
+                base_url=server.url, headers={"Authorization": f"Bearer {key}"}, timeout=PATIENCE_S
+            ) as client,
         ):
             yield client, gate, key
     store.close()

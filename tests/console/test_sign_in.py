@@ -4,9 +4,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx2
 import pytest
-from console_servers import PATIENCE_S, Server
+from console_servers import Server
 from oidc_issuer import CLIENT, Issuer
 from page_visit import Visit
+from patience import PATIENCE_S
 from playwright.sync_api import expect
 
 from console import AuthStore, ConsoleConfig, OidcConfig, make_console

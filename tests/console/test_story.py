@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from console_servers import eventually
 from page_visit import Visit
+from patience import eventually
 from playwright.sync_api import expect
 
 from driftline.demo.fleet import KINDS, Fleet

@@ -6,9 +6,10 @@ import time
 import console_fleet as made
 import httpx2
 import pytest
-from console_servers import PATIENCE_S, Server, eventually
+from console_servers import Server
 from joserfc.jwk import ECKey, RSAKey
 from oidc_issuer import Issuer
+from patience import PATIENCE_S, eventually
 
 from console import AuthStore, ConsoleConfig, OidcConfig, Role, first_link, make_console
 from console.auth import Guard

@@ -7,6 +7,7 @@ import time
 import pytest
 from click.testing import CliRunner
 from drift_fleet import MINUTE_MS, Fleet, boot_of
+from patience import eventually
 from prometheus_client import generate_latest
 
 from driftline.command import main
@@ -142,10 +143,7 @@ async def test_an_alert_that_is_not_there_is_said_to_be_none(run):
 
 
 def two_alerts(cluster):
-    deadline = time.monotonic() + 60
-    while len(feeds.snapshot(cluster, "drift.alerts")) < 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.3)
+    eventually(lambda: len(feeds.snapshot(cluster, "drift.alerts")) >= 2)
 
 
 def figures_of(app):
@@ -155,14 +153,11 @@ def figures_of(app):
 
 def counted(app, name):
     """Wait until a worker has counted all that there is, and something of this."""
-    deadline = time.monotonic() + 90
-    while True:
+
+    def is_counted():
         told = figures_of(app)
         allowed = sum(value for key, value in told.items() if key.startswith(name.replace("spent", "allowed")))
-        if sum(value for key, value in told.items() if key.startswith(name)) and allowed in (
-            pytest.approx(40 / 1440),
-            pytest.approx(20),
-        ):
-            return
-        assert time.monotonic() < deadline, told
-        time.sleep(0.3)
+        spent = sum(value for key, value in told.items() if key.startswith(name))
+        return spent and allowed in (pytest.approx(40 / 1440), pytest.approx(20))
+
+    eventually(is_counted, or_say=lambda: figures_of(app))

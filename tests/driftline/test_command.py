@@ -82,7 +82,8 @@ def test_help_takes_little_more_than_the_start_of_python():
     bare_s = min(_seconds("import click") for _ in range(5))
     help_s = min(_seconds("from driftline.command import main; main(['--help'])") for _ in range(5))
 
-    assert help_s - bare_s < 0.1
+    # Any library of ours would double it once more.
+    assert help_s < 2.5 * bare_s
 
 
 def test_a_refusal_is_an_error_a_hint_and_exit_code_1(offer):

@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
+from patience import PATIENCE_S
 from rollout_records import heartbeat
 
 from driftline.command import main
@@ -43,7 +44,7 @@ def test_records_that_nobody_reads_are_counted(found, cluster):
     producer = Producer(cluster.client_settings())
     for _ in range(10_050):
         producer.produce(topic, value=b"x", partition=3)
-    producer.flush(30)
+    producer.flush(PATIENCE_S)
     consumer = Consumer({**cluster.client_settings(), "group.id": f"{cluster.prefix}health"})
     consumer.commit(offsets=[TopicPartition(topic, 3, 20)], asynchronous=False)
     consumer.close()
@@ -58,10 +59,10 @@ def test_records_that_nobody_reads_are_counted(found, cluster):
 def test_what_others_read_of_their_own_topics_is_not_ours_to_judge(found, cluster, bootstrap):
     foreign = f"{cluster.prefix}journal"
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    admin.create_topics([NewTopic(foreign, 1)])[foreign].result(30)
+    admin.create_topics([NewTopic(foreign, 1)])[foreign].result(PATIENCE_S)
     producer = Producer(cluster.client_settings())
     producer.produce(foreign, value=b"x")
-    producer.flush(30)
+    producer.flush(PATIENCE_S)
     consumer = Consumer({**cluster.client_settings(), "group.id": f"{cluster.prefix}journal-reader"})
     consumer.commit(offsets=[TopicPartition(foreign, 0, 0)], asynchronous=False)
     consumer.close()
@@ -70,12 +71,13 @@ def test_what_others_read_of_their_own_topics_is_not_ours_to_judge(found, cluste
 
 
 def test_a_device_whose_clock_is_off_is_named(found, cluster):
-    now_ms = time.time_ns() // 1_000_000
     contract, producer = Contract.connect(cluster), Producer(cluster.client_settings())
+    contract.register("fleet.heartbeats")
+    now_ms = time.time_ns() // 1_000_000
     for device_id, off_ms in (("press-1", 0), ("press-2", -90_000)):
         key, value = contract.encode("fleet.heartbeats", heartbeat(device_id, "", at_ms=now_ms + off_ms))
         producer.produce(cluster.named("fleet.heartbeats"), key=key, value=value)
-    producer.flush(30)
+    producer.flush(PATIENCE_S)
 
     clocks = found()["clocks"]
 
@@ -84,11 +86,12 @@ def test_a_device_whose_clock_is_off_is_named(found, cluster):
 
 
 def test_our_own_clock_is_looked_at(found, cluster):
-    now_ms = time.time_ns() // 1_000_000
     contract, producer = Contract.connect(cluster), Producer(cluster.client_settings())
+    contract.register("fleet.heartbeats")
+    now_ms = time.time_ns() // 1_000_000
     key, value = contract.encode("fleet.heartbeats", heartbeat("press-1", "", at_ms=now_ms))
     producer.produce(cluster.named("fleet.heartbeats"), key=key, value=value)
-    producer.flush(30)
+    producer.flush(PATIENCE_S)
 
     assert re.fullmatch(r"this machine is 6[01]\d s behind the broker", found(now_ms=now_ms - 600_000)["clocks"].said)
 

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 import pytest
 from click.testing import CliRunner
 from drift_fleet import MINUTE_MS, Fleet
+from patience import eventually
 
 from driftline.command import main
 from driftline.sending import send
@@ -79,10 +80,7 @@ class Page(HTMLParser):
 
 
 def alerted(cluster):
-    deadline = time.monotonic() + 60
-    while not feeds.snapshot(cluster, "drift.alerts"):
-        assert time.monotonic() < deadline
-        time.sleep(0.3)
+    eventually(lambda: feeds.snapshot(cluster, "drift.alerts"))
 
 
 def device(name):

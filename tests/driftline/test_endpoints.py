@@ -13,6 +13,7 @@ import urllib.request
 from types import MappingProxyType
 
 import pytest
+from patience import PATIENCE_S
 from prometheus_client import CollectorRegistry, Counter
 from secure_kafka import secure_kafka
 
@@ -24,7 +25,7 @@ from trust import make_key
 
 def asked(port, path):
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=PATIENCE_S) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as refused:
         return refused.code, refused.read().decode()
@@ -110,7 +111,7 @@ def worker(bootstrap, registry_url, redis_url, prefix, tmp_path):
     yield start
     for each in started:
         each.terminate()
-        each.wait(30)
+        each.wait(PATIENCE_S)
 
 
 def until_ready(port, said, *, within_s=120):

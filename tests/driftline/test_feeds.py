@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 
 from schemas.rollouts import Command
 from schemas.wire import Contract
@@ -40,7 +41,7 @@ def test_ten_lines_print_rollout_commands_live(cluster, tmp_path):
     def send(device_id, revision):
         key, value = contract.encode("rollouts.commands", command(device_id, revision))
         producer.produce(cluster.named("rollouts.commands"), key=key, value=value)
-        assert producer.flush(30) == 0
+        assert producer.flush(PATIENCE_S) == 0
 
     send("gw-1", 3)
     example = subprocess.Popen(
@@ -55,7 +56,7 @@ def test_ten_lines_print_rollout_commands_live(cluster, tmp_path):
             DRIFTLINE_CACHE=str(tmp_path / "cache"),
         ),
     )
-    watchdog = threading.Timer(60, example.kill)
+    watchdog = threading.Timer(PATIENCE_S, example.kill)
     watchdog.start()
     try:
         first, marker = example.stdout.readline(), example.stdout.readline()

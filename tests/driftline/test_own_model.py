@@ -12,7 +12,8 @@ import numpy as np
 import onnx
 import pytest
 from click.testing import CliRunner
-from live_gateway import Live, read
+from feed_reading import records_on
+from live_gateway import Live
 from onnx import TensorProto, helper, numpy_helper
 
 from driftline.command import main
@@ -118,7 +119,7 @@ def test_a_graph_made_by_hand_gets_to_a_gateway_as_the_page_says(run, tmp_path, 
     publisher.publish([("rollouts.commands", signed)])
     publisher.close()
     live = Live(tmp_path / "gateway", SimpleNamespace(keyring=read_keyring(Path("keyring.json"))), cluster)
-    acks = read(cluster, "rollouts.acks", lambda found: any(ack.phase in ENDS for ack in found))
+    acks = records_on(cluster, "rollouts.acks", lambda found: any(ack.phase in ENDS for ack in found))
     live.close()
     assert (acks[-1].phase, acks[-1].model_id) == ("succeeded", "mine/1"), acks[-1].reason
 

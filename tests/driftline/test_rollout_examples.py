@@ -9,13 +9,14 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from random import Random
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
+from patience import PATIENCE_S, eventually
 
+from schemas import feeds
 from schemas.catalogue import topic_named
 from schemas.rollouts import RolloutPhase, RolloutStatus
 from schemas.wire import Contract
@@ -39,7 +40,7 @@ class Fleet:
         )  # fmt: skip
         key, value = self.contract.encode(TOPIC, status)
         self.producer.produce(self.cluster.named(TOPIC), key=key, value=value)
-        assert self.producer.flush(30) == 0
+        assert self.producer.flush(PATIENCE_S) == 0
 
     def environment(self, folder, **more):
         kept = {name: value for name, value in os.environ.items() if not name.startswith("DRIFTLINE_")}
@@ -56,7 +57,7 @@ class Fleet:
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, text=True, cwd=folder, env=self.environment(folder, **more)
         )
-        watchdog = threading.Timer(90, process.kill)
+        watchdog = threading.Timer(PATIENCE_S, process.kill)
         watchdog.start()
         try:
             yield process.stdout.readline
@@ -80,7 +81,7 @@ def test_the_sync_example_tells_the_state_then_changes_and_goes_on_where_it_left
         fleet.tell("r1", "baking", "3 of 3 devices succeeded")
         live = line()
         # Its place is kept a moment after it has told.
-        time.sleep(0.5)
+        eventually(lambda: records_before(tmp_path / "rollouts.position") == 2)
     fleet.tell("r1", "succeeded", "the stage passed")
     with fleet.running(tmp_path, *example) as line:
         later = line()
@@ -88,6 +89,11 @@ def test_the_sync_example_tells_the_state_then_changes_and_goes_on_where_it_left
     assert (state, marker) == ("r1 m/2 running 3: stage '1%'\n", "-- live\n")
     assert live == "r1 m/2 baking 3: 3 of 3 devices succeeded\n"
     assert later == "r1 m/2 succeeded 3: the stage passed\n"
+
+
+def records_before(place):
+    with contextlib.suppress(feeds.PositionError):
+        return sum(at.next_offset for at in feeds.Position.from_json(place.read_text()).partitions.values())
 
 
 @pytest.mark.parametrize(("end", "code"), [("succeeded", 0), ("rolled_back", 1)])
@@ -98,7 +104,7 @@ def test_the_async_example_waits_for_the_end(fleet, tmp_path, end, code):
 
     ran = subprocess.run(
         [sys.executable, EXAMPLES / "rollout_events_async.py", "r1"],
-        capture_output=True, text=True, timeout=90, cwd=tmp_path, env=fleet.environment(tmp_path),
+        capture_output=True, text=True, timeout=PATIENCE_S, cwd=tmp_path, env=fleet.environment(tmp_path),
     )  # fmt: skip
 
     assert ran.returncode == code, ran.stderr
@@ -149,7 +155,7 @@ def test_the_webhook_example_believes_only_what_is_signed(fleet, tmp_path):
         told = [line(), line()]
         for worker, thread in zip(workers, threads, strict=True):
             worker.stop()
-            thread.join(20)
+            thread.join(PATIENCE_S)
 
     assert told == ["r1 baking first\n", "r1 succeeded second\n"]
 
@@ -157,10 +163,7 @@ def test_the_webhook_example_believes_only_what_is_signed(fleet, tmp_path):
 def wait_until_begun(cluster, name):
     reader = Consumer({**cluster.client_settings(), "group.id": cluster.named(f"webhooks-{name}")})
     places = [TopicPartition(cluster.named(TOPIC), number) for number in range(topic_named(TOPIC).partitions)]
-    end = time.monotonic() + 40
-    while any(at.offset < 0 for at in reader.committed(places, timeout=10)):
-        assert time.monotonic() < end
-        time.sleep(0.1)
+    eventually(lambda: all(at.offset >= 0 for at in reader.committed(places, timeout=PATIENCE_S)))
     reader.close()
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
+from patience import PATIENCE_S
 
 from schemas.asyncapi import COMMITTED
 from schemas.catalogue import CATALOGUE
@@ -21,7 +22,7 @@ def driftline(*arguments, folder, **environ):
         [DRIFTLINE, "topics", *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         cwd=folder,
         env=kept | {"DRIFTLINE_DATA": str(folder / "no-stack"), **environ},
         check=False,
@@ -32,9 +33,9 @@ def driftline(*arguments, folder, **environ):
 def admin(bootstrap, prefix):
     admin = AdminClient({"bootstrap.servers": bootstrap})
     yield admin
-    ours = [name for name in admin.list_topics(timeout=10).topics if name.startswith(prefix)]
+    ours = [name for name in admin.list_topics(timeout=PATIENCE_S).topics if name.startswith(prefix)]
     for gone in admin.delete_topics(ours).values() if ours else ():
-        gone.result(10)
+        gone.result(PATIENCE_S)
 
 
 def test_the_catalogue_is_shown_a_topic_a_line(tmp_path):
@@ -72,7 +73,7 @@ def test_topics_are_made_checked_and_left_alone(tmp_path, bootstrap, prefix, adm
 
 def test_what_differs_is_reported_and_the_exit_code_says_so(tmp_path, bootstrap, prefix, admin):
     name = f"{prefix}rollouts.commands"
-    admin.create_topics([NewTopic(name, 2, 1, config={"cleanup.policy": "delete"})])[name].result(10)
+    admin.create_topics([NewTopic(name, 2, 1, config={"cleanup.policy": "delete"})])[name].result(PATIENCE_S)
     environ = {"DRIFTLINE_BOOTSTRAP": bootstrap, "DRIFTLINE_PREFIX": prefix}
 
     made = driftline("create", folder=tmp_path, **environ)

@@ -14,6 +14,7 @@ import onnx
 import pytest
 from confluent_kafka import Producer
 from onnx import TensorProto, helper, numpy_helper
+from patience import PATIENCE_S
 
 from edge_gateway.agent import Gateway
 from edge_gateway.clock import wall_ms
@@ -264,7 +265,13 @@ class Shell:
 
     def __call__(self, *words, **options):
         return subprocess.run(
-            [DRIFTLINE, *words], cwd=self.folder, env=self.env, capture_output=True, text=True, timeout=60, **options
+            [DRIFTLINE, *words],
+            cwd=self.folder,
+            env=self.env,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            **options,
         )
 
     def start(self, *words):
@@ -297,7 +304,7 @@ def write(cluster):
     def publish(topic, record, headers=()):
         key, value = contract.encode(topic, record)
         producer.produce(cluster.named(topic), key=key, value=value, headers=list(headers))
-        assert producer.flush(10) == 0
+        assert producer.flush(PATIENCE_S) == 0
 
     return publish
 

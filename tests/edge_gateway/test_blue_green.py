@@ -7,6 +7,7 @@ import uuid
 from contextlib import contextmanager
 
 import pytest
+from patience import PATIENCE_S, eventually
 
 from edge_gateway.fleet import members
 from schemas import feeds
@@ -31,11 +32,11 @@ def controller(cluster, foundry):
     thread = threading.Thread(target=service.run, daemon=True)
     thread.start()
     try:
-        assert service.leads.wait(30)
+        assert service.leads.wait(PATIENCE_S)
         yield
     finally:
         service.stop()
-        thread.join(20)
+        thread.join(PATIENCE_S)
 
 
 @pytest.fixture
@@ -92,10 +93,7 @@ def test_everybody_installs_nobody_switches_and_then_everybody_does(played_fleet
         return status.phase.value if status is not None else ""
 
     def until(condition, what):
-        ends_s = time.monotonic() + 90
-        while not condition():
-            assert time.monotonic() < ends_s, what
-            fleet.run(0.5)
+        eventually(lambda: [fleet.run(0.5)] and condition(), or_say=what)
 
     with (
         played_fleet(devices, heartbeat_s=1.0) as fleet,

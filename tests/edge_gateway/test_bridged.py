@@ -12,7 +12,9 @@ import fastavro
 import pytest
 from a_bridge import Grounds, bridge_on
 from drift_fleet import Fleet
-from live_gateway import Live, read
+from feed_reading import first_on, records_on
+from live_gateway import Live
+from patience import PATIENCE_S, eventually
 
 from edge_gateway import BridgeAwayError, GatewayConfig, UplinkConfig
 from edge_gateway.doctor import examine
@@ -21,7 +23,6 @@ from edge_gateway.link import Origin
 from edge_gateway.parcel_link import ParcelLink
 from edge_gateway.spool import Lane, Spool, SpoolConfig, Spooled
 from edge_gateway.uplink import Uplink
-from schemas import feeds
 from schemas.catalogue import topic_named
 from schemas.cluster import Cluster
 from schemas.codec import codec_of
@@ -84,9 +85,9 @@ def test_a_gateway_behind_a_bridge_is_like_any_other(tmp_path, foundry, cluster,
     live = Live(tmp_path, foundry, NOWHERE, uplink=reach())
     write("rollouts.commands", foundry.command(foundry.bundle("1"), 1))
 
-    acks = read(cluster, "rollouts.acks", lambda found: any(ack.phase == "succeeded" for ack in found))
-    stats = read(cluster, "telemetry.feature-stats", lambda found: {s.seq for s in found} >= {0, 1, 2})
-    heartbeats = read(cluster, "fleet.heartbeats", lambda found: any(each.model_id == "demo/1" for each in found))
+    acks = records_on(cluster, "rollouts.acks", lambda found: any(ack.phase == "succeeded" for ack in found))
+    stats = records_on(cluster, "telemetry.feature-stats", lambda found: {s.seq for s in found} >= {0, 1, 2})
+    heartbeats = records_on(cluster, "fleet.heartbeats", lambda found: any(each.model_id == "demo/1" for each in found))
     summary = live.close()
 
     assert [ack.phase for ack in acks] == ["received", "downloading", "installed", "trial", "succeeded"]
@@ -101,7 +102,7 @@ def test_records_stand_on_their_topics_as_if_the_gateway_had_written_them(cluste
     receipt = carrier.carry(parcel(letter(entry("press-7"), 41)))
     carrier.close()
 
-    event = the_first(cluster, "audit.log")
+    event = first_on(cluster, "audit.log")
     assert receipt.taken == (41,)
     assert event.key == "device/press-7"
     assert dict(event.headers)["ce_source"] == b"gateways/press-7"
@@ -113,7 +114,7 @@ def test_a_record_about_another_device_is_refused_and_kept_as_a_dead_letter(clus
 
     receipt = carrier.carry(parcel(letter(entry("press-7"), 1), letter(entry("press-8"), 2)))
     carrier.close()
-    letters = read(cluster, "dead-letters", lambda found: len(found) >= 1)
+    letters = records_on(cluster, "dead-letters", lambda found: len(found) >= 1)
 
     assert receipt.taken == (1,)
     assert list(receipt.refused) == ["2"]
@@ -155,7 +156,7 @@ def test_a_device_that_the_fleet_has_revoked_is_turned_away_at_once(reach, write
     )  # fmt: skip
 
     with pytest.raises(BridgeAwayError, match="403: press-7 was revoked"):
-        carry_until_refused(carrier, within_s=10)
+        eventually(lambda: not carrier.carry(parcel()), or_say="press-7 is let in")
 
 
 def test_bytes_that_are_no_parcel_are_answered_in_words(reach):
@@ -190,7 +191,7 @@ def test_a_record_that_an_older_version_left_in_the_spool_goes_out_with_its_sche
 
     assert outcomes[0].why == "1 schemas are not known here"
     assert outcomes[1] is None
-    assert [each.action for each in read(cluster, "audit.log", lambda found: len(found) >= 1)] == ["old"]
+    assert [each.action for each in records_on(cluster, "audit.log", lambda found: len(found) >= 1)] == ["old"]
 
 
 def test_a_trace_goes_on_through_the_bridge_both_ways(cluster, foundry, reach, write, receiver):
@@ -207,10 +208,9 @@ def test_a_trace_goes_on_through_the_bridge_both_ways(cluster, foundry, reach, w
         write("rollouts.commands", foundry.command(foundry.bundle("1"), 1), trace)
     asker = Asker(reach(), found.append, resume=None, rng=Random(1))
     asker.start()
-    while not found:
-        time.sleep(0.01)
+    eventually(lambda: found)
     asker.stop()
-    event = the_first(cluster, topic.name)
+    event = first_on(cluster, topic.name)
     stop_tracing()
 
     (sent,), (issued,) = receiver.wait_for("send a window", "issue a command")
@@ -228,15 +228,14 @@ def test_a_command_comes_down_as_soon_as_it_is_given(foundry, reach, write):
     begun_s = time.monotonic()
     write("rollouts.commands", foundry.command(foundry.bundle("1"), 1))
     write("rollouts.commands", foundry.command(foundry.bundle("1"), 1, device_id="press-8"))
-    while not found:
-        assert time.monotonic() < begun_s + 10
-        time.sleep(0.01)
+    eventually(lambda: found)
     took_s = time.monotonic() - begun_s
     time.sleep(0.5)
     asker.stop()
 
     assert [(each.command.device_id, each.command.revision) for each in found] == [("press-7", 1)]
-    assert took_s < 3
+    # A question that nobody answers is held open for 55 s.
+    assert took_s < 25
     again = []
     resumed = Asker(reach(), again.append, resume=found[0].position, rng=Random(1))
     resumed.start()
@@ -260,9 +259,9 @@ def test_what_was_made_while_the_bridge_was_away_arrives_when_it_is_back(tmp_pat
     pump(uplink, 2.0)
     buffered = spool.depth().records
     with bridge_on(cluster, https=grounds.https(port=port)):
-        pump(uplink, 30.0, until=lambda: uplink.idle and uplink.empty)
+        pump(uplink, PATIENCE_S, lambda: uplink.idle and uplink.empty)
     left = spool.depth()
-    found = read(cluster, "audit.log", lambda found: len({each.action for each in found}) >= 300)
+    found = records_on(cluster, "audit.log", lambda found: len({each.action for each in found}) >= 300)
     uplink._link.close(1)
     spool.close()
 
@@ -286,16 +285,9 @@ def test_nothing_is_forgotten_here_while_kafka_is_away_behind_the_bridge(tmp_pat
             carrier.carry(parcel(letter(entry("press-7"))))
 
 
-def carry_until_refused(carrier, within_s):
-    ends_s = time.monotonic() + within_s
-    while time.monotonic() < ends_s:
-        carrier.carry(parcel())
-        time.sleep(0.1)
-
-
-def pump(uplink, seconds, until=lambda: False):
+def pump(uplink, seconds, enough=lambda: False):
     ends_s = time.monotonic() + seconds
-    while time.monotonic() < ends_s and not until():
+    while time.monotonic() < ends_s and not enough():
         uplink._link.poll(0.05)
         uplink.pump(time.time_ns() // 1_000_000)
 
@@ -311,19 +303,17 @@ def test_the_doctor_looks_at_the_bridge_where_there_is_one(tmp_path, foundry, gr
 
     before = said(reach())["bridge"]
     write("rollouts.commands", foundry.command(foundry.bundle("1"), 1))
-    time.sleep(1.0)
-    after = said(reach())["bridge"]
+    eventually(lambda: said(reach())["bridge"].said.endswith("knows this device"))
     stranger = said(reach(paper=grounds.strangers.device("press-7")))["bridge"]
 
     assert before.well
     assert before.said.endswith("has no command for it")
-    assert after.said.endswith("knows this device")
     assert not stranger.well
     assert "broker" not in said(reach())
 
 
 def test_a_parcel_that_trickles_in_is_cut_off_and_holds_up_nobody(cluster, grounds, reach):
-    with bridge_on(cluster, https=grounds.https(body_within_s=1.0)) as strict:
+    with bridge_on(cluster, https=grounds.https(body_within_s=3.0)) as strict:
         url = f"https://127.0.0.1:{strict.port}"
         slow = trickle(reach("press-8", url=url), strict.port)
         begun_s = time.monotonic()
@@ -338,14 +328,15 @@ def test_a_parcel_that_trickles_in_is_cut_off_and_holds_up_nobody(cluster, groun
 
     assert meanwhile.taken == (1,)
     assert answer.startswith(b"HTTP/1.1 408")
-    assert b"was not here within 1 s" in answer
-    assert took_s < 10
+    assert b"was not here within 3 s" in answer
+    # Where nothing is said, it waits for 30 s.
+    assert took_s < 20
     assert counted == 1
     assert afterwards.taken == (2,)
 
 
 def test_a_head_that_trickles_in_is_cut_off_and_a_resting_connection_is_not(cluster, grounds, reach):
-    with bridge_on(cluster, https=grounds.https(head_within_s=1.0)) as strict:
+    with bridge_on(cluster, https=grounds.https(head_within_s=2.0)) as strict:
         url = f"https://127.0.0.1:{strict.port}"
         resting = HttpsCarrier(reach(url=url))
         before = resting.carry(parcel(letter(entry("press-7"), 1)))
@@ -355,7 +346,7 @@ def test_a_head_that_trickles_in_is_cut_off_and_a_resting_connection_is_not(clus
         for line in lines:
             line.sendall(b"GET /v1/command HTTP/1.1\r\nHost: bridge\r\n")
         for _ in range(4):
-            time.sleep(0.3)
+            time.sleep(0.6)
             send_or_be_told_off(lines[0], b"X-More: x\r\n")
         ends = [until_it_ends(line) for line in (*lines, silent)]
         took_s = time.monotonic() - begun_s
@@ -365,31 +356,21 @@ def test_a_head_that_trickles_in_is_cut_off_and_a_resting_connection_is_not(clus
 
     assert (before.taken, after.taken) == ((1,), (2,))
     assert ends == [b"", b"", b""]
+    # Where nothing is said, it waits for 10 s.
     assert took_s < 10
     assert counted == 2
 
 
 def test_a_question_that_is_held_open_is_no_slow_one(cluster, grounds, reach):
-    with bridge_on(cluster, https=grounds.https(head_within_s=0.5)) as strict:
+    with bridge_on(cluster, https=grounds.https(head_within_s=2.0)) as strict:
         line = connected(reach(url=f"https://127.0.0.1:{strict.port}"), strict.port)
-        line.sendall(b"GET /v1/command?wait_s=2 HTTP/1.1\r\nHost: bridge\r\n\r\n")
+        line.sendall(b"GET /v1/command?wait_s=4 HTTP/1.1\r\nHost: bridge\r\n\r\n")
         first = line.recv(4096)
         line.sendall(b"GET /v1/command HTTP/1.1\r\nHost: bridge\r\n\r\n")
         second = line.recv(4096)
 
     assert first.startswith(b"HTTP/1.1 204")
     assert second.startswith(b"HTTP/1.1 204")
-
-
-def the_first(cluster, topic):
-    """The first record of a topic, with its headers; a poll may bring none yet."""
-    deadline_s = time.monotonic() + 20
-    with feeds.follow(cluster, topic, from_ms=0) as feed:
-        while time.monotonic() < deadline_s:
-            for event in feed.poll(1):
-                if isinstance(event, feeds.Changed):
-                    return event
-    raise AssertionError(f"nothing came on {topic}")
 
 
 def trickle(settings, port):
@@ -405,7 +386,7 @@ def connected(settings, port):
     context = ssl.create_default_context(cafile=str(settings.ca))
     context.load_cert_chain(settings.certificate, settings.key)
     line = context.wrap_socket(socket.create_connection(("127.0.0.1", port)), server_hostname="127.0.0.1")
-    line.settimeout(15)
+    line.settimeout(PATIENCE_S)
     return line
 
 
@@ -416,7 +397,7 @@ def send_or_be_told_off(line, content):
 
 def until_it_ends(line):
     """What comes until the other side hangs up, whichever way it does so."""
-    line.settimeout(15)
+    line.settimeout(PATIENCE_S)
     heard = b""
     with contextlib.suppress(ConnectionError, ssl.SSLError):
         while chunk := line.recv(4096):

@@ -1,22 +1,24 @@
 """A gateway that reaches the fleet over an MQTT broker and a bridge behind it."""
 
+import contextlib
 import json
 import time
 
 import pytest
 from a_bridge import Grounds, bridge_on
 from drift_fleet import Fleet
-from live_gateway import Live, read
+from feed_reading import first_on, records_on
+from live_gateway import Live
 from mqtt_brokers import MOSQUITTO, Amqtt, Mosquitto
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
+from patience import PATIENCE_S, eventually
 
 from edge_gateway import BridgeAwayError, ConfigError, UplinkConfig
 from edge_gateway.link import Origin
 from edge_gateway.mqtt_bridge import MqttBridge
 from edge_gateway.parcel_link import ParcelLink
 from edge_gateway.spool import Lane, Spooled
-from schemas import feeds
 from schemas.catalogue import topic_named
 from schemas.cluster import Cluster
 from schemas.codec import codec_of
@@ -45,15 +47,14 @@ def parcel(number, device_id="press-7"):
     return Parcel(parcel_id=f"0b5d2f0e-8f2f-4a3a-9a63-{number:012d}", boot_id=BOOT, letters=(letter,))
 
 
-def carried(bridge, sent, within_s=30.0):
+def carried(bridge, sent):
     """Carry a parcel as a gateway does: again and again, until there is a receipt."""
-    ends_s = time.monotonic() + within_s
-    while True:
-        try:
+
+    def receipt():
+        with contextlib.suppress(BridgeAwayError):
             return bridge.carry(sent)
-        except BridgeAwayError:
-            assert time.monotonic() < ends_s
-            time.sleep(0.2)
+
+    return eventually(receipt)
 
 
 def test_a_gateway_behind_an_mqtt_broker_is_like_any_other(tmp_path, foundry, cluster, broker, write):
@@ -61,8 +62,8 @@ def test_a_gateway_behind_an_mqtt_broker_is_like_any_other(tmp_path, foundry, cl
     write("rollouts.commands", foundry.command(foundry.bundle("1"), 1))
     with bridge_on(cluster, mqtt=MqttDoorSettings(url=url)):
         live = Live(tmp_path, foundry, NOWHERE, uplink=UplinkConfig(kind="mqtt", url=url, timeout_s=5.0))
-        acks = read(cluster, "rollouts.acks", lambda found: any(ack.phase == "succeeded" for ack in found), 60.0)
-        stats = read(cluster, "telemetry.feature-stats", lambda found: {s.seq for s in found} >= {0, 1, 2})
+        acks = records_on(cluster, "rollouts.acks", lambda found: any(ack.phase == "succeeded" for ack in found))
+        stats = records_on(cluster, "telemetry.feature-stats", lambda found: {s.seq for s in found} >= {0, 1, 2})
         summary = live.close()
 
     assert [ack.phase for ack in acks] == ["received", "downloading", "installed", "trial", "succeeded"]
@@ -88,13 +89,13 @@ def test_a_trace_goes_on_through_the_mqtt_door_both_ways(cluster, foundry, broke
             """Send it as a gateway does: again and again, until there is a receipt."""
             settled.clear()
             link.send(spooled, definition, Origin("gateways/press-7", BOOT), settled.append)
-            until(lambda: [link.poll(0.1)] and settled)
+            eventually(lambda: [link.poll(0.1)] and settled)
             return settled == [None]
 
-        until(is_taken)
-        until(lambda: found)
+        eventually(is_taken)
+        eventually(lambda: found)
         link.close(1)
-        record = first_events(cluster, topic.name)[-1]
+        record = first_on(cluster, topic.name)
         device.close()
     stop_tracing()
 
@@ -103,28 +104,11 @@ def test_a_trace_goes_on_through_the_mqtt_door_both_ways(cluster, foundry, broke
     assert dict(found[0].trace)["traceparent"].decode().split("-")[1:3] == [issued.trace, issued.span]
 
 
-def until(look, within_s=30.0):
-    ends_s = time.monotonic() + within_s
-    while not look():
-        assert time.monotonic() < ends_s, "it did not happen in time"
-
-
-def first_events(cluster, topic):
-    """What is on a topic, with headers, once there is anything."""
-    found = []
-    with feeds.follow(cluster, topic, from_ms=0) as feed:
-        until(lambda: found.extend(one for one in feed.poll(1) if isinstance(one, feeds.Changed)) or found)
-    return found
-
-
 def test_without_a_bridge_the_brokers_word_counts_for_nothing(broker):
     settings = UplinkConfig(kind="mqtt", url=f"mqtt://127.0.0.1:{broker.port}", timeout_s=1.0)
     alone = MqttBridge(settings, "press-7", lambda _: None, resume=None)
     alone.start()
-    deadline_s = time.monotonic() + 10
-    while not alone._subscribed.is_set():
-        assert time.monotonic() < deadline_s
-        time.sleep(0.05)
+    assert alone._subscribed.wait(PATIENCE_S)
 
     with pytest.raises(BridgeAwayError, match="no receipt within 1 s"):
         alone.carry(parcel(1))
@@ -143,9 +127,9 @@ def test_messages_that_are_no_parcels_cost_nothing_else(cluster, broker):
         assert carried(device, parcel(1)).taken == (1,)
 
         for nonsense in (b"", b"nonsense", bytes(100_000)):
-            stranger.publish("driftline/press-7/records", nonsense, qos=1).wait_for_publish(5)
-        stranger.publish("driftline/press-7/receipts", b"nonsense", qos=1).wait_for_publish(5)
-        stranger.publish("driftline/press-7/command", b"{", qos=1).wait_for_publish(5)
+            stranger.publish("driftline/press-7/records", nonsense, qos=1).wait_for_publish(PATIENCE_S)
+        stranger.publish("driftline/press-7/receipts", b"nonsense", qos=1).wait_for_publish(PATIENCE_S)
+        stranger.publish("driftline/press-7/command", b"{", qos=1).wait_for_publish(PATIENCE_S)
         receipt = carried(device, parcel(2))
         device.close()
         stranger.disconnect()
@@ -181,15 +165,12 @@ def test_behind_mosquitto_a_certificate_opens_its_own_topics_only(tmp_path, foun
         mosquitto.start()
         after = carried(device, parcel(2))
         write("rollouts.commands", foundry.command(foundry.bundle("1"), 1))
-        deadline_s = time.monotonic() + 10
-        while not found:
-            assert time.monotonic() < deadline_s
-            time.sleep(0.05)
+        eventually(lambda: found)
         told = len(found)
         seen = steal(mosquitto.port, grounds, other, parcel(3))
         device.close()
     mosquitto.stop()
-    written = read(cluster, "audit.log", lambda found: len(found) >= 2)
+    written = records_on(cluster, "audit.log", lambda found: len({each.action for each in found}) >= 2)
 
     assert (receipt.taken, after.taken) == ((1,), (2,))
     assert (told, found[0].command.revision) == (1, 1)
@@ -207,7 +188,7 @@ def steal(port, grounds, paper, sent):
     thief.connect("127.0.0.1", port)
     thief.loop_start()
     thief.subscribe([("driftline/press-7/command", 1), ("driftline/#", 1)])
-    thief.publish("driftline/press-7/records", pack(sent), qos=1).wait_for_publish(5)
+    thief.publish("driftline/press-7/records", pack(sent), qos=1).wait_for_publish(PATIENCE_S)
     time.sleep(1.0)
     thief.disconnect()
     thief.loop_stop()

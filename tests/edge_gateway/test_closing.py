@@ -8,6 +8,7 @@ import time
 
 import pytest
 from certificates import Authority
+from patience import PATIENCE_S, eventually
 
 from sensing.simulator import Simulated
 
@@ -36,16 +37,18 @@ def test_who_is_told_to_stop_while_nobody_answers_ends_in_seconds_with_everythin
             settings.write(f'certificate = "{paper.certificate}"\nkey = "{paper.key}"\n')
         gateway = shell.start("gateway", "run", "--bootstrap", address, "--registry", f"http://{address}")
         assert "gateway started" in next(gateway.stderr)
+        eventually(lambda: counted(database)[0] > before + 10)
         time.sleep(3)
 
         gateway.send_signal(signal.SIGTERM)
         told_s = time.monotonic()
-        _, log = gateway.communicate(timeout=60)
+        _, log = gateway.communicate(timeout=PATIENCE_S)
         took_s = time.monotonic() - told_s
 
     windows, spooled, dropped = counted(database)
     assert gateway.returncode == 0, log
-    assert took_s < 8, log
+    # A question to a bridge is held open for 55 s, and a record waits for its broker for minutes.
+    assert took_s < 25, log
     assert windows > before + 10
     assert (spooled, dropped) == (windows, 0)
 

@@ -2,22 +2,14 @@
 
 import json
 import signal
-import time
 
 import pytest
+from patience import PATIENCE_S, eventually
 
 
 @pytest.fixture
 def shell(tmp_path, foundry, shell_of):
     return shell_of(tmp_path, foundry)
-
-
-def wait_for(condition, timeout_s=20.0):
-    deadline_s = time.monotonic() + timeout_s
-    while not (found := condition()):
-        assert time.monotonic() < deadline_s
-        time.sleep(0.2)
-    return found
 
 
 def test_a_day_at_the_device(shell, foundry):
@@ -26,15 +18,15 @@ def test_a_day_at_the_device(shell, foundry):
 
     applied = shell("gateway", "apply", str(bundle.path))
     running = shell.start("gateway", "run", "--offline")
-    wait_for(lambda: "stable" in shell("gateway", "slots").stdout)
+    eventually(lambda: "stable" in shell("gateway", "slots").stdout)
     second = shell("gateway", "apply", str(other.path))
-    wait_for(lambda: shell("gateway", "slots").stdout.count("stable") == 2)
+    eventually(lambda: shell("gateway", "slots").stdout.count("stable") == 2)
     back = shell("gateway", "rollback")
     again = shell("gateway", "run", "--offline", "--duration", "1")
     safe = shell("gateway", "safe-mode", "on")
-    slots = json.loads(wait_for(lambda: shell("gateway", "slots", "--json").stdout))
+    slots = json.loads(eventually(lambda: shell("gateway", "slots", "--json").stdout))
     running.send_signal(signal.SIGTERM)
-    out, err = running.communicate(timeout=20)
+    out, err = running.communicate(timeout=PATIENCE_S)
 
     assert applied.stdout == "the gateway does not run; it does so at its next start\n"
     assert second.stdout == "demo/2 is being installed\n"

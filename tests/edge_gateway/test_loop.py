@@ -1,15 +1,16 @@
 """The way up and the way down, over real Kafka and a real registry."""
 
-from live_gateway import Live, read
+from feed_reading import records_on
+from live_gateway import Live
 
 
 def test_a_command_on_the_topic_becomes_a_serving_model_and_acks_on_the_topic(tmp_path, foundry, cluster, write):
     write("rollouts.commands", foundry.command(foundry.bundle("1"), 1))
     live = Live(tmp_path, foundry, cluster)
 
-    acks = read(cluster, "rollouts.acks", lambda found: any(ack.phase == "succeeded" for ack in found))
-    stats = read(cluster, "telemetry.feature-stats", lambda found: {s.seq for s in found} >= {0, 1, 2})
-    heartbeats = read(cluster, "fleet.heartbeats", lambda found: any(each.model_id == "demo/1" for each in found))
+    acks = records_on(cluster, "rollouts.acks", lambda found: any(ack.phase == "succeeded" for ack in found))
+    stats = records_on(cluster, "telemetry.feature-stats", lambda found: {s.seq for s in found} >= {0, 1, 2})
+    heartbeats = records_on(cluster, "fleet.heartbeats", lambda found: any(each.model_id == "demo/1" for each in found))
     summary = live.close()
 
     assert [ack.phase for ack in acks] == ["received", "downloading", "installed", "trial", "succeeded"]
@@ -24,7 +25,7 @@ def test_a_command_for_another_device_is_none_of_its_business(tmp_path, foundry,
     write("rollouts.commands", foundry.command(made, 2))
     live = Live(tmp_path, foundry, cluster)
 
-    acks = read(cluster, "rollouts.acks", lambda found: any(ack.phase == "succeeded" for ack in found))
+    acks = records_on(cluster, "rollouts.acks", lambda found: any(ack.phase == "succeeded" for ack in found))
     live.close()
 
     assert {(ack.device_id, ack.revision) for ack in acks} == {("press-7", 2)}
@@ -33,14 +34,14 @@ def test_a_command_for_another_device_is_none_of_its_business(tmp_path, foundry,
 def test_a_stranger_is_refused_in_words_and_the_place_is_kept(tmp_path, foundry, cluster, write):
     write("rollouts.commands", foundry.command(foundry.bundle("1"), 1, signer=foundry.stranger))
     live = Live(tmp_path, foundry, cluster)
-    acks = read(cluster, "rollouts.acks", lambda found: len(found) >= 1)
-    audit = read(cluster, "audit.log", lambda found: len(found) >= 1)
+    acks = records_on(cluster, "rollouts.acks", lambda found: len(found) >= 1)
+    audit = records_on(cluster, "audit.log", lambda found: len(found) >= 1)
     live.close()
 
     again = Live(tmp_path, foundry, cluster)
-    read(cluster, "fleet.heartbeats", lambda found: len(found) >= 4)
+    records_on(cluster, "fleet.heartbeats", lambda found: len(found) >= 4)
     again.close()
-    later = read(cluster, "rollouts.acks", lambda found: len(found) >= 1)
+    later = records_on(cluster, "rollouts.acks", lambda found: len(found) >= 1)
 
     assert [(ack.revision, ack.phase) for ack in acks] == [(1, "refused")]
     assert acks[0].reason.startswith("the command lacks 1 valid signature(s) by pinned keys")

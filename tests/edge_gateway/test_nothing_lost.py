@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
-from live_gateway import Live, read
+from feed_reading import records_on
+from live_gateway import Live
+from patience import PATIENCE_S
 
 from driftline.stack import Stack
 from schemas import feeds
@@ -66,7 +68,7 @@ def check(kills, numbers, found):
 def test_what_was_made_offline_arrives_when_the_broker_is_back(tmp_path, foundry, stack, cluster):
     publish(cluster, foundry.command(foundry.bundle("1"), 1))
     live = Live(tmp_path, foundry, cluster)
-    read(cluster, "rollouts.acks", lambda found: any(ack.phase == "succeeded" for ack in found))
+    records_on(cluster, "rollouts.acks", lambda found: any(ack.phase == "succeeded" for ack in found))
 
     stack.kill("kafka")
     before = live.running.gateway.spool.depth().records
@@ -74,7 +76,7 @@ def test_what_was_made_offline_arrives_when_the_broker_is_back(tmp_path, foundry
     buffered = live.running.gateway.spool.depth().records
     stack.restart("kafka")
     time.sleep(1)
-    stats = read(cluster, "telemetry.feature-stats", lambda found: len({s.seq for s in found}) >= 40, timeout_s=60)
+    stats = records_on(cluster, "telemetry.feature-stats", lambda found: len({s.seq for s in found}) >= 40)
     live.close()
 
     assert buffered > before + 20
@@ -122,7 +124,7 @@ def publish(cluster, command):
     key, value = Contract.connect(cluster).encode("rollouts.commands", command)
     producer = Producer(cluster.producer_settings())
     producer.produce(cluster.named("rollouts.commands"), key=key, value=value)
-    assert producer.flush(10) == 0
+    assert producer.flush(PATIENCE_S) == 0
 
 
 def numbered(database):
@@ -133,11 +135,8 @@ def numbered(database):
 def arrived(cluster, topic):
     """Return what each (boot_id, seq) said, in all its repeats."""
     found = {}
-    quiet_since_s = time.monotonic()
-    with feeds.follow(cluster, topic, from_ms=0) as feed:
-        while time.monotonic() - quiet_since_s < 3:
-            for event in feed.poll(0.5):
-                if isinstance(event, feeds.Changed):
-                    quiet_since_s = time.monotonic()
-                    found.setdefault((event.value.boot_id, event.value.seq), set()).add(repr(event.value))
+    with feeds.follow(cluster, topic, from_ms=0, until_current=True) as feed:
+        for event in feed:
+            if isinstance(event, feeds.Changed):
+                found.setdefault((event.value.boot_id, event.value.seq), set()).add(repr(event.value))
     return found

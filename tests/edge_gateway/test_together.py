@@ -4,7 +4,7 @@ import json
 from random import Random
 
 import pytest
-from live_gateway import read
+from feed_reading import records_on
 
 from edge_gateway import ConfigError, GatewayConfig, Opened, Station, WatchConfig, WindowConfig, online, run_together
 from edge_gateway.config import UpdateConfig
@@ -42,14 +42,18 @@ def test_each_obeys_its_own_command_and_a_bad_model_harms_no_other(station, foun
     summaries = run_together(stations, lambda each: online(each, cluster, rng=Random(2)), duration_s=20, rng=Random(1))
 
     ends = {("press-7", "succeeded", "demo/1"), ("pump-3", "fell_back", "")}
-    read(cluster, "rollouts.acks", lambda found: {(ack.device_id, ack.phase, ack.model_id) for ack in found} >= ends)
+    records_on(
+        cluster, "rollouts.acks", lambda found: {(ack.device_id, ack.phase, ack.model_id) for ack in found} >= ends
+    )
     lasts = {("press-7", "demo/1", False), ("pump-3", "", True)}
-    read(
+    records_on(
         cluster,
         "fleet.heartbeats",
         lambda found: {(each.device_id, each.model_id, each.safe_mode) for each in found} >= lasts,
     )
-    read(cluster, "telemetry.feature-stats", lambda found: {each.device_id for each in found} == {"press-7", "pump-3"})
+    records_on(
+        cluster, "telemetry.feature-stats", lambda found: {each.device_id for each in found} == {"press-7", "pump-3"}
+    )
     assert [(each.waiting, each.lost) for each in summaries] == [(0, 0)] * 2
     assert all(each.readings_decided > 100 for each in summaries)
 

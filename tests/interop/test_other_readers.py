@@ -15,6 +15,7 @@ from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 from hypothesis import HealthCheck, Phase, given, seed, settings
+from patience import PATIENCE_S
 from record_strategies import records
 
 from schemas.catalogue import CATALOGUE
@@ -46,7 +47,7 @@ def written(bootstrap, registry_url, prefix) -> dict[str, tuple[str, Any]]:
         key, value = contract.encode(name, record)
         producer.produce(names[name], value, key)
         sent[names[name]] = (key.decode(), shown(as_plain(record)))
-    assert producer.flush(30) == 0
+    assert producer.flush(PATIENCE_S) == 0
     return sent
 
 
@@ -94,7 +95,7 @@ def test_confluents_own_deserializer_reads_every_topic(written, bootstrap, regis
     consumer.subscribe(list(written))
     found = {}
     while len(found) < len(written):
-        message = consumer.poll(30)
+        message = consumer.poll(PATIENCE_S)
         assert message is not None, f"nothing more came; missing: {sorted(written.keys() - found.keys())}"
         assert message.error() is None
         context = SerializationContext(message.topic(), MessageField.VALUE)
@@ -115,7 +116,10 @@ def test_go_reads_every_topic(written, bootstrap, registry_url, tmp_path):
     assert built.returncode == 0, built.stderr
 
     ran = subprocess.run(
-        [program, bootstrap, registry_url, str(len(written)), *written], capture_output=True, text=True, timeout=90
+        [program, bootstrap, registry_url, str(len(written)), *written],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
     )
 
     assert ran.returncode == 0, ran.stderr

@@ -251,11 +251,11 @@ def test_block_counts_are_bounded_by_the_bytes_there_are(blocks):
     request = OperatorRequest(request_id=str(uuid.UUID(int=1)), subject="", action="", who="", why="", at_ms=0)
     head = codec_of(OperatorRequest).encode(request)[:-1]
 
-    started = time.perf_counter()
+    started_s = time.process_time()
     with pytest.raises(BadRecordError):
         codec_of(OperatorRequest).decode(head + blocks + b"\x01")
 
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started_s < 5
 
 
 # In a process of its own: Python 3.11 may die of tracing memory while libraries' own threads allocate some.

@@ -57,14 +57,14 @@ def typical(record: type) -> bytes:
 def test_every_single_byte_may_change(record):
     body = typical(record)
 
-    started = time.perf_counter()
+    started_s = time.process_time()
     verdicts = [judge(record, broken) for broken in corruptions(body)]
 
     reasons = [bad for bad in verdicts if bad]
     assert reasons, "no corruption was noticed, so nothing was tried"
     assert all(bad.where and bad.found and bad.wanted for bad in reasons)
     # 6 changes a byte; 20 ms for each would still be two thousand times what reading takes.
-    assert time.perf_counter() - started < 0.02 * len(verdicts) + 1
+    assert time.process_time() - started_s < 0.02 * len(verdicts) + 1
 
 
 @RECORDS

@@ -67,8 +67,8 @@ def test_records_within_records_end_with_the_body():
         inner = record(inner, f"R{level - 1}", name=f"R{level}")
     reader = BodyReader(inner)
 
-    started = time.perf_counter()
+    started_s = time.process_time()
     with pytest.raises(BadRecordError):
         reader.read(bytes(10_000))
 
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started_s < 5

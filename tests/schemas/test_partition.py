@@ -6,6 +6,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 from hypothesis import given
 from hypothesis import strategies as st
+from patience import PATIENCE_S
 
 from schemas.partition import partition_of
 
@@ -18,15 +19,15 @@ def test_it_agrees_with_aiokafka(key, partitions):
 def test_it_agrees_with_librdkafka_over_a_real_broker(bootstrap, prefix):
     topic, found = f"{prefix}keys", {}
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    admin.create_topics([NewTopic(topic, 12, 1)])[topic].result(10)
+    admin.create_topics([NewTopic(topic, 12, 1)])[topic].result(PATIENCE_S)
     producer = Producer({"bootstrap.servers": bootstrap, "partitioner": "murmur2_random"})
 
     for number in range(200):
         producer.produce(
             topic, key=f"gw-{number}", on_delivery=lambda error, sent: found.update({sent.key(): sent.partition()})
         )
-    producer.flush(30)
-    admin.delete_topics([topic])[topic].result(10)
+    producer.flush(PATIENCE_S)
+    admin.delete_topics([topic])[topic].result(PATIENCE_S)
 
     assert found == {key: partition_of(key, 12) for key in found}
     assert len(found) == 200

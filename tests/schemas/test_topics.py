@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
+from patience import PATIENCE_S
 
 from schemas.admin import BrokerAwayError, FoundTopic
 from schemas.catalogue import CATALOGUE, Cleanup, Placement, topic_named
@@ -145,14 +146,15 @@ def test_all_topics_are_made_in_seconds_and_are_then_as_declared(cluster):
 
     assert sorted(made) == sorted(cluster.named(name) for name in CATALOGUE)
     assert sorted(before.missing) == sorted(made)
-    assert took_s < 10
+    # To wait until brokers know them it has 30 s.
+    assert took_s < 25
     assert check(cluster).clean
 
 
 def test_what_is_there_is_left_as_it_is(cluster):
     admin = AdminClient(cluster.client_settings())
     name = cluster.named("rollouts.commands")
-    admin.create_topics([NewTopic(name, 2, 1, config={"cleanup.policy": "delete"})])[name].result(10)
+    admin.create_topics([NewTopic(name, 2, 1, config={"cleanup.policy": "delete"})])[name].result(PATIENCE_S)
 
     made, before = create_missing(cluster)
     after = check(cluster)
@@ -180,4 +182,5 @@ def test_a_broker_that_is_away_is_named_within_the_time_given():
     with pytest.raises(BrokerAwayError, match=r"no Kafka broker answered at 127\.0\.0\.1:1 within 1 s .*refused"):
         check(Cluster(bootstrap="127.0.0.1:1"), timeout_s=1)
 
-    assert time.monotonic() - began < 3
+    # Where no time is given, it is 10 s.
+    assert time.monotonic() - began < 6

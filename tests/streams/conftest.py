@@ -1,18 +1,18 @@
 """What tests of workers ask for: a fleet's topics on the real cluster, a way to write them, and a way to read them."""
 
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import faust
 import pytest
 from confluent_kafka import Producer
+from feed_reading import records_on
+from patience import PATIENCE_S
 
-from schemas import feeds
 from schemas.cluster import Cluster
-from schemas.feeds import Changed
 from schemas.wire import Contract
 from trust import Keyring, Kind, Signer, load_signer, make_key, pin
 
@@ -39,7 +39,7 @@ def publish(cluster: Cluster) -> Callable[[str, Sequence[Any]], None]:
         for record in records:
             key, value = contract.encode(topic, record)
             producer.produce(cluster.named(topic), key=key, value=value)
-        assert producer.flush(30) == 0
+        assert producer.flush(PATIENCE_S) == 0
 
     return publish
 
@@ -47,17 +47,25 @@ def publish(cluster: Cluster) -> Callable[[str, Sequence[Any]], None]:
 @pytest.fixture
 def found_on(cluster: Cluster) -> Callable[..., list[Any]]:
     """Read a topic from its start until there is enough; gives the records."""
+    return partial(records_on, cluster)
 
-    def found_on(topic: str, enough: Callable[[list[Any]], bool], *, within_s: float = 40.0) -> list[Any]:
-        records: list[Any] = []
-        deadline = time.monotonic() + within_s
-        with feeds.follow(cluster, topic, from_ms=0) as feed:
-            while not enough(records):
-                assert time.monotonic() < deadline, f"{len(records)} records on {topic}: {records[-3:]}"
-                records += [event.value for event in feed.poll(0.5) if isinstance(event, Changed)]
-        return records
 
-    return found_on
+@pytest.fixture
+def noting(monkeypatch: pytest.MonkeyPatch) -> Callable[[type, str], list[tuple[Any, ...]]]:
+    """Note what a method is called with from now on, in whichever worker of this process, once it has done its work."""
+
+    def noting(owner: type, name: str) -> list[tuple[Any, ...]]:
+        calls, method = [], getattr(owner, name)
+
+        def noted(self: Any, *args: Any) -> Any:
+            done = method(self, *args)
+            calls.append(args)
+            return done
+
+        monkeypatch.setattr(owner, name, noted)
+        return calls
+
+    return noting
 
 
 @pytest.fixture

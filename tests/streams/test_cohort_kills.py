@@ -7,6 +7,7 @@ from itertools import groupby
 
 import pytest
 from drift_fleet import Fleet
+from patience import PATIENCE_S
 from worker_processes import WorkerProcesses
 
 from schemas import feeds
@@ -168,7 +169,7 @@ def alert_key(one):
     return one.alert_id if one.alert_id.startswith(OF_COHORTS) else None
 
 
-def everything(cluster, topic, enough, key_of, words, *, within_s=60):
+def everything(cluster, topic, enough, key_of, words, *, within_s=PATIENCE_S):
     """The newest record of each key, once that is enough; what is told twice is told alike."""
     deadline = time.monotonic() + within_s
     with feeds.follow(cluster, topic, from_ms=0) as feed:

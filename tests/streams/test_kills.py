@@ -7,6 +7,7 @@ import time
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 from drift_fleet import MINUTE_MS, Fleet
+from patience import PATIENCE_S, eventually
 from worker_processes import WorkerProcesses
 
 from schemas import feeds
@@ -105,15 +106,14 @@ def troubled(cluster, publish, kind, topic, log, folder, times, seed):
         return made, workers.words
 
 
-def wait_until_committed(cluster, group, topic, count, words, *, within_s=200.0):
+def wait_until_committed(cluster, group, topic, count, words):
     consumer = Consumer(
         {**cluster.client_settings(), "group.id": cluster.named(group), "enable.auto.commit": False}
     )  # fmt: skip
     places = [TopicPartition(cluster.named(topic), number) for number in range(topic_named(topic).partitions)]
-    deadline = time.monotonic() + within_s
-    while sum(max(one.offset, 0) for one in consumer.committed(places, timeout=10)) < count:
-        assert time.monotonic() < deadline, words()
-        time.sleep(0.3)
+    eventually(
+        lambda: sum(max(one.offset, 0) for one in consumer.committed(places, timeout=PATIENCE_S)) >= count, 200, words
+    )
     consumer.close()
 
 
@@ -154,14 +154,13 @@ def assert_same_alerts(cluster, expected):
 
 def everything(cluster, topic, least, key_of, words):
     """All records of a topic, with their keys, once there are as many different ones as wanted."""
-    deadline = time.monotonic() + 30
-    while True:
+
+    def found():
         with feeds.follow(cluster, topic, from_ms=0, until_current=True) as feed:
-            found = [(key_of(event.value), event.value) for event in feed if isinstance(event, feeds.Changed)]
-        if len({key for key, _ in found}) >= least:
-            return found
-        assert time.monotonic() < deadline, words()
-        time.sleep(0.5)
+            records = [(key_of(event.value), event.value) for event in feed if isinstance(event, feeds.Changed)]
+        return [records] if len({key for key, _ in records}) >= least else None
+
+    return eventually(found, or_say=words)[0]
 
 
 def now_ms():

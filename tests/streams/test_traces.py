@@ -6,12 +6,13 @@ import time
 
 from console_fleet import release
 from drift_fleet import MINUTE_MS, Fleet
+from feed_reading import first_on
+from patience import PATIENCE_S, eventually
 
 from edge_gateway.commands import Follower
 from edge_gateway.kafka_link import KafkaLink
 from edge_gateway.link import Origin
 from edge_gateway.spool import Lane, Spooled
-from schemas import feeds
 from schemas.canonical import canonical_json
 from schemas.codec import codec_of
 from schemas.feature_stats import FeatureStats
@@ -74,17 +75,17 @@ def test_a_command_goes_on_in_the_trace_of_its_release(cluster, receiver, tmp_pa
     follower.start()
     try:
         with SimulatedFleet(cluster, [SimulatedGateway("press-7", "pump/1", {})], keyring):
-            assert service.leads.wait(30)
+            assert service.leads.wait(PATIENCE_S)
             first_on(cluster, "fleet.devices")
             publisher = Publisher(cluster, Contract.connect(cluster), name="trainer").start()
             with span("publish a release") as trace:
                 publisher.publish([("models.releases", release("2", model="pump"))], trace=trace)
             publisher.close()
-            until(lambda: received)
+            eventually(lambda: received)
     finally:
         follower.stop()
         service.stop()
-        thread.join(20)
+        thread.join(PATIENCE_S)
 
     (released,), (issued, *_) = receiver.wait_for("publish a release", "issue a command")
     assert (issued.trace, issued.parent, issued.about["device"]) == (released.trace, released.span, "press-7")
@@ -96,35 +97,18 @@ def send_as_a_gateway(cluster, windows):
     definition = canonical_json(codec_of(FeatureStats).schema).decode()
     failures = []
     try:
-        until(lambda: link.ready)
+        eventually(lambda: link.ready)
         for number, window in enumerate(windows):
             key, value = contract.encode("telemetry.feature-stats", window)
             spooled = Spooled(number, Lane(0), "telemetry.feature-stats", key.decode(), 0, 0, value[5:])
             link.send(spooled, definition, Origin("urn:device:d-1", "boot"), failures.append)
-        until(lambda: link.poll(0.1) or len(failures) == len(windows))
+        eventually(lambda: link.poll(0.1) or len(failures) == len(windows))
     finally:
-        link.close(10)
+        link.close(PATIENCE_S)
     assert set(failures) == {None}
-
-
-def first_on(cluster, topic):
-    with feeds.follow(cluster, topic, from_ms=0) as feed:
-        deadline_s = time.monotonic() + 60
-        while time.monotonic() < deadline_s:
-            for event in feed.poll(0.5):
-                if isinstance(event, feeds.Changed):
-                    return event
-    raise AssertionError(f"nothing came on {topic}")
 
 
 def asked_for(desk, releases):
     requests = []
-    until(lambda: requests.extend(desk.due(releases, now_ms=int(time.time() * 1000))) or requests)
+    eventually(lambda: requests.extend(desk.due(releases, now_ms=int(time.time() * 1000))) or requests)
     return requests[0]
-
-
-def until(look, within_s=60):
-    deadline_s = time.monotonic() + within_s
-    while not look():
-        assert time.monotonic() < deadline_s, "it did not happen in time"
-        time.sleep(0.05)

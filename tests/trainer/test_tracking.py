@@ -5,12 +5,12 @@ import os
 import signal
 import socket
 import subprocess
-import time
 import urllib.parse
 import urllib.request
 from pathlib import Path
 
 import pytest
+from patience import eventually
 
 from trainer.tracking import Tracking, TrackingError
 
@@ -32,11 +32,8 @@ def server(tmp_path_factory):
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, env=_ENVIRON)
     try:
-        until = time.monotonic() + 150
-        while not _answers(port):
-            assert process.poll() is None, (folder / "log").read_text()
-            assert time.monotonic() < until, (folder / "log").read_text()
-            time.sleep(0.2)
+        eventually(lambda: process.poll() is not None or _answers(port), 150, (folder / "log").read_text)
+        assert process.poll() is None, (folder / "log").read_text()
         yield f"http://127.0.0.1:{port}"
     finally:
         os.killpg(process.pid, signal.SIGKILL)

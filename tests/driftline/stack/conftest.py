@@ -4,8 +4,7 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,15 +70,3 @@ def risen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     assert up.returncode == 0, up.stderr
     yield shell
     bring_down(shell.data, purge=True)
-
-
-@pytest.fixture
-def wait_for() -> Callable[[Callable[[], bool]], None]:
-    return _wait_for
-
-
-def _wait_for(condition: Callable[[], bool], *, limit_s: float = 60) -> None:
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {limit_s} s in vain"
-        time.sleep(0.05)

@@ -7,6 +7,7 @@ import pytest
 import redis
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.schema_registry import SchemaRegistryClient
+from patience import PATIENCE_S
 
 from driftline.stack.compose import (
     IMAGES,
@@ -66,7 +67,7 @@ def test_containers_come_up_serve_crash_and_end(driftline):
     assert up.returncode == 0, up.stderr
     endpoints = driftline.endpoints()
 
-    assert AdminClient({"bootstrap.servers": endpoints["bootstrap"]}).list_topics(timeout=30).brokers
+    assert AdminClient({"bootstrap.servers": endpoints["bootstrap"]}).list_topics(timeout=PATIENCE_S).brokers
     assert SchemaRegistryClient({"url": endpoints["registry_url"]}).get_compatibility() == "FULL_TRANSITIVE"
     assert redis.Redis.from_url(endpoints["redis_url"]).ping()
     assert "the stack is up already" in driftline("up", "--docker").stdout

@@ -11,6 +11,7 @@ import redis
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
+from patience import PATIENCE_S, eventually
 
 from driftline.stack.processes import alive, marked
 
@@ -19,14 +20,14 @@ pytestmark = pytest.mark.timeout(400)
 SCHEMA = Schema('{"type": "record", "name": "R", "fields": [{"name": "a", "type": "int"}]}', "AVRO")
 
 
-def test_data_survives_a_crash_down_and_up_and_ends_with_purge(driftline, wait_for):
+def test_data_survives_a_crash_down_and_up_and_ends_with_purge(driftline):
     driftline.data.mkdir()
     (driftline.data / "thesis.txt").write_text("years of work")
     assert driftline("up").returncode == 0
     _write(driftline.endpoints())
 
     os.kill(driftline.status()["kafka"]["pid"], signal.SIGKILL)
-    wait_for(lambda: driftline.status()["kafka"]["condition"] == "crashed")
+    eventually(lambda: driftline.status()["kafka"]["condition"] == "crashed")
     _crash_is_shown_and_healed(driftline)
     down = driftline("down")
 
@@ -54,28 +55,28 @@ def _crash_is_shown_and_healed(driftline):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_an_up_that_is_interrupted_leaves_no_process(driftline, number, wait_for):
+def test_an_up_that_is_interrupted_leaves_no_process(driftline, number):
     up = driftline.begin("up")
-    wait_for(lambda: len(driftline.processes()) == 3)
+    eventually(lambda: len(driftline.processes()) == 3)
 
     up.send_signal(number)
     up.send_signal(number)
-    said, _ = up.communicate(timeout=60)
+    said, _ = up.communicate(timeout=PATIENCE_S)
 
     assert up.returncode == 130, said
     assert "error: interrupted" in said
     assert not driftline.processes()
 
 
-def test_what_a_killed_up_left_behind_is_ended_by_up_and_by_down(driftline, wait_for):
-    _kill_while_it_starts(driftline, wait_for)
+def test_what_a_killed_up_left_behind_is_ended_by_up_and_by_down(driftline):
+    _kill_while_it_starts(driftline)
     left = {process.pid for process in driftline.processes()}
     assert left
 
     assert driftline("down").returncode == 0
     assert not driftline.processes()
 
-    _kill_while_it_starts(driftline, wait_for)
+    _kill_while_it_starts(driftline)
     left = {process.pid for process in driftline.processes()}
     again = driftline("up")
     assert again.returncode == 0, again.stderr
@@ -83,9 +84,9 @@ def test_what_a_killed_up_left_behind_is_ended_by_up_and_by_down(driftline, wait
     assert not left & {process.pid for process in driftline.processes()}
 
 
-def _kill_while_it_starts(driftline, wait_for):
+def _kill_while_it_starts(driftline):
     up = driftline.begin("up")
-    wait_for(lambda: len(driftline.processes()) == 3)
+    eventually(lambda: len(driftline.processes()) == 3)
     up.kill()
     up.wait()
 
@@ -104,7 +105,7 @@ def test_a_server_that_cannot_start_is_named_with_its_last_words(driftline):
     assert not driftline.processes()
 
 
-def test_a_stack_of_a_script_ends_with_the_script_even_by_kill_9(tmp_path, wait_for):
+def test_a_stack_of_a_script_ends_with_the_script_even_by_kill_9(tmp_path):
     script = (
         "import os, subprocess, sys, time; from pathlib import Path; from driftline.stack import Stack\n"
         "stack = Stack.start(Path(sys.argv[1]))\n"
@@ -122,17 +123,17 @@ def test_a_stack_of_a_script_ends_with_the_script_even_by_kill_9(tmp_path, wait_
     process.kill()
     process.wait()
 
-    wait_for(lambda: not any(map(alive, servers)))
-    wait_for(lambda: not any(watchdog.is_running() for watchdog in watchdogs))
+    eventually(lambda: not any(map(alive, servers)))
+    eventually(lambda: not any(watchdog.is_running() for watchdog in watchdogs))
     assert data.is_dir()
 
 
 def _write(endpoints: dict[str, str]) -> None:
     admin = AdminClient({"bootstrap.servers": endpoints["bootstrap"]})
-    admin.create_topics([NewTopic("kept", 1, 1)])["kept"].result(30)
+    admin.create_topics([NewTopic("kept", 1, 1)])["kept"].result(PATIENCE_S)
     producer = Producer({"bootstrap.servers": endpoints["bootstrap"]})
     producer.produce("kept", b"a window")
-    assert producer.flush(30) == 0
+    assert producer.flush(PATIENCE_S) == 0
     SchemaRegistryClient({"url": endpoints["registry_url"]}).register_schema("kept-value", SCHEMA)
     redis.Redis.from_url(endpoints["redis_url"]).set("kept", "value")
 
@@ -140,7 +141,7 @@ def _write(endpoints: dict[str, str]) -> None:
 def _read(endpoints: dict[str, str]) -> tuple[bytes | None, int, bytes | None]:
     consumer = Consumer({"bootstrap.servers": endpoints["bootstrap"], "group.id": "g", "auto.offset.reset": "earliest"})
     consumer.subscribe(["kept"])
-    message = consumer.poll(30)
+    message = consumer.poll(PATIENCE_S)
     consumer.close()
     version = SchemaRegistryClient({"url": endpoints["registry_url"]}).get_latest_version("kept-value").version
     return message and message.value(), version, redis.Redis.from_url(endpoints["redis_url"]).get("kept")

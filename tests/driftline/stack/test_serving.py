@@ -4,19 +4,20 @@ import redis
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
+from patience import PATIENCE_S
 
 
 def test_kafka_gives_back_what_it_was_given(bootstrap, prefix):
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    admin.create_topics([NewTopic(f"{prefix}echo", 1, -1)])[f"{prefix}echo"].result(30)
+    admin.create_topics([NewTopic(f"{prefix}echo", 1, -1)])[f"{prefix}echo"].result(PATIENCE_S)
     producer = Producer({"bootstrap.servers": bootstrap})
 
     producer.produce(f"{prefix}echo", b"a window", b"device-1")
-    producer.flush(30)
+    producer.flush(PATIENCE_S)
 
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": f"{prefix}group", "auto.offset.reset": "earliest"})
     consumer.subscribe([f"{prefix}echo"])
-    message = consumer.poll(30)
+    message = consumer.poll(PATIENCE_S)
     consumer.close()
     assert (message.key(), message.value()) == (b"device-1", b"a window")
 

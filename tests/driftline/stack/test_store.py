@@ -16,6 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path, PurePosixPath
 
 import pytest
+from patience import PATIENCE_S, eventually
 
 from driftline.stack.errors import ChecksumError, DownloadError
 from driftline.stack.lock import Coordinate, Lock, PinnedFile, write_lock
@@ -111,7 +112,7 @@ def test_a_transfer_that_keeps_breaking_off_leaves_nothing_half(repository, tmp_
 def test_a_download_that_was_killed_is_begun_again(repository, tmp_path):
     repository.pause_s = 60
     downloading = _provide_in_another_process(repository, tmp_path)
-    _wait_for(lambda: any(path.is_file() for path in tmp_path.glob("arriving-*/**/*.jar")))
+    eventually(lambda: any(path.is_file() for path in tmp_path.glob("arriving-*/**/*.jar")))
     downloading.send_signal(signal.SIGKILL)
     downloading.wait()
     assert list(tmp_path.glob("arriving-*"))
@@ -128,7 +129,7 @@ def test_two_at_once_download_once(repository, tmp_path):
 
     both = [_provide_in_another_process(repository, tmp_path) for _ in range(2)]
 
-    assert [one.wait(60) for one in both] == [0, 0]
+    assert [one.wait(PATIENCE_S) for one in both] == [0, 0]
     assert set(repository.served.values()) == {1}
 
 
@@ -211,10 +212,3 @@ def _provide_in_another_process(repository: Repository, cache: Path) -> subproce
         "provide(read_lock(Path(sys.argv[1])), Path(sys.argv[2]), repositories={'test': sys.argv[3]})"
     )
     return subprocess.Popen([sys.executable, "-c", code, lock, cache, repository.address["test"]])
-
-
-def _wait_for(condition) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, "waited 20 s in vain"
-        time.sleep(0.02)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from patience import PATIENCE_S, eventually
 
 # They start several servers, several times.
 pytestmark = pytest.mark.timeout(400)
@@ -18,7 +19,7 @@ ROOT = HERE.parents[2]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_a_test_run_that_is_ended_leaves_nothing_behind(number, wait_for):
+def test_a_test_run_that_is_ended_leaves_nothing_behind(number):
     run = subprocess.Popen(
         [sys.executable, "-m", "pytest", "--stack=embedded", "-q", str(HERE / "test_serving.py")],
         cwd=ROOT,
@@ -27,15 +28,15 @@ def test_a_test_run_that_is_ended_leaves_nothing_behind(number, wait_for):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     servers: dict[psutil.Process, Path] = {}
-    wait_for(lambda: servers.update(_servers_of(run.pid)) or len(servers) >= 3)
+    eventually(lambda: servers.update(_servers_of(run.pid)) or len(servers) >= 3)
     (data,) = set(servers.values())
     others = psutil.Process(run.pid).children()
 
     run.send_signal(number)
 
-    run.wait(60)
-    wait_for(lambda: not any(child.is_running() for child in (*servers, *others)))
-    wait_for(lambda: not data.exists())
+    run.wait(PATIENCE_S)
+    eventually(lambda: not any(child.is_running() for child in (*servers, *others)))
+    eventually(lambda: not data.exists())
 
 
 @pytest.mark.parametrize(

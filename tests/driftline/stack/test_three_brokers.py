@@ -5,6 +5,7 @@ import logging
 import pytest
 from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from patience import PATIENCE_S
 
 from driftline.stack import Stack
 
@@ -19,25 +20,27 @@ INTERNAL = {"__consumer_offsets", "__transaction_state", "kafkasql-journal"}
 def three():
     with Stack.start(brokers=3) as stack:
         admin = AdminClient({"bootstrap.servers": stack.endpoints.bootstrap})
-        admin.create_topics([NewTopic("kept", 3)])["kept"].result(30)
+        admin.create_topics([NewTopic("kept", 3)])["kept"].result(PATIENCE_S)
         transactional = Producer({"bootstrap.servers": stack.endpoints.bootstrap, "transactional.id": "t"})
-        transactional.init_transactions(30)
+        transactional.init_transactions(PATIENCE_S)
         transactional.begin_transaction()
         transactional.produce("kept", b"before")
-        transactional.commit_transaction(30)
+        transactional.commit_transaction(PATIENCE_S)
         _read(stack, 1)
         yield stack
 
 
 def test_every_topic_has_three_replicas_of_which_two_must_agree(three):
     admin = AdminClient({"bootstrap.servers": three.endpoints.bootstrap})
-    topics = admin.list_topics(timeout=30).topics
+    topics = admin.list_topics(timeout=PATIENCE_S).topics
 
     assert set(topics) >= INTERNAL | {"kept"}
     replicas = {name: {len(p.replicas) for p in topic.partitions.values()} for name, topic in topics.items()}
     assert set(map(frozenset, replicas.values())) == {frozenset({3})}, replicas
     configs = admin.describe_configs([ConfigResource(ResourceType.TOPIC, name) for name in topics])
-    needed = {resource.name: found.result(30)["min.insync.replicas"].value for resource, found in configs.items()}
+    needed = {
+        resource.name: found.result(PATIENCE_S)["min.insync.replicas"].value for resource, found in configs.items()
+    }
     assert set(needed.values()) == {"2"}, needed
 
 
@@ -84,6 +87,6 @@ def _read(stack: Stack, count: int) -> list[bytes]:
         logger=_QUIET,
     )
     consumer.subscribe(["kept"])
-    values = [message.value() for message in consumer.consume(count, timeout=60)]
+    values = [message.value() for message in consumer.consume(count, timeout=PATIENCE_S)]
     consumer.close()
     return values

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
+from patience import PATIENCE_S, eventually
 
+from schemas.admin import Admin
 from schemas.catalogue import topic_named
 from schemas.cluster import Cluster
 from schemas.rollouts import Command
@@ -35,10 +37,13 @@ class Fleet:
         config = settings_on(topic_named(name), brokers=1)
         config |= {key.replace("_", "."): str(value) for key, value in settings.items()}
         topic = NewTopic(self.cluster.named(name), partitions, 1, config=config)
-        self.admin.create_topics([topic])[topic.topic].result(10)
+        assert Admin(self.cluster, timeout_s=PATIENCE_S).create([topic]) == [topic.topic]
 
     def drop(self, name: str = COMMANDS) -> None:
-        self.admin.delete_topics([self.cluster.named(name)])[self.cluster.named(name)].result(10)
+        topic = self.cluster.named(name)
+        self.admin.delete_topics([topic])[topic].result(PATIENCE_S)
+        # The controller answers before the broker has put the log away.
+        eventually(lambda: topic not in self.admin.list_topics(timeout=PATIENCE_S).topics)
 
     def put(self, *commands: Command, partition: int = -1) -> None:
         for command in commands:
@@ -62,11 +67,11 @@ class Fleet:
         self.flush()
 
     def flush(self) -> None:
-        assert self._producer.flush(90) == 0
+        assert self._producer.flush(PATIENCE_S) == 0
 
     def transaction(self, *commands: Command, commit: bool, partition: int = -1) -> None:
         producer = self.open_transaction(*commands, partition=partition)
-        producer.commit_transaction(30) if commit else producer.abort_transaction(30)
+        producer.commit_transaction(PATIENCE_S) if commit else producer.abort_transaction(PATIENCE_S)
 
     def open_transaction(self, *commands: Command, partition: int = -1) -> Producer:
         producer = Producer(
@@ -75,12 +80,12 @@ class Fleet:
                 "transactional.id": f"t-{uuid.uuid4().hex}",
             }
         )
-        producer.init_transactions(30)
+        producer.init_transactions(PATIENCE_S)
         producer.begin_transaction()
         for command in commands:
             key, value = self.contract.encode(COMMANDS, command)
             producer.produce(self.cluster.named(COMMANDS), key=key, value=value, partition=partition)
-        assert producer.flush(30) == 0
+        assert producer.flush(PATIENCE_S) == 0
         return producer
 
 

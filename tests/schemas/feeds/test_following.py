@@ -3,6 +3,8 @@
 import time
 
 import pytest
+from feed_reading import next_events, until_marker
+from patience import PATIENCE_S
 
 from schemas import feeds
 from schemas.feeds import Bad, CaughtUp, Changed, Position, Reached, Reason, Restarted, Skipped
@@ -38,14 +40,6 @@ def acks(fleet):
     return put
 
 
-def until_marker(feed):
-    told, deadline = [], time.monotonic() + 20
-    while not told or not isinstance(told[-1], CaughtUp):
-        assert time.monotonic() < deadline, told
-        told += feed.poll(0.2)
-    return told
-
-
 def revisions(told):
     return [event.value.revision for event in told if isinstance(event, Changed)]
 
@@ -56,9 +50,7 @@ def test_from_now_on_tells_nothing_of_the_past(cluster, acks):
     with feeds.follow(cluster, ACKS) as feed:
         past = until_marker(feed)
         acks(3)
-        told = []
-        while not told:
-            told = feed.poll(0.2)
+        told = next_events(feed, 1)
 
     assert past == [CaughtUp(ACKS)]
     assert revisions(told) == [3]
@@ -108,7 +100,7 @@ def test_records_that_are_gone_are_counted_and_told(cluster, fleet, acks):
         next(iter(feed))
         position = feed.position()
     cut = TopicPartition(cluster.named(ACKS), 0, 3)
-    fleet.admin.delete_records([cut])[cut].result(10)
+    fleet.admin.delete_records([cut])[cut].result(PATIENCE_S)
 
     with feeds.follow(cluster, ACKS, resume=position) as feed:
         told = until_marker(feed)
@@ -129,7 +121,7 @@ def test_records_that_vanish_under_a_live_reader_are_told_as_well(cluster, fleet
 
     with feeds.follow(cluster, ACKS, resume=position) as feed:
         # Cut after the beginning was settled, before the first fetch.
-        fleet.admin.delete_records([cut])[cut].result(10)
+        fleet.admin.delete_records([cut])[cut].result(PATIENCE_S)
         told = until_marker(feed)
 
     assert revisions(told)[-2:] == [6, 7]

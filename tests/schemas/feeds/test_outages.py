@@ -11,6 +11,8 @@ import time
 
 import pytest
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
+from feed_reading import read_until
+from patience import PATIENCE_S
 
 from driftline.stack import Stack
 from schemas import feeds
@@ -44,14 +46,6 @@ def whole_cluster(cluster, broken, fleet):
     whole = dataclasses.replace(cluster, registry_url=broken.endpoints.registry_url)
     fleet.cluster, fleet.contract = whole, Contract.connect(whole)
     return whole
-
-
-def read_until(feed, enough, timeout_s=60):
-    told, deadline = [], time.monotonic() + timeout_s
-    while not enough(told):
-        assert time.monotonic() < deadline, told[-5:]
-        told += feed.poll(0.2)
-    return told
 
 
 def caught_up(told):
@@ -90,7 +84,7 @@ def test_a_record_waits_for_the_registry_and_is_neither_lost_nor_bad(broken, who
             key, value = fleet.contract.encode(COMMANDS, command("gw-2", 2))
             fleet.put_raw(key, value[:1] + stranger.to_bytes(4, "big") + value[5:])
             fleet.put(command("gw-3", 3))
-            during = feed.poll(4) + feed.poll(1)
+            during = read_until(feed, lambda _: feed.counts.waits_for_registry) + feed.poll(4)
         finally:
             broken.restart("registry")
         after = read_until(feed, lambda told: len(told) >= 2)
@@ -114,7 +108,7 @@ def test_a_broker_restart_in_mid_stream_is_survived_and_tables_stay_usable(broke
 
     with feeds.read(cluster, COMMANDS, check_every_s=1) as feed, feeds.table(cluster, COMMANDS) as table:
         read_until(feed, caught_up)
-        table.wait_until_current(30)
+        table.wait_until_current(PATIENCE_S)
         broken.kill("kafka")
         assert feed.poll(3) == []
         assert table["gw-1"].revision == 1
@@ -123,7 +117,7 @@ def test_a_broker_restart_in_mid_stream_is_survived_and_tables_stay_usable(broke
         told = read_until(feed, lambda told: len(told) >= 2)
         more = feed.poll(1)
 
-        assert table.wait_for(lambda rows: len(rows) == 2 and rows["gw-1"].revision == 2, 60)
+        assert table.wait_for(lambda rows: len(rows) == 2 and rows["gw-1"].revision == 2, PATIENCE_S)
     assert sorted(revisions(told + more)) == [2, 3]
     assert feed.counts.restarts == 0
 
@@ -136,7 +130,8 @@ def test_a_broker_that_is_away_at_the_start_is_a_clear_error_in_time():
         feeds.read(away, COMMANDS, wait_s=1).open()
 
     assert "driftline status" in refused.value.hint
-    assert time.monotonic() - began < 6
+    # Without a word of how long, it waits for 10 s.
+    assert time.monotonic() - began < 10
 
 
 def test_a_broker_that_is_away_at_the_start_can_be_waited_for(broken, cluster, fleet, command):

@@ -1,10 +1,10 @@
 """Going on from a kept position, exactly; or anew, and told so, where that may have missed something."""
 
 import itertools
-import time
 
 import pytest
-from confluent_kafka import KafkaException
+from feed_reading import next_events, until_marker
+from patience import eventually
 
 from schemas import feeds
 from schemas.feeds import CaughtUp, Changed, Position, Reason, Restarted
@@ -12,14 +12,6 @@ from schemas.feeds.feed import wall_ms
 
 COMMANDS = "rollouts.commands"
 DAY_MS = 86_400_000
-
-
-def until_marker(feed, timeout_s=30):
-    told, deadline = [], time.monotonic() + timeout_s
-    while not told or not isinstance(told[-1], CaughtUp):
-        assert time.monotonic() < deadline, f"no marker; told so far: {told[-5:]}"
-        told += feed.poll(0.2)
-    return told
 
 
 def revisions(events):
@@ -86,7 +78,7 @@ def test_a_recreated_topic_is_read_anew_and_the_reader_is_told(cluster, fleet, c
         until_marker(feed)
         position = kept(feed)
     fleet.drop()
-    recreate(fleet)
+    fleet.make(partitions=1)
     # As long as the old one and longer: by offsets alone the position looks right.
     fleet.put(command("gw-3", 3), command("gw-4", 4), command("gw-5", 5))
 
@@ -106,7 +98,7 @@ def test_a_topic_recreated_under_a_live_reader_is_read_anew(cluster, fleet, comm
     with feeds.read(cluster, COMMANDS, check_every_s=0.5) as feed:
         until_marker(feed)
         fleet.drop()
-        recreate(fleet)
+        fleet.make(partitions=1)
         fleet.put(command("gw-3", 3), command("gw-4", 4), command("gw-5", 5))
         told = until_marker(feed)
 
@@ -114,17 +106,6 @@ def test_a_topic_recreated_under_a_live_reader_is_read_anew(cluster, fleet, comm
     (restart,) = [number for number, event in enumerate(told) if isinstance(event, Restarted)]
     assert told[restart].reason is Reason.NEW_TOPIC
     assert revisions(told[restart:]) == [3, 4, 5]
-
-
-def recreate(fleet, **settings):
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            return fleet.make(partitions=1, **settings)
-        except KafkaException:
-            # Deleting takes a moment.
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
 
 
 def test_a_pause_longer_than_tombstones_live_is_read_anew(cluster, fleet, command):
@@ -174,16 +155,14 @@ def test_a_real_tombstone_that_died_during_a_pause_leaves_no_ghost(cluster, flee
 
 
 def wait_until_no_tombstone_is_left(cluster, fleet, command):
-    deadline = time.monotonic() + 90
-    while True:
+    def is_gone():
         # The last segment is never compacted, so something has to follow.
         fleet.put(command("gw-2", 9))
         with feeds.read(cluster, COMMANDS) as feed:
             until_marker(feed)
-            if not feed.counts.deletes:
-                return
-        assert time.monotonic() < deadline, "the tombstone is still there after 90 s"
-        time.sleep(1)
+            return not feed.counts.deletes
+
+    eventually(is_gone, or_say="the tombstone is still there")
 
 
 def test_a_pause_during_which_nothing_was_written_is_no_reason_to_read_anew(cluster, fleet, command):
@@ -224,13 +203,10 @@ def test_a_reader_that_keeps_watching_a_quiet_topic_has_missed_nothing(cluster, 
         for _ in range(5):
             # Two days at a time, ten in all, and never unwatched for seven.
             later_ms += 2 * DAY_MS
-            deadline = time.monotonic() + 1
-            while time.monotonic() < deadline:
-                feed.poll(0.1)
+            now_ms = wall_ms() + later_ms
+            eventually(lambda now_ms=now_ms: feed.poll(0.1) or feed.position().partitions[0].as_of_ms >= now_ms)
         fleet.put(command("gw-1", 2))
-        told = []
-        while not told:
-            told = feed.poll(0.2)
+        told = next_events(feed, 1)
 
     assert revisions(told) == [2]
     assert feed.counts.restarts == 0
@@ -243,7 +219,7 @@ def test_the_place_before_an_untold_restart_is_the_old_one(cluster, fleet, comma
         until_marker(feed)
         position = kept(feed)
     fleet.drop()
-    recreate(fleet)
+    fleet.make(partitions=1)
 
     with feeds.read(cluster, COMMANDS, resume=position) as feed:
         # Kept now and resumed from, it must lead to the same restart.

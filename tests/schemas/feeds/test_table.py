@@ -1,10 +1,9 @@
 """A compacted topic as a mapping, over a real broker."""
 
 import threading
-import time
 
 import pytest
-from confluent_kafka import KafkaException
+from patience import PATIENCE_S
 
 from schemas import feeds
 from schemas.errors import DriftlineError
@@ -24,12 +23,12 @@ def test_a_table_is_current_and_stays_so(cluster, fleet, command):
     fleet.forget("gw-2")
 
     with feeds.table(cluster, COMMANDS) as table:
-        table.wait_until_current(20)
+        table.wait_until_current(PATIENCE_S)
         first = revisions(table)
         fleet.put(command("gw-3", 5))
-        arrived = table.wait_for(lambda rows: "gw-3" in rows, 10)
+        arrived = table.wait_for(lambda rows: "gw-3" in rows, PATIENCE_S)
         fleet.forget("gw-1")
-        gone = table.wait_for(lambda rows: "gw-1" not in rows, 10)
+        gone = table.wait_for(lambda rows: "gw-1" not in rows, PATIENCE_S)
 
         assert first == {"gw-1": 2}
         assert arrived
@@ -48,7 +47,7 @@ def test_nothing_is_shown_before_the_state_is_whole(cluster, fleet, command):
     try:
         assert dict(table) == {}
         assert not table.current
-        table.open().wait_until_current(20)
+        table.open().wait_until_current(PATIENCE_S)
         assert list(table) == ["gw-1"]
     finally:
         table.close()
@@ -59,12 +58,12 @@ def test_a_value_that_no_longer_fits_leaves_the_table(cluster, fleet, command):
     fleet.put(command("gw-1", 7), command("gw-2", 1))
 
     with feeds.table(cluster, COMMANDS, where=lambda value: value.revision > 5) as table:
-        table.wait_until_current(20)
+        table.wait_until_current(PATIENCE_S)
         before = revisions(table)
         fleet.put(command("gw-2", 8), command("gw-1", 2))
 
         assert before == {"gw-1": 7}
-        assert table.wait_for(lambda rows: revisions(rows) == {"gw-2": 8}, 10)
+        assert table.wait_for(lambda rows: revisions(rows) == {"gw-2": 8}, PATIENCE_S)
 
 
 def test_what_is_read_anew_is_shown_only_when_it_is_whole(command):
@@ -86,24 +85,14 @@ def test_a_table_follows_to_a_recreated_topic(cluster, fleet, command):
     fleet.put(command("old-1"), command("old-2"))
 
     with feeds.table(cluster, COMMANDS, check_every_s=0.3) as table:
-        table.wait_until_current(20)
+        table.wait_until_current(PATIENCE_S)
         fleet.drop()
-        recreate(fleet)
+        fleet.make(partitions=1)
         fleet.put(command("new-1"))
 
-        assert table.wait_for(lambda rows: set(rows) == {"new-1"}, 30)
+        assert table.wait_for(lambda rows: set(rows) == {"new-1"}, PATIENCE_S)
         assert table.current
         assert table.counts.restarts == 1
-
-
-def recreate(fleet):
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            return fleet.make(partitions=1)
-        except KafkaException:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
 
 
 def test_a_bad_record_leaves_the_earlier_value_and_is_counted(cluster, fleet, command):
@@ -113,7 +102,7 @@ def test_a_bad_record_leaves_the_earlier_value_and_is_counted(cluster, fleet, co
     fleet.flush()
 
     with feeds.table(cluster, COMMANDS) as table:
-        table.wait_until_current(20)
+        table.wait_until_current(PATIENCE_S)
 
         assert revisions(table) == {"gw-1": 3}
         assert table.counts.bad == 1
@@ -128,7 +117,7 @@ def test_a_table_that_fails_says_so_to_whoever_reads_it(cluster, fleet, command)
 
     with feeds.table(cluster, COMMANDS, where=fails) as table:
         with pytest.raises(ZeroDivisionError):
-            table.wait_until_current(20)
+            table.wait_until_current(PATIENCE_S)
         with pytest.raises(ZeroDivisionError):
             table.get("gw-1")
 
@@ -137,7 +126,7 @@ def test_closing_ends_the_thread(cluster, fleet):
     fleet.make()
 
     with feeds.table(cluster, COMMANDS) as table:
-        table.wait_until_current(20)
+        table.wait_until_current(PATIENCE_S)
         assert "table rollouts.commands" in {thread.name for thread in threading.enumerate()}
 
     assert "table rollouts.commands" not in {thread.name for thread in threading.enumerate()}

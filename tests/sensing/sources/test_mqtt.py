@@ -1,5 +1,6 @@
 """MQTT against a real broker (amqtt), in this process."""
 
+import itertools
 import json
 import time
 
@@ -8,6 +9,7 @@ from certificates import Authority
 from mqtt_brokers import MOSQUITTO, Amqtt, Mosquitto
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
+from patience import PATIENCE_S, eventually
 
 from sensing.sources import MqttSettings, MqttSource
 
@@ -42,25 +44,27 @@ def send(broker):
     client.loop_stop()
 
 
-def read(source, count, timeout_s=15.0):
+def read(source, count):
     found = []
-    deadline_s = time.monotonic() + timeout_s
-    while sum(len(each.at_ms) for each in found) < count:
-        assert time.monotonic() < deadline_s, found
-        found += source.poll(0.2)
+    eventually(
+        lambda: found.extend(source.poll(0.2)) or sum(len(each.at_ms) for each in found) >= count,
+        or_say=lambda: f"found {found}",
+    )
     return found
 
 
 def wait_connected(source, send):
-    """Until something arrives: a subscription has no other sign."""
-    deadline_s = time.monotonic() + 15
-    while time.monotonic() < deadline_s:
-        send({"at_ms": 1, "temperature": 0, "stream": "hello"})
-        if source.poll(0.3):
-            break
-    time.sleep(0.5)
-    while source.poll(0.1):
-        pass
+    """Until something arrives, for a subscription has no other sign; and then all that was sent for it."""
+    numbers = itertools.count(100_000)
+
+    def hears():
+        send({"at_ms": next(numbers), "temperature": 0, "stream": "hello"})
+        return source.poll(0.3)
+
+    eventually(hears)
+    last = next(numbers)
+    send({"at_ms": last, "temperature": 0, "stream": "hello"})
+    eventually(lambda: any(last in each.at_ms for each in source.poll(0.3)))
 
 
 def test_readings_arrive_and_bad_ones_cost_nothing_else(source, send):
@@ -84,7 +88,7 @@ def test_it_comes_back_when_the_broker_does(source, send, broker):
     wait_connected(source, send)
     send({"at_ms": 77, "temperature": 1})
 
-    assert 77 in [at for each in read(source, 1, 30) for at in each.at_ms.tolist()]
+    assert 77 in [at for each in read(source, 1) for at in each.at_ms.tolist()]
 
 
 @pytest.fixture
@@ -114,7 +118,7 @@ def test_readings_arrive_over_tls_and_are_acknowledged_one_by_one(tls_broker, au
     wait_connected(source, send)
     for number in range(200):
         send({"at_ms": 1000 + number, "temperature": number})
-    found = read(source, 200, 30)
+    found = read(source, 200)
     source.close()
     sender.disconnect()
     sender.loop_stop()
@@ -143,19 +147,19 @@ def test_a_gateway_that_was_busy_hears_again_what_mosquitto_held_back(tmp_path, 
     sender.loop_start()
 
     def send(payload):
-        sender.publish("sensors/hall", json.dumps(payload), qos=1).wait_for_publish(10)
+        sender.publish("sensors/hall", json.dumps(payload), qos=1).wait_for_publish(PATIENCE_S)
 
     wait_connected(source, send)
     try:
         # More than a broker sends without an acknowledgement, and a bomb among them.
         for number in range(0, 90, 3):
             send([{"at_ms": 1000 + number + each, "temperature": number} for each in range(3)])
-        sender.publish("sensors/hall", "[" * 200_000, qos=1).wait_for_publish(10)
-        sender.publish("sensors/hall", b"x" * 1_000_000, qos=1).wait_for_publish(10)
+        sender.publish("sensors/hall", "[" * 200_000, qos=1).wait_for_publish(PATIENCE_S)
+        sender.publish("sensors/hall", b"x" * 1_000_000, qos=1).wait_for_publish(PATIENCE_S)
         time.sleep(1)
-        found = read(source, 90, 20)
+        found = read(source, 90)
         send({"at_ms": 5000, "temperature": 1})
-        found += read(source, 1, 20)
+        found += read(source, 1)
     finally:
         source.close()
         sender.disconnect()

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from drift_fleet import Fleet, asked, device, policy
+from patience import until
 
 from schemas import feeds
 from schemas.drift_alert import AlertState
@@ -17,6 +18,7 @@ from streams.backtest.span import EVER
 from streams.drift.cohort_merger import OF_COHORTS
 from streams.drift.cohort_service import CohortSettings, make_cohort_app
 from streams.drift.policy import own_policy, read_policy
+from streams.drift.policy.wanted import Wanted
 from streams.drift.service import DriftSettings, make_drift_app
 from streams.drift.telling import GRACE_MS
 from trust import sign_record
@@ -65,7 +67,7 @@ def is_in(state):
 @pytest.mark.nightly
 @pytest.mark.timeout(600)
 async def test_the_replay_as_then_tells_of_cohorts_what_was_published(
-    cluster, publish, found_on, running, signer, keyring, tmp_path
+    cluster, publish, found_on, running, noting, signer, keyring, tmp_path
 ):
     """With late and repeated windows, over a change of policy, somebody acknowledging, and an end of the drift."""
     fleet = Fleet(samples=SAMPLES, features=2)
@@ -78,6 +80,7 @@ async def test_the_replay_as_then_tells_of_cohorts_what_was_published(
     late, timely = drifting[330:345], drifting[:330] + drifting[345:]
     quiet = windows(fleet, range(5, 10), start_ms, shift=0.0)
 
+    heeded = noting(Wanted, "heed")
     async with (
         running(make_drift_app(cluster, DriftSettings(policy=own, keyring=keyring))),
         running(make_cohort_app(cluster, CohortSettings(policy=own, keyring=keyring, settle_s=SETTLE_S))),
@@ -88,7 +91,8 @@ async def test_the_replay_as_then_tells_of_cohorts_what_was_published(
         await asyncio.to_thread(publish, "operators.requests", [asked(f"alert/{fired.alert_id}", "acknowledge")])
         await asyncio.to_thread(found_on, "drift.alerts", is_in(AlertState.ACKNOWLEDGED))
         await asyncio.to_thread(publish, "drift.policies", [sign_record(policy(1, STRICTER), [signer])])
-        await asyncio.sleep(3)
+        # Either worker follows the policies.
+        await until(lambda: len(heeded) == 2)
         await asyncio.to_thread(within_a_tick, publish, [*late, *quiet, *timely[300:320]])
         await asyncio.to_thread(found_on, "drift.alerts", is_in(AlertState.RESOLVED), within_s=150)
         # Panes that are judged at once are told of together.

@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 from confluent_kafka.admin import AdminClient
 from drift_fleet import MINUTE_MS, Fleet
+from patience import PATIENCE_S
 
 from driftline.command import main
 from schemas import feeds
@@ -44,7 +45,7 @@ def elsewhere(bootstrap, registry_url, prefix):
     yield cluster
     admin = AdminClient(cluster.client_settings())
     for deleted in admin.delete_topics([cluster.named(name) for name in CATALOGUE]).values():
-        deleted.result(30)
+        deleted.result(PATIENCE_S)
 
 
 def records(cluster, topic=STATS):
@@ -129,7 +130,7 @@ def test_records_that_cannot_be_read_are_left_out_and_named(cluster, publish, tm
     producer.produce(cluster.named(STATS), key=b"d-1", value=b"nonsense")
     _, value = Contract.connect(cluster).encode(STATS, fleet.window("d-1", 1))
     producer.produce(cluster.named(STATS), key=b"somebody-else", value=value)
-    producer.flush(10)
+    producer.flush(PATIENCE_S)
 
     done = export_file(ClusterHistory(cluster), STATS, EVER, tmp_path / "a.parquet")
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from drift_fleet import MINUTE_MS, Fleet, asked, boot_of, device, health, policy
+from patience import PATIENCE_S, eventually, until
 
 from schemas import feeds
 from schemas.drift_alert import AlertState
@@ -15,7 +16,9 @@ from streams.backtest.exporting import NEEDED, export_file, export_folder
 from streams.backtest.history import ClusterHistory, FileHistory
 from streams.backtest.running import Plan, run
 from streams.backtest.span import EVER
+from streams.drift.labels import Labels
 from streams.drift.policy import own_policy
+from streams.drift.policy.wanted import Wanted
 from streams.drift.service import GROUP, DriftSettings, make_drift_app
 from streams.health.partition import HEALTH
 from streams.health.service import GROUP as HEALTH_GROUP
@@ -67,7 +70,7 @@ def by_alert(alerts):
 # Three rounds of a worker on a busy machine.
 @pytest.mark.timeout(600)
 async def test_the_replay_as_then_gives_exactly_the_alerts_that_were_published(
-    cluster, publish, found_on, running, signer, keyring, tmp_path
+    cluster, publish, found_on, running, noting, signer, keyring, tmp_path
 ):
     """Over two changes of policy, one of them of its horizons; from the cluster, a file and a folder."""
     fleet = Fleet()
@@ -79,12 +82,13 @@ async def test_the_replay_as_then_gives_exactly_the_alerts_that_were_published(
     # Nobody has a baseline for this one: it is a dead letter then, and must not count now.
     stranger = replace(windows[0], model_id="stranger/1", seq=10_000)
 
+    heeded = noting(Wanted, "heed")
     async with running(make_drift_app(cluster, replace(settings, wait_for_baseline_s=0.2))):
         for revision, (some, document) in enumerate(zip(thirds, (None, FLOORS, HORIZONS), strict=True)):
             if document is not None:
                 signed = sign_record(policy(revision, document), [signer])
                 await asyncio.to_thread(publish, "drift.policies", [signed])
-                await asyncio.sleep(3)
+                await until(lambda wanted=revision: any(one.revision == wanted for (one,) in heeded))
             await asyncio.to_thread(publish, SOURCE, some)
             await judged(cluster, sum(map(len, thirds[: revision + 1])))
         await asyncio.to_thread(publish, SOURCE, [stranger])
@@ -111,7 +115,7 @@ RULES = (
 
 
 @pytest.mark.timeout(600)
-async def test_labels_and_operators_count_from_when_they_did(cluster, publish, found_on, running, tmp_path):
+async def test_labels_and_operators_count_from_when_they_did(cluster, publish, found_on, running, noting, tmp_path):
     """Fixed limits, overrides by model and by cohort; devices change their labels, people acknowledge and silence."""
     fleet = Fleet()
     publish("models.grids", [fleet.grid])
@@ -124,14 +128,16 @@ async def test_labels_and_operators_count_from_when_they_did(cluster, publish, f
         for first in range(0, 48, 12)
     ]
 
+    labels = noting(Labels, "put")
     async with running(make_drift_app(cluster, DriftSettings(policy=own_policy(RULES, policy_id="own")))):
 
-        async def ask(topic, record, shown=None):
-            await asyncio.to_thread(publish, topic, [record])
-            if shown is not None:
-                await asyncio.to_thread(found_on, "drift.alerts", lambda found: any(map(shown, found)))
-            else:
-                await asyncio.sleep(2)
+        async def ask(request, topic, shown):
+            await asyncio.to_thread(publish, "operators.requests", [request])
+            await asyncio.to_thread(found_on, topic, lambda found: any(map(shown, found)))
+
+        async def move(name, site):
+            await asyncio.to_thread(publish, "fleet.devices", [device(name, site=site)])
+            await until(lambda: (name, {"site": site}) in labels)
 
         async def play(number):
             await asyncio.to_thread(publish, SOURCE, rounds[number])
@@ -140,18 +146,18 @@ async def test_labels_and_operators_count_from_when_they_did(cluster, publish, f
         await play(0)
         first = await asyncio.to_thread(found_on, "drift.alerts", lambda found: fires_on(found, "d-0"))
         fired = next(one for one in first if fires_on([one], "d-0"))
-        await ask("operators.requests", asked(f"alert/{fired.alert_id}", "acknowledge"), lambda one: one.by == "ada")
+        await ask(asked(f"alert/{fired.alert_id}", "acknowledge"), "drift.alerts", lambda one: one.by == "ada")
         # From here on the first device is judged as the second was, and the second as the first.
-        await ask("fleet.devices", device("d-0", site="b"))
-        await ask("fleet.devices", device("d-1", site="a"))
+        await move("d-0", "b")
+        await move("d-1", "a")
         await play(1)
-        until = str(int(time.time() * 1000) + 3_600_000)
-        silence = asked("silence/works", "silence", until_ms=until, matchers=json.dumps({"site": "a"}))
-        await ask("operators.requests", silence, lambda one: one.silenced)
+        end_ms = str(int(time.time() * 1000) + 3_600_000)
+        silence = asked("silence/works", "silence", until_ms=end_ms, matchers=json.dumps({"site": "a"}))
+        await ask(silence, "drift.alerts", lambda one: one.silenced)
         await play(2)
-        await ask("operators.requests", asked("silence/works", "unsilence"))
+        await ask(asked("silence/works", "unsilence"), "audit.log", lambda one: one.action == "unsilenced")
         await play(3)
-        await ask("operators.requests", asked("silence/none", "silence", until_ms="soon"))
+        await asyncio.to_thread(publish, "operators.requests", [asked("silence/none", "silence", until_ms="soon")])
     published = await asyncio.to_thread(all_on, cluster, "drift.alerts")
 
     for history in await asyncio.to_thread(histories_of, cluster, tmp_path):
@@ -257,11 +263,9 @@ async def judged(cluster, count, *, topic=SOURCE, group=GROUP):
 
     consumer = Consumer({**cluster.client_settings(), "group.id": cluster.named(group), "enable.auto.commit": False})
     places = [TopicPartition(cluster.named(topic), number) for number in range(12)]
-    deadline = time.monotonic() + 150
-    while True:
-        found = await asyncio.to_thread(consumer.committed, places, timeout=10)
-        if sum(max(place.offset, 0) for place in found) >= count:
-            break
-        assert time.monotonic() < deadline, found
-        await asyncio.sleep(0.3)
+
+    def found():
+        return sum(max(place.offset, 0) for place in consumer.committed(places, timeout=PATIENCE_S))
+
+    await asyncio.to_thread(eventually, lambda: found() >= count, 150, lambda: f"{found()} of {count} are judged")
     consumer.close()

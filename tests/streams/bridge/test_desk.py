@@ -4,6 +4,8 @@ import asyncio
 import json
 import time
 
+from patience import PATIENCE_S
+
 from schemas.feeds import CaughtUp, Changed, Deleted, Restarted
 from schemas.rollouts import Command
 from streams.bridge.desk import Desk
@@ -55,7 +57,7 @@ async def test_who_has_it_waits_until_there_is_another():
     await asyncio.sleep(0.01)
     desk.apply(changed("press-7", 2))
 
-    assert revision(await asyncio.wait_for(asking, 1)) == 2
+    assert revision(await asyncio.wait_for(asking, PATIENCE_S)) == 2
     assert desk.waiting == 0
 
 
@@ -121,11 +123,11 @@ async def test_a_hundred_thousand_devices_wait_at_one_desk():
     asking = [asyncio.create_task(desk.after(device_id, "", 60)) for device_id in devices]
     await asyncio.sleep(0)
 
-    begun_s = time.monotonic()
+    begun_s = time.process_time()
     for device_id in devices[:1000]:
         desk.apply(changed(device_id))
     answered = await asyncio.gather(*asking[:1000])
-    took_s = time.monotonic() - begun_s
+    took_s = time.process_time() - begun_s
     for each in asking:
         each.cancel()
     await asyncio.gather(*asking, return_exceptions=True)

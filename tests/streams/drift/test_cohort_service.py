@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from confluent_kafka import Producer
 from drift_fleet import Fleet
+from patience import PATIENCE_S
 
 from schemas.drift_alert import AlertState
 from schemas.fleet import Device, DeviceState
@@ -148,7 +149,7 @@ async def test_shares_that_make_no_sense_are_dead_letters_and_the_rest_goes_on(
     )
     producer = Producer(cluster.client_settings())
     producer.produce(cluster.named(PANES), key=good.cohort.encode(), value=b"no record at all")
-    assert producer.flush(30) == 0
+    assert producer.flush(PATIENCE_S) == 0
 
     async with running(make_cohort_app(cluster, COHORTS)):
         dead = await asyncio.to_thread(found_on, "dead-letters", lambda found: len(found) == 4)

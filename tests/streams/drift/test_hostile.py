@@ -11,6 +11,7 @@ import fastavro
 import numpy as np
 from confluent_kafka import Producer
 from drift_fleet import MINUTE_MS, START_MS, Fleet, columns_of
+from patience import PATIENCE_S
 from prometheus_client import generate_latest
 
 from schemas.canonical import with_content_id
@@ -90,7 +91,7 @@ async def test_each_is_judged_or_counted_or_a_dead_letter_and_the_worker_goes_on
     other = replace(fleet.window("again", 0, start_ms=start_ms, values=fleet.readings(shift=9.0)))
     for stats in (again, other, again, fleet.window("again", 1, start_ms=start_ms)):
         send("again", stats, {})
-    assert producer.flush(30) == 0
+    assert producer.flush(PATIENCE_S) == 0
     sent = 4 * len({**REFUSED, **TAKEN}) + 4
 
     # Of each the last window that was sent.
@@ -102,7 +103,7 @@ async def test_each_is_judged_or_counted_or_a_dead_letter_and_the_worker_goes_on
     policy = own_policy("[reporting]\ncomplete_every = 1")
     app = make_drift_app(cluster, DriftSettings(checkpoint_every_s=0, policy=policy))
     async with running(app):
-        scores = await asyncio.to_thread(found_on, "drift.scores", lambda found: not missing(found), within_s=20)
+        scores = await asyncio.to_thread(found_on, "drift.scores", lambda found: not missing(found))
         dead = await asyncio.to_thread(found_on, "dead-letters", lambda found: len(found) >= len(REFUSED))
         windows = Counter()
         for name, count in told(app).items():

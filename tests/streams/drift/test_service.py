@@ -7,10 +7,11 @@ import uuid
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 from drift_fleet import MINUTE_MS, Fleet
+from feed_reading import records_on
+from patience import PATIENCE_S, eventually
 from prometheus_client import generate_latest
 from worker_processes import WorkerProcesses
 
-from schemas import feeds
 from schemas.drift_alert import AlertState
 from schemas.drift_scores import Verdict
 from schemas.operators import OperatorRequest
@@ -23,17 +24,6 @@ from streams.drift.replay import replayed
 from streams.drift.service import GROUP, DriftSettings, make_drift_app
 from streams.drift.warming import warm_up
 from streams.kafka import figures
-
-
-def found_on(cluster, topic, enough, *, within_s=40.0, only=lambda _: True):
-    """Read a topic from its start until `enough(records)`; those of them that are asked for."""
-    records = []
-    deadline = time.monotonic() + within_s
-    with feeds.follow(cluster, topic, from_ms=0) as feed:
-        while not enough(records):
-            assert time.monotonic() < deadline, f"{len(records)} records on {topic}: {records[-3:]}"
-            records += [event.value for event in feed.poll(0.5) if hasattr(event, "value")]
-    return [one for one in records if only(one)]
 
 
 def acknowledgement(alert):
@@ -70,17 +60,18 @@ async def test_a_shift_becomes_an_alert_with_its_evidence(cluster, publish, runn
 
     app = make_drift_app(cluster)
     async with running(app):
-        alerts = await asyncio.to_thread(found_on, cluster, "drift.alerts", lambda found: found)
+        alerts = await asyncio.to_thread(records_on, cluster, "drift.alerts", lambda found: found)
         scores = await asyncio.to_thread(
-            found_on, cluster, "drift.scores", lambda found: {"d-1", "d-2"} <= {one.device_id for one in found}
+            records_on, cluster, "drift.scores", lambda found: {"d-1", "d-2"} <= {one.device_id for one in found}
         )
-        audit = await asyncio.to_thread(found_on, cluster, "audit.log", lambda found: found)
+        audit = await asyncio.to_thread(records_on, cluster, "audit.log", lambda found: found)
         await asyncio.to_thread(publish, "operators.requests", [acknowledgement(alerts[0])])
-        (heard,) = await asyncio.to_thread(
-            found_on, cluster, "drift.alerts", lambda found: any(one.by for one in found), only=lambda one: one.by
+        told_of = await asyncio.to_thread(
+            records_on, cluster, "drift.alerts", lambda found: any(one.by for one in found)
         )
         metrics = told(app)
 
+    (heard,) = (one for one in told_of if one.by)
     assert (heard.alert_id, heard.state, heard.by) == (alerts[0].alert_id, AlertState.ACKNOWLEDGED, "ada")
     assert metrics["drift_detected"] == metrics["features_with_drift"] == 1
     assert metrics['data_drift_score{feature="f1"}'] > metrics['data_drift_score{feature="f0"}']
@@ -106,10 +97,10 @@ async def test_an_alert_escalates_though_nothing_arrives_any_more(cluster, publi
 
     settings = DriftSettings(clock_ms=lambda: int(time.time() * 1000) + later_ms)
     async with running(make_drift_app(cluster, settings)):
-        (fired, *_) = await asyncio.to_thread(found_on, cluster, "drift.alerts", lambda found: found)
+        (fired, *_) = await asyncio.to_thread(records_on, cluster, "drift.alerts", lambda found: found)
         later_ms = 25 * 3_600_000
         alerts = await asyncio.to_thread(
-            found_on, cluster, "drift.alerts", lambda found: any(one.escalated for one in found)
+            records_on, cluster, "drift.alerts", lambda found: any(one.escalated for one in found)
         )
 
     assert [(one.alert_id, one.escalated) for one in alerts[-1:]] == [(fired.alert_id, True)]
@@ -128,9 +119,9 @@ async def test_what_cannot_be_used_is_a_dead_letter_and_the_rest_goes_on(cluster
     publish("telemetry.feature-stats", [fleet.window("d-3", 0, start_ms=start_ms)])
 
     async with running(make_drift_app(cluster, DriftSettings(wait_for_baseline_s=0.5))):
-        dead = await asyncio.to_thread(found_on, cluster, "dead-letters", lambda found: len(found) == 3)
+        dead = await asyncio.to_thread(records_on, cluster, "dead-letters", lambda found: len(found) == 3)
         await asyncio.to_thread(
-            found_on, cluster, "drift.scores", lambda found: {"d-1", "d-3"} <= {one.device_id for one in found}
+            records_on, cluster, "drift.scores", lambda found: {"d-1", "d-3"} <= {one.device_id for one in found}
         )
 
     reasons = " | ".join(sorted(letter.reason for letter in dead))
@@ -147,7 +138,7 @@ async def test_windows_wait_for_a_baseline_that_comes_late(cluster, publish, run
     async with running(make_drift_app(cluster, DriftSettings(wait_for_baseline_s=60))):
         await asyncio.sleep(3)
         await asyncio.to_thread(publish, "models.baselines", [fleet.baseline])
-        scores = await asyncio.to_thread(found_on, cluster, "drift.scores", lambda found: found)
+        scores = await asyncio.to_thread(records_on, cluster, "drift.scores", lambda found: found)
 
     assert scores[0].baseline_id == fleet.baseline.baseline_id
 
@@ -164,10 +155,10 @@ def test_what_cannot_be_told_ends_a_worker_though_nothing_arrives_and_is_told_by
         committed(cluster, 3)
         set_config(cluster, "drift.alerts", "max.message.bytes", "100")
         publish(SOURCE, [fleet.window("d-1", 3 + i, values=one, start_ms=start_ms) for i, one in enumerate(shifted)])
-        code, words = workers.first_end(within_s=90)
+        code, words = workers.first_end()
         offsets = committed(cluster, 3)
         set_config(cluster, "drift.alerts", "max.message.bytes", "1000000")
-        alerts = found_on(cluster, "drift.alerts", lambda found: found)
+        alerts = records_on(cluster, "drift.alerts", lambda found: found)
 
     assert code == 1
     assert "Crashed reason=DeliveryError" in words
@@ -181,7 +172,10 @@ def set_config(cluster, topic, name, value):
     resource = ConfigResource(ResourceType.TOPIC, cluster.named(topic), incremental_configs=[entry])
     admin = AdminClient(cluster.client_settings())
     for done in admin.incremental_alter_configs([resource]).values():
-        done.result(30)
+        done.result(PATIENCE_S)
+    # The controller answers before the broker heeds it.
+    asked = ConfigResource(ResourceType.TOPIC, cluster.named(topic))
+    eventually(lambda: admin.describe_configs([asked])[asked].result(PATIENCE_S)[name].value == value)
 
 
 async def test_after_a_crash_all_goes_on_as_if_there_had_been_none(cluster, publish, running):
@@ -210,28 +204,28 @@ async def test_after_a_crash_all_goes_on_as_if_there_had_been_none(cluster, publ
 
     expected = await asyncio.to_thread(unharmed, cluster, fleet, often.policy.rules)
     scores = await asyncio.to_thread(
-        found_on, cluster, "drift.scores", lambda found: len(found) >= len(expected.scores)
+        records_on, cluster, "drift.scores", lambda found: len(found) >= len(expected.scores)
     )
     alerts = await asyncio.to_thread(
-        found_on, cluster, "drift.alerts", lambda found: len(found) >= len(expected.alerts)
+        records_on, cluster, "drift.alerts", lambda found: len(found) >= len(expected.alerts)
     )
     assert expected.alerts
     assert by_window(scores) == by_window(expected.scores)
     assert {one.alert_id: one for one in alerts} == {one.alert_id: one for one in expected.alerts}
 
 
-def committed(cluster, count, *, within_s=40.0):
+def committed(cluster, count):
     """Wait until the group has committed so many records; the offsets."""
-    deadline = time.monotonic() + within_s
     consumer = group_of(cluster)
     places = [TopicPartition(cluster.named("telemetry.feature-stats"), number) for number in range(12)]
-    found = []
-    while sum(max(place.offset, 0) for place in found) < count:
-        assert time.monotonic() < deadline, found
-        time.sleep(0.2)
-        found = consumer.committed(places, timeout=10)
+
+    def found():
+        offsets = consumer.committed(places, timeout=PATIENCE_S)
+        return offsets if sum(max(place.offset, 0) for place in offsets) >= count else None
+
+    offsets = eventually(found, or_say=lambda: consumer.committed(places, timeout=PATIENCE_S))
     consumer.close()
-    return found
+    return offsets
 
 
 def forget_commits(cluster, places):
@@ -263,7 +257,7 @@ def unharmed(cluster, fleet, rules):
 
 def end_of(cluster, number):
     consumer = group_of(cluster)
-    _, end = consumer.get_watermark_offsets(TopicPartition(cluster.named(SOURCE), number), timeout=10)
+    _, end = consumer.get_watermark_offsets(TopicPartition(cluster.named(SOURCE), number), timeout=PATIENCE_S)
     consumer.close()
     return end
 
@@ -275,4 +269,4 @@ def by_window(scores):
 def publish_raw(cluster, key, value):
     producer = Producer(cluster.client_settings())
     producer.produce(cluster.named(SOURCE), key=key, value=value)
-    assert producer.flush(30) == 0
+    assert producer.flush(PATIENCE_S) == 0

@@ -6,10 +6,11 @@ import time
 
 import pytest
 from drift_fleet import MINUTE_MS, Fleet, asked, device, policy
+from patience import until
 
-from schemas import feeds
 from schemas.drift_alert import AlertState
 from streams.drift.policy import own_policy, timelines
+from streams.drift.policy.wanted import Wanted
 from streams.drift.service import DriftSettings, make_drift_app
 from trust import sign_record
 
@@ -36,7 +37,7 @@ EVERY = "[reporting]\ncomplete_every = 1\n"
     "change", ["[floors]\npsi = 0.3\n", "horizons_minutes = [5, 30, 1440]\n"], ids=["its floors", "its horizons"]
 )
 async def test_a_signed_policy_counts_from_the_offset_that_is_noted(
-    cluster, publish, found_on, running, fleet, signer, keyring, change
+    cluster, publish, found_on, running, noting, fleet, signer, keyring, change
 ):
     """Also over a restart, and with a policy of other horizons, for which the rings are filled anew."""
     start_ms, settings = lately(40), DriftSettings(policy=own_policy(EVERY, policy_id="own"), keyring=keyring)
@@ -51,10 +52,11 @@ async def test_a_signed_policy_counts_from_the_offset_that_is_noted(
         await asyncio.to_thread(publish, SOURCE, windows[10:20])
         await asyncio.to_thread(found_on, "drift.scores", told(20))
     publish(SOURCE, windows[20:30])
+    heeded = noting(Wanted, "heed")
     async with running(make_drift_app(cluster, settings)):
         await asyncio.to_thread(found_on, "drift.scores", told(30))
         await asyncio.to_thread(publish, "drift.policies", [sign_record(policy(3, "", withdrawn=True), [signer])])
-        await asyncio.to_thread(follows, cluster, "drift.policies")
+        await until(lambda: any(one.revision == 3 for (one,) in heeded))
         await asyncio.to_thread(publish, SOURCE, windows[30:])
         scores = await asyncio.to_thread(found_on, "drift.scores", told(40))
 
@@ -124,8 +126,8 @@ async def test_alerts_carry_labels_and_silences_begin_and_end(cluster, publish, 
 
     async with running(make_drift_app(cluster)):
         alerts = await asyncio.to_thread(found_on, "drift.alerts", lambda found: len(found) >= 2)
-        until = str(int(time.time() * 1000) + 3_600_000)
-        silence = asked("silence/eu-works", "silence", until_ms=until, matchers=json.dumps({"region": "e*"}))
+        end_ms = str(int(time.time() * 1000) + 3_600_000)
+        silence = asked("silence/eu-works", "silence", until_ms=end_ms, matchers=json.dumps({"region": "e*"}))
         await asyncio.to_thread(publish, "operators.requests", [silence])
         silenced = await asyncio.to_thread(found_on, "drift.alerts", lambda found: any(one.silenced for one in found))
         await asyncio.to_thread(publish, "operators.requests", [asked("silence/eu-works", "unsilence")])
@@ -156,9 +158,3 @@ async def test_rules_of_a_cohort_follow_the_labels(cluster, publish, found_on, r
 
 def told(windows):
     return lambda found: len({one.seq for one in found if one.horizon_ms <= 900_000}) >= windows
-
-
-def follows(cluster, topic):
-    """Give the worker, which reads as this does, the time to see what is newest."""
-    feeds.snapshot(cluster, topic)
-    time.sleep(2)

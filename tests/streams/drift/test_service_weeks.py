@@ -8,6 +8,7 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 from drift_fleet import MINUTE_MS, Fleet
+from patience import PATIENCE_S, eventually, until
 
 from schemas.drift_alert import AlertState
 from schemas.policy import Policy
@@ -15,6 +16,7 @@ from schemas.wire import Contract
 from streams.backtest.history import ClusterHistory
 from streams.backtest.running import Plan, run
 from streams.drift.policy import own_policy
+from streams.drift.policy.wanted import Wanted
 from streams.drift.service import DriftSettings, make_drift_app
 from streams.kafka.producer import BatchProducer
 from trust import sign_record
@@ -30,7 +32,7 @@ DAYS, CHANGE, RESTART, DRIFT = 14, 9 * 24, 11 * 24 + 5, 12 * 24
     ("on_its_way_s", "restart"), [(0.0, RESTART), (8.0, DAYS * 24)], ids=["all is told", "its last hour is on its way"]
 )
 async def test_a_worker_finds_a_devices_past_in_the_rollups(
-    cluster, publish, found_on, running, signer, keyring, monkeypatch, on_its_way_s, restart
+    cluster, publish, found_on, running, noting, signer, keyring, monkeypatch, on_its_way_s, restart
 ):
     """It is asked for it by a change of policy, dies, starts again, and a backtest of it all gives the same alerts."""
     fleet = Fleet(features=2, samples=300)
@@ -54,19 +56,20 @@ async def test_a_worker_finds_a_devices_past_in_the_rollups(
         policy_id="default", revision=1, document=EARLIER, envelope="", issued_ms=1, issued_by="ada"
     )  # fmt: skip
 
+    heeded = noting(Wanted, "heed")
     async with running(make_drift_app(cluster, settings)):
         await asyncio.to_thread(publish_as_then, cluster, windows[: CHANGE - 1])
-        await asyncio.to_thread(found_on, "drift.scores", judged(CHANGE - 1), within_s=90)
+        await asyncio.to_thread(found_on, "drift.scores", judged(CHANGE - 1))
         held_up = hold_up_rollups(monkeypatch, on_its_way_s)
         await asyncio.to_thread(publish_as_then, cluster, windows[CHANGE - 1 : CHANGE])
-        await asyncio.wait_for(held_up.wait(), 20)
+        await asyncio.wait_for(held_up.wait(), PATIENCE_S)
         await asyncio.to_thread(publish, "drift.policies", [sign_record(policy, [signer])])
-        await asyncio.sleep(3)
+        await until(lambda: heeded)
         await asyncio.to_thread(publish_as_then, cluster, windows[CHANGE:restart])
-        await asyncio.to_thread(found_on, "drift.scores", judged(restart), within_s=90)
+        await asyncio.to_thread(found_on, "drift.scores", judged(restart))
     publish_as_then(cluster, windows[restart:])
     async with running(make_drift_app(cluster, settings)):
-        await asyncio.to_thread(found_on, "drift.scores", judged(len(windows)), within_s=90)
+        await asyncio.to_thread(found_on, "drift.scores", judged(len(windows)))
     published = await asyncio.to_thread(found_on, "drift.alerts", lambda found: found)
     then = await asyncio.to_thread(run, ClusterHistory(cluster), Plan(as_then=True))
 
@@ -110,11 +113,14 @@ def stamp_by_producer(cluster):
     resource = ConfigResource(ResourceType.TOPIC, cluster.named(SOURCE), incremental_configs=entries)
     admin = AdminClient(cluster.client_settings())
     for done in admin.incremental_alter_configs([resource]).values():
-        done.result(30)
+        done.result(PATIENCE_S)
     # The broker takes a moment to heed it.
     asked = ConfigResource(ResourceType.TOPIC, cluster.named(SOURCE))
-    while admin.describe_configs([asked])[asked].result(30)["message.timestamp.type"].value != "CreateTime":
-        time.sleep(0.05)
+    eventually(
+        lambda: (
+            admin.describe_configs([asked])[asked].result(PATIENCE_S)["message.timestamp.type"].value == "CreateTime"
+        )
+    )
     time.sleep(0.5)
 
 
@@ -123,4 +129,4 @@ def publish_as_then(cluster, windows):
     for one in windows:
         key, value = contract.encode(SOURCE, one)
         producer.produce(cluster.named(SOURCE), key=key, value=value, timestamp=one.window_end_ms + 1000)
-    assert producer.flush(30) == 0
+    assert producer.flush(PATIENCE_S) == 0

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 from confluent_kafka import Producer
+from patience import PATIENCE_S, until
 
 from schemas.drift_alert import AlertState
 from schemas.model_health import ModelHealth
@@ -55,7 +56,7 @@ async def test_an_alert_escalates_though_nothing_arrives_any_more(cluster, publi
 async def test_a_record_that_cannot_be_read_is_a_dead_letter_and_the_rest_goes_on(cluster, publish, found_on, running):
     producer = Producer(cluster.client_settings())
     producer.produce(cluster.named("telemetry.model-health"), key=b"press-7", value=b"no record at all")
-    producer.flush(10)
+    producer.flush(PATIENCE_S)
     publish("telemetry.model-health", [health(minute, anomalies=10 if minute < 60 else 90) for minute in range(120)])
 
     async with running(make_health_app(cluster)):
@@ -116,16 +117,14 @@ async def test_a_signed_policy_counts_without_a_restart_and_a_forged_one_does_no
     assert [(entry.subject, entry.action) for entry in audit] == [("policy/default", "refused")]
 
 
-async def committed(app, count, *, within_s=60.0):
+async def committed(app, count):
     """Wait until the worker has committed so many records of model health."""
-    deadline = time.monotonic() + within_s
-    while True:
+
+    def done():
         committed = app.consumer._committed_offset if app.consumer else {}
-        done = sum(offset or 0 for tp, offset in committed.items() if tp.topic.endswith("model-health"))
-        if done >= count:
-            return
-        assert time.monotonic() < deadline, committed
-        await asyncio.sleep(0.1)
+        return sum(offset or 0 for tp, offset in committed.items() if tp.topic.endswith("model-health"))
+
+    await until(lambda: done() >= count, or_say=lambda: f"{done()} of {count} are committed")
 
 
 def asked(subject, action):

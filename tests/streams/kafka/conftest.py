@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import uuid
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -15,7 +14,11 @@ from pathlib import Path
 import faust
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import NewTopic
+from patience import PATIENCE_S, eventually
+
+from schemas.admin import Admin
+from schemas.cluster import Cluster
 
 ROOT = Path(__file__).parents[3]
 WORKER = Path(__file__).with_name("logging_worker.py")
@@ -30,10 +33,8 @@ class Broker:
 
     def topic(self, *, partitions: int = 4, **config: str) -> str:
         name = f"{self.prefix}{uuid.uuid4().hex[:6]}"
-        admin = AdminClient({"bootstrap.servers": self.bootstrap})
         new = NewTopic(name, partitions, 1, config={key.replace("_", "."): value for key, value in config.items()})
-        for done in admin.create_topics([new]).values():
-            done.result()
+        Admin(Cluster(bootstrap=self.bootstrap), timeout_s=PATIENCE_S).create([new])
         return name
 
     def group(self) -> str:
@@ -48,12 +49,13 @@ class Broker:
                     break
                 except BufferError:
                     producer.poll(0.1)
-        assert producer.flush(60) == 0
+        assert producer.flush(PATIENCE_S) == 0
 
     def committed(self, group: str, topic: str, partitions: int) -> list[int]:
         """What the group has committed of each partition; -1001 where it has committed nothing."""
         with contextlib.closing(self.offsets_of(group)) as consumer:
-            found = consumer.committed([TopicPartition(topic, number) for number in range(partitions)], timeout=10)
+            places = [TopicPartition(topic, number) for number in range(partitions)]
+            found = consumer.committed(places, timeout=PATIENCE_S)
         return [position.offset for position in found]
 
     def offsets_of(self, group: str) -> Consumer:
@@ -157,19 +159,18 @@ class Workers:
         self._running.append(process)
         return process
 
-    def wait_for(self, count: int, *, within_s: float) -> None:
-        deadline = time.monotonic() + within_s
-        while self.log.count() < count:
-            assert time.monotonic() < deadline, f"{self.log.count()} of {count} done\n{self.words()[-4000:]}"
-            time.sleep(0.05)
-            self.log.refresh()
+    def wait_for(self, count: int) -> None:
+        eventually(
+            lambda: [self.log.refresh()] and self.log.count() >= count,
+            or_say=lambda: f"{self.log.count()} of {count} done\n{self.words()[-4000:]}",
+        )
 
-    def wait_until_working(self, number: int, *, within_s: float) -> None:
+    def wait_until_working(self, number: int) -> None:
         """Wait until the worker that was started as the `number`-th, from 0, has done something."""
-        deadline = time.monotonic() + within_s
-        while not any(path.stat().st_size for path in self.folder.glob(f"{number}-*.work")):
-            assert time.monotonic() < deadline, self.words()[-4000:]
-            time.sleep(0.05)
+        eventually(
+            lambda: any(path.stat().st_size for path in self.folder.glob(f"{number}-*.work")),
+            or_say=lambda: self.words()[-4000:],
+        )
 
     def words(self) -> str:
         """What the workers said."""

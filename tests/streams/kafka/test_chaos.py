@@ -8,6 +8,7 @@ import time
 
 import pytest
 from confluent_kafka import TopicPartition
+from patience import PATIENCE_S
 
 PARTITIONS = 6
 
@@ -26,7 +27,7 @@ class Watch(threading.Thread):
         wanted = [TopicPartition(self._workers.topic, number) for number in range(PARTITIONS)]
         consumer = self._workers.broker.offsets_of(self._workers.group)
         while not self._enough.is_set():
-            committed = consumer.committed(wanted, timeout=10)
+            committed = consumer.committed(wanted, timeout=PATIENCE_S)
             # Work is written down before it is acked, so what is read now covers what was committed then.
             self._workers.log.refresh()
             self.polls += 1
@@ -73,7 +74,7 @@ class Trouble:
         self.counts[what] += 1
         if what == "leave":
             worker.send_signal(signal.SIGTERM)
-            worker.wait(40)
+            worker.wait(PATIENCE_S)
         elif what == "kill":
             worker.kill()
             worker.wait()

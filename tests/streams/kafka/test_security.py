@@ -14,6 +14,7 @@ import pytest
 from confluent_kafka import Consumer as KafkaConsumer
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from faust.auth import SASLCredentials, SSLCredentials
+from patience import PATIENCE_S, until
 from secure_kafka import secure_kafka
 
 from streams.kafka import BatchProducer, BulkAppError, Outgoing, accepted_runs, bulk_topic, make_app
@@ -46,20 +47,13 @@ def gather(app, topic):
     return runs
 
 
-async def until(condition, *, within_s=30.0):
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        await asyncio.sleep(0.05)
-
-
 def committed(kafka, topic, partitions):
     places = [TopicPartition(topic, number) for number in range(partitions)]
     with contextlib.closing(KafkaConsumer({"bootstrap.servers": kafka.inside, "group.id": "drift"})) as consumer:
-        until_s = time.monotonic() + 30
+        until_s = time.monotonic() + PATIENCE_S
         while True:
             try:
-                return sum(max(position.offset, 0) for position in consumer.committed(places, timeout=10))
+                return sum(max(position.offset, 0) for position in consumer.committed(places, timeout=PATIENCE_S))
             except KafkaException as error:
                 # A broker that has just started knows its groups a moment later than itself.
                 if error.args[0].code() != KafkaError.NOT_COORDINATOR or time.monotonic() > until_s:
@@ -105,7 +99,7 @@ def worker(kafka, tmp_path):
             **{f"WORKER_{key}": each for key, each in settings.items()},
         }
         done = subprocess.run(
-            [sys.executable, str(WORKER)], env=environment, capture_output=True, text=True, timeout=60
+            [sys.executable, str(WORKER)], env=environment, capture_output=True, text=True, timeout=PATIENCE_S
         )
         return done.returncode, done.stdout + done.stderr
 
@@ -125,8 +119,9 @@ def test_a_topic_that_may_not_be_read_ends_the_worker_and_is_named(kafka, worker
 
 
 async def read_on(reader):
-    for _ in range(100):
-        await reader.take()
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            await reader.take()
 
 
 async def test_a_reader_says_what_it_may_not_read(kafka):

@@ -1,10 +1,13 @@
+import contextlib
 import threading
 import time
 from dataclasses import replace
 
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
+from feed_reading import records_on
+from patience import PATIENCE_S, eventually
 
 from schemas import feeds
 from schemas.errors import DriftlineError
@@ -118,44 +121,50 @@ def write(cluster, reasons):
         entry = AuditEntry(subject="rollout/r1", action="paused", who="eve", why=why, at_ms=1)
         key, value = contract.encode("audit.log", entry)
         producer.produce(cluster.named("audit.log"), key=key, value=value, partition=0)
-    producer.flush(10)
+    producer.flush(PATIENCE_S)
 
 
 def now_ms():
     return time.time_ns() // 1_000_000
 
 
-def audit(cluster, signer, keyring):
+def audit(cluster, signer, keyring, entries):
+    """Let an auditor work until it has signed so many entries."""
     auditor = Auditor(cluster, [signer], keyring, every_s=0.3)
     thread = threading.Thread(target=auditor.run)
     thread.start()
-    time.sleep(3)
+    records_on(cluster, "audit.checkpoints", lambda found: sum(len(one.marks) for one in found) == entries)
     auditor.stop()
-    thread.join(20)
+    thread.join(PATIENCE_S)
 
 
 def test_a_log_on_kafka_is_proved_and_a_forged_one_is_not(audited):
     cluster, signer, keyring = audited
     write(cluster, ["lunch", "dinner"])
-    audit(cluster, signer, keyring)
+    audit(cluster, signer, keyring, entries=2)
     write(cluster, ["breakfast"])
-    audit(cluster, signer, keyring)
+    audit(cluster, signer, keyring, entries=3)
     assert verify_log(cluster, keyring, now_ms=now_ms()) == ([], 3)
 
     # Whoever may delete records can cut the log off; not unseen.
     admin = AdminClient(cluster.client_settings())
     place = TopicPartition(cluster.named("audit.log"), 0, 1)
-    admin.delete_records([place])[place].result(20)
+    admin.delete_records([place])[place].result(PATIENCE_S)
     findings, _ = verify_log(cluster, keyring, now_ms=now_ms())
     assert [str(finding) for finding in findings] == ["audit.log partition 0 offset 0: was signed and is gone"]
 
     # Whoever may delete the topic may write another history; not one that was signed.
-    admin.delete_topics([cluster.named("audit.log")])[cluster.named("audit.log")].result(20)
-    while cluster.named("audit.log") in admin.list_topics(timeout=10).topics:
-        time.sleep(0.2)
+    admin.delete_topics([cluster.named("audit.log")])[cluster.named("audit.log")].result(PATIENCE_S)
+    eventually(lambda: cluster.named("audit.log") not in admin.list_topics(timeout=PATIENCE_S).topics)
     create_missing(cluster)
     write(cluster, ["lunch", "nothing", "breakfast"])
-    findings, _ = verify_log(cluster, keyring, now_ms=now_ms())
+
+    def verified():
+        # A partition that was made a moment ago may have no leader yet.
+        with contextlib.suppress(KafkaException):
+            return verify_log(cluster, keyring, now_ms=now_ms())
+
+    findings, _ = eventually(verified)
 
     assert [str(finding) for finding in findings] == ["audit.log partition 0 offset 1: is not what was signed"]
     assert len(list(read_entries(cluster))) == 3
@@ -166,7 +175,7 @@ def test_a_checkpoint_signed_by_somebody_else_is_refused(audited, tmp_path):
     make_key(tmp_path / "other.pem")
     other = load_signer(f"file:{tmp_path / 'other.pem'}", environ={})
     write(cluster, ["lunch"])
-    audit(cluster, other, keyring)
+    audit(cluster, other, keyring, entries=1)
 
     with pytest.raises(DriftlineError, match=r"audit\.checkpoints partition 0 offset 0"):
         verify_log(cluster, keyring, now_ms=now_ms())

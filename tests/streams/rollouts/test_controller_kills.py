@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 from rollout_field import NEW, Field
 
 from schemas import feeds
@@ -41,7 +42,7 @@ class Ending(Producer):
         super().produce(*args, **kwargs)
         if list(Path(folder).glob("*-produced")):
             # The broker has it, and nobody may ever see it.
-            self.flush(10)
+            self.flush(60)
             reached("produced")
 
     def send_offsets_to_transaction(self, *args):
@@ -92,9 +93,9 @@ class Controllers:
             how, step = order.split("-")
             # One after the other: the second is for whoever follows the first.
             (self._folder / f"{how}{number}-{step}").touch()
-            self._field.wait_for(lambda: not list(self._folder.glob("*-*")), 60)
+            self._field.wait_for(lambda: not list(self._folder.glob("*-*")))
         troubled_at = time.monotonic()
-        after = self._field.wait_for(lambda: (who := self._field.leader()) != before and who, 30)
+        after = self._field.wait_for(lambda: (who := self._field.leader()) != before and who)
         return after, time.monotonic() - troubled_at
 
     def wake(self):
@@ -105,7 +106,7 @@ class Controllers:
     def end(self):
         for process in self._running:
             process.kill()
-            process.wait(10)
+            process.wait(PATIENCE_S)
             process.stdout.close()
 
 

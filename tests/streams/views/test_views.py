@@ -1,6 +1,6 @@
+import itertools
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 import redis
 from console_servers import Gate
+from patience import PATIENCE_S, eventually
 
 from schemas.canonical import with_content_id
+from schemas.catalogue import topic_named
 from schemas.drift_alert import AlertState, Severity
 from schemas.feature_stats import FeatureStats
 from schemas.fleet import Device, DeviceState
 from schemas.grid import FeatureGrid, FeatureKind, Grid
+from schemas.partition import partition_of
 from streams.views.service import ViewsWorker
 
 GRID = with_content_id(
@@ -59,7 +62,7 @@ class running:  # noqa: N801
 
     def __exit__(self, *_exception: object) -> None:
         self.worker.stop()
-        self.thread.join(20)
+        self.thread.join(PATIENCE_S)
         assert not self.thread.is_alive()
 
 
@@ -75,10 +78,12 @@ def test_the_latest_features_of_a_device_are_one_read_with_their_names(send, vie
 def test_a_backlog_does_not_replace_what_is_newer(send, view, worker):
     send("telemetry.feature-stats", window(seq=9, end_ms=600_000, mean=[9.0, 9.0]))
     send("telemetry.feature-stats", window(seq=1, end_ms=60_000, mean=[1.0, 1.0]))
-    send("fleet.devices", device("press-8"))
-    eventually(lambda: view("device:press-8"))
-    send("telemetry.feature-stats", window(seq=10, end_ms=660_000, mean=[10.0, 10.0], device_id="press-9"))
-    eventually(lambda: view("device:press-9"))
+    # What lies behind them on their partition has been read after them.
+    partitions = topic_named("telemetry.feature-stats").partitions
+    others = (f"press-{number}" for number in itertools.count(8))
+    behind = next(one for one in others if partition_of(one, partitions) == partition_of("press-7", partitions))
+    send("telemetry.feature-stats", window(seq=10, end_ms=660_000, mean=[10.0, 10.0], device_id=behind))
+    eventually(lambda: view(f"device:{behind}").get("features"))
 
     features = json.loads(view("device:press-7")["features"])
 
@@ -151,7 +156,7 @@ def test_a_worker_is_stopped_while_redis_is_away(cluster, redis_url):
         eventually(lambda: worker.waiting() == ["Redis does not answer"])
 
         worker.stop()
-        thread.join(20)
+        thread.join(PATIENCE_S)
         gate.open()
 
     assert ended == [None]
@@ -200,14 +205,6 @@ def test_views_that_an_older_version_made_are_made_anew(cluster, redis_url, send
         eventually(lambda: "press-7" in view("fleet"))
 
     assert "press-of-old" not in view("fleet")
-
-
-def eventually(look: Callable[[], object], within_s: float = 20.0) -> object:
-    deadline = time.monotonic() + within_s
-    while not (found := look()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
-    return found
 
 
 def device(device_id: str) -> Device:

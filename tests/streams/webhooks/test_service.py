@@ -13,6 +13,7 @@ from random import Random
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
+from patience import PATIENCE_S, eventually
 from webhook_receiver import Receiver
 
 from schemas import feeds
@@ -39,13 +40,13 @@ class Field:
         )  # fmt: skip
         key, value = self.contract.encode(TOPIC, status)
         self.producer.produce(self.cluster.named(TOPIC), key=key, value=value)
-        assert self.producer.flush(10) == 0
+        assert self.producer.flush(PATIENCE_S) == 0
 
     def subscription(self, url, **options):
         return Subscription(
             **{
                 "name": "tickets", "url": url, "topics": (TOPIC,), "secrets": (SECRET,), "backoff_s": 0.05,
-                "backoff_most_s": 0.2, "timeout_s": 1.0, **options,
+                "backoff_most_s": 0.2, "timeout_s": 30.0, **options,
             }
         )  # fmt: skip
 
@@ -60,7 +61,7 @@ class Field:
             yield worker
         finally:
             worker.stop()
-            thread.join(20)
+            thread.join(PATIENCE_S)
             assert not thread.is_alive()
 
     def wait_for_group(self, name):
@@ -68,20 +69,12 @@ class Field:
         group = {"group.id": self.cluster.named(f"webhooks-{name}")}
         reader = Consumer({**self.cluster.client_settings(), **group})
         places = [TopicPartition(self.cluster.named(TOPIC), n) for n in range(topic_named(TOPIC).partitions)]
-        wait_for(lambda: all(at.offset >= 0 for at in reader.committed(places, timeout=10)))
+        eventually(lambda: all(at.offset >= 0 for at in reader.committed(places, timeout=PATIENCE_S)))
         reader.close()
 
     def letters(self):
         with feeds.follow(self.cluster, "dead-letters", from_ms=0, until_current=True) as log:
             return [event.value for event in log if isinstance(event, feeds.Changed)]
-
-
-def wait_for(condition, timeout_s=40.0):
-    end = time.monotonic() + timeout_s
-    while not (found := condition()):
-        assert time.monotonic() < end, f"not within {timeout_s} s"
-        time.sleep(0.05)
-    return found
 
 
 @pytest.fixture
@@ -96,7 +89,7 @@ def told(receiver):
 def test_an_event_arrives_signed(field):
     with Receiver() as receiver, field.worker(field.subscription(receiver.url)):
         field.tell("r1", reason="first")
-        (one,) = wait_for(lambda: receiver.received)
+        (one,) = eventually(lambda: receiver.received)
 
     event = json.loads(one.body)
     assert verify(one.headers, one.body, [SECRET], now_s=time.time()) == event["id"]
@@ -108,7 +101,7 @@ def test_a_receiver_that_fails_hears_everything_once_it_is_well_and_in_order(fie
     with Receiver(answers=answers) as receiver, field.worker(field.subscription(receiver.url)):
         for number in range(20):
             field.tell("r1", reason=f"n{number}")
-        wait_for(lambda: len(receiver.received) >= 23)
+        eventually(lambda: len(receiver.received) >= 23)
 
     assert told(receiver) == ["n0"] * 4 + [f"n{number}" for number in range(1, 20)]
     assert len({one.headers["webhook-id"] for one in receiver.received[:4]}) == 1, "a repeat has the same id"
@@ -122,7 +115,7 @@ def test_a_receiver_that_is_away_is_waited_for(field):
         field.tell("r1", reason="while away")
         time.sleep(1)
         with Receiver(port=port) as receiver:
-            wait_for(lambda: receiver.received)
+            eventually(lambda: receiver.received)
 
     assert told(receiver) == ["while away"]
 
@@ -133,8 +126,8 @@ def test_a_receiver_that_hangs_holds_up_nobody_else(field):
         with field.worker(slow, field.subscription(well.url, name="well")):
             for number in range(5):
                 field.tell("r1", reason=f"n{number}")
-            wait_for(lambda: len(well.received) == 5)
-            wait_for(lambda: len(hanging.received) >= 2)
+            eventually(lambda: len(well.received) == 5)
+            eventually(lambda: len(hanging.received) >= 2)
 
     assert told(well) == [f"n{number}" for number in range(5)]
     assert set(told(hanging)) == {"n0"}, "it is tried again before the next one is"
@@ -144,8 +137,8 @@ def test_what_a_receiver_refuses_becomes_a_dead_letter_and_the_rest_goes_on(fiel
     with Receiver(answers=[(422, {})]) as receiver, field.worker(field.subscription(receiver.url)):
         field.tell("r1", reason="unwelcome")
         field.tell("r1", reason="welcome")
-        wait_for(lambda: len(receiver.received) == 2)
-        (letter,) = wait_for(field.letters)
+        eventually(lambda: len(receiver.received) == 2)
+        (letter,) = eventually(field.letters)
 
     assert (letter.found_by, letter.source_topic) == ("webhooks", TOPIC)
     assert letter.reason == "webhook tickets: the receiver refused it with status 422"
@@ -156,7 +149,7 @@ def test_what_grows_too_old_becomes_a_dead_letter(field):
     answers = [(500, {})] * 1_000
     with Receiver(answers=answers) as receiver, field.worker(field.subscription(receiver.url, keep_s=0.5)):
         field.tell("r1", reason="too late")
-        (letter,) = wait_for(field.letters)
+        (letter,) = eventually(field.letters)
 
     assert letter.reason.startswith("webhook tickets: not delivered within 0.5 s; at last: status 500, attempt ")
 
@@ -165,8 +158,8 @@ def test_a_record_that_cannot_be_read_becomes_a_dead_letter(field):
     with Receiver() as receiver, field.worker(field.subscription(receiver.url)):
         field.producer.produce(field.cluster.named(TOPIC), key=b"r1", value=b"nonsense")
         field.tell("r1", reason="sound")
-        wait_for(lambda: receiver.received)
-        (letter,) = wait_for(field.letters)
+        eventually(lambda: receiver.received)
+        (letter,) = eventually(field.letters)
 
     assert told(receiver) == ["sound"]
     assert letter.record_value == b"nonsense"
@@ -180,7 +173,7 @@ def test_only_what_is_asked_for_is_told(field):
                                       ("r1", "running", 1), ("r1", "baking", 1), ("r1", "baking", 1)):  # fmt: skip
                 field.tell(key, phase, stage)
             field.tell("r1", "succeeded", 1)
-            wait_for(lambda: len(receiver.received) >= 4)
+            eventually(lambda: len(receiver.received) >= 4)
             time.sleep(0.3)
 
     data = [json.loads(one.body)["data"] for one in receiver.received]
@@ -202,9 +195,9 @@ def test_a_killed_worker_is_followed_by_one_that_misses_nothing(field, tmp_path)
             field.wait_for_group("tickets")
             for number in range(100):
                 field.tell(f"r{number % 5}", reason=f"n{number}")
-            wait_for(lambda: len(receiver.received) >= 10)
+            eventually(lambda: len(receiver.received) >= 10)
         with process(field.cluster, config):
-            wait_for(lambda: len(set(told(receiver))) == 100, timeout_s=120)
+            eventually(lambda: len(set(told(receiver))) == 100, 120)
 
     ids = {reason: set() for reason in told(receiver)}
     for one in receiver.received:
@@ -224,4 +217,4 @@ def process(cluster, config):
         yield running
     finally:
         running.send_signal(signal.SIGKILL)
-        running.wait(10)
+        running.wait(PATIENCE_S)

@@ -15,6 +15,7 @@ import pyarrow.dataset
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
+from patience import PATIENCE_S, eventually
 
 from schemas import feeds
 from schemas.cluster import Cluster
@@ -58,18 +59,13 @@ def sink_of(cluster, tmp_path):
 def remove_topic(cluster: Cluster, topic: str) -> None:
     admin = AdminClient(cluster.client_settings())
     for future in admin.delete_topics([cluster.named(topic)]).values():
-        future.result(10)
-    until = time.monotonic() + 10
-    while cluster.named(topic) in admin.list_topics(timeout=10).topics and time.monotonic() < until:
-        time.sleep(0.05)
+        future.result(PATIENCE_S)
+    eventually(lambda: cluster.named(topic) not in admin.list_topics(timeout=PATIENCE_S).topics)
 
 
 def take(sink: TopicSink, records: int) -> None:
     """Let the sink read so many records; nothing is written yet."""
-    until = time.monotonic() + 30
-    while sink.waiting < records and time.monotonic() < until:
-        sink.step(now_s=0)
-        time.sleep(0.02)
+    eventually(lambda: [sink.step(now_s=0)] and sink.waiting >= records, or_say=lambda: f"{sink.waiting} wait")
     assert sink.waiting == records
 
 
@@ -92,7 +88,7 @@ def at_work(cluster, folder):
         yield
     finally:
         stop.set()
-        thread.join(30)
+        thread.join(PATIENCE_S)
 
 
 def test_what_the_sink_keeps_is_what_the_topics_say(cluster, tmp_path, send, sample, label, sink_of):
@@ -205,7 +201,7 @@ def test_a_topic_that_is_made_anew_begins_another_life(cluster, tmp_path, send, 
 def test_a_record_that_nobody_can_read_becomes_a_dead_letter(cluster, tmp_path, send, sample):
     producer = Producer(cluster.client_settings())
     producer.produce(cluster.named("telemetry.samples"), key=b"d", value=b"no record")
-    producer.flush(10)
+    producer.flush(PATIENCE_S)
     send("telemetry.samples", [sample(1)])
 
     with at_work(cluster, tmp_path), feeds.follow(cluster, "dead-letters", from_ms=0) as feed:
@@ -227,9 +223,7 @@ def test_a_damaged_place_is_named(tmp_path, sink_of):
 
 def test_one_folder_takes_one_sink(cluster, tmp_path):
     with at_work(cluster, tmp_path):
-        until = time.monotonic() + 10
-        while not (tmp_path / "positions").exists() and time.monotonic() < until:
-            time.sleep(0.02)
+        eventually((tmp_path / "positions").exists)
         with pytest.raises(TrainerError, match="another sink fills"):
             run_sink(cluster, tmp_path, threading.Event(), flushing=Flushing(), clock_ms=lambda: 0)
 
@@ -262,8 +256,6 @@ def test_killed_again_and_again_the_sink_keeps_each_record_once(cluster, tmp_pat
             worker.send_signal(signal.SIGKILL)
             worker.wait()
     with at_work(cluster, tmp_path):
-        until = time.monotonic() + 30
-        while len(kept(tmp_path)) < sent and time.monotonic() < until:
-            time.sleep(0.1)
+        eventually(lambda: len(kept(tmp_path)) >= sent, or_say=lambda: f"{len(kept(tmp_path))} of {sent} are kept")
 
     assert len(kept(tmp_path)) == len(set(kept(tmp_path))) == sent

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from confluent_kafka.admin import AdminClient
+from patience import PATIENCE_S, eventually
 
 from schemas import feeds
 from schemas.catalogue import CATALOGUE
@@ -106,17 +107,15 @@ class Fleet:
         subjects = (f"training/{self.own(name)}", f"training/{name}")
         return [entry for entry in self._notes if entry.subject in subjects]
 
-    def wait_for_requests(self, by: str, timeout_s: float = 90) -> list[TrainingRequest]:
+    def wait_for_requests(self, by: str) -> list[TrainingRequest]:
         """What somebody has asked for of this test's models, as soon as there is anything."""
-        until = time.monotonic() + timeout_s
-        while time.monotonic() < until:
+
+        def found() -> list[TrainingRequest]:
             with feeds.follow(self.cluster, "training.requests", from_ms=0, until_current=True) as feed:
                 asked = [event.value for event in feed if isinstance(event, feeds.Changed)]
-            found = [one for one in asked if one.requested_by == by and one.model.endswith(f"-{self.mark}")]
-            if found:
-                return found
-            time.sleep(0.3)
-        raise AssertionError(f"{by} asked for nothing")
+            return [one for one in asked if one.requested_by == by and one.model.endswith(f"-{self.mark}")]
+
+        return eventually(found, or_say=f"{by} asked for nothing")
 
     def releases(self) -> dict[str, ModelRelease]:
         """The releases of this test's models, without its mark."""
@@ -124,13 +123,14 @@ class Fleet:
         own = {name: one for name, one in found.items() if one.model.endswith(f"-{self.mark}")}
         return {name.replace(f"-{self.mark}/", "/"): one for name, one in own.items()}
 
-    def wait_for(self, name: str, *actions: str, timeout_s: float = 90) -> AuditEntry:
-        until = time.monotonic() + timeout_s
-        while time.monotonic() < until:
-            found = [note for note in self.notes(name) if note.action in actions]
-            if found:
-                return found[-1]
-        raise AssertionError(f"{name} never {actions}: {[(note.action, note.why) for note in self.notes(name)]}")
+    def wait_for(self, name: str, *actions: str) -> AuditEntry:
+        # A training computes all the while.
+        found = eventually(
+            lambda: [note for note in self.notes(name) if note.action in actions],
+            2 * PATIENCE_S,
+            lambda: f"{name} never {actions}: {[(note.action, note.why) for note in self.notes(name)]}",
+        )
+        return found[-1]
 
     @contextmanager
     def working(self, environ: dict[str, str] | None = None) -> Iterator[Callable[[], None]]:
@@ -155,7 +155,7 @@ class Fleet:
 
         def end() -> None:
             stop.set()
-            thread.join(60)
+            thread.join(PATIENCE_S)
 
         thread.start()
         try:
@@ -178,7 +178,7 @@ def shared_cluster(bootstrap, registry_url) -> Iterator[Cluster]:
     yield cluster
     admin = AdminClient(cluster.client_settings())
     for future in admin.delete_topics([cluster.named(name) for name in TOPICS]).values():
-        future.result(30)
+        future.result(PATIENCE_S)
 
 
 @pytest.fixture(scope="session")

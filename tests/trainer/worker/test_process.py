@@ -1,11 +1,11 @@
 """The process that trains: started ahead, gone with its worker, and its end told whatever it was."""
 
 import os
-import time
 import uuid
 from dataclasses import replace
 
 import pytest
+from patience import PATIENCE_S, eventually
 
 from schemas.cluster import Cluster
 from schemas.sample import Label, Sample, SampledBecause
@@ -63,13 +63,8 @@ def order(machines, keys, tmp_path) -> JobOrder:
     )
 
 
-def outcome_of(job: Job, timeout_s: float = 120) -> Outcome:
-    until = time.monotonic() + timeout_s
-    while time.monotonic() < until:
-        if (outcome := job.outcome()) is not None:
-            return outcome
-        time.sleep(0.02)
-    raise AssertionError("the job never ended")
+def outcome_of(job: Job) -> Outcome:
+    return eventually(job.outcome, 2 * PATIENCE_S, "the job never ended")
 
 
 def test_a_process_that_waited_trains_from_the_offline_store(order, trained):
@@ -100,7 +95,7 @@ def test_a_process_that_waits_ends_with_its_worker():
     # As the kernel does for a worker that was killed.
     spare.process.stdin.close()
 
-    assert spare.process.wait(60) == 0
+    assert spare.process.wait(PATIENCE_S) == 0
     spare.close()
 
 

@@ -6,11 +6,11 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from patience import eventually
 
 from schemas import feeds
 from schemas.release import ReleaseStage
@@ -228,7 +228,7 @@ def test_a_killed_worker_leaves_nothing_half_and_its_successor_takes_the_request
         worker.wait()
 
     assert with_data.releases() == {}
-    gone_within_s(child, 10)
+    eventually(lambda: not is_alive(child), or_say="it outlived its worker")
     assert len(list((with_data.folder / "jobs").iterdir())) == 1
     with with_data.working():
         with_data.wait_for("r1", "finished")
@@ -259,12 +259,9 @@ def children_of(parent: int) -> list[int]:
     return [int(line) for line in listed.stdout.split()]
 
 
-def gone_within_s(process_id: int, seconds: float) -> None:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        try:
-            os.kill(process_id, 0)
-        except ProcessLookupError:
-            return
-        time.sleep(0.1)
-    raise AssertionError(f"process {process_id} outlived its worker")
+def is_alive(process_id: int) -> bool:
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    return True

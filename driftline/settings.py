@@ -200,7 +200,7 @@ def _toml(environ: Mapping[str, str], folder: Path) -> tuple[dict[str, Any], str
         return {}, ""
     except (OSError, UnicodeDecodeError) as error:
         raise SettingError("DRIFTLINE_CONFIG", str(path), f"a file that can be read ({error})") from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise SettingError(str(path), str(error), "TOML") from None
 
 

@@ -21,4 +21,6 @@ def plain_table(*columns: str) -> Table:
 
 def show(table: Table) -> None:
     """Print a table, as wide as the terminal, or as wide as it is."""
-    Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)
+    # Names are other people's: `flow [ppm]` is no markup.
+    console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, markup=False, emoji=False)
+    console.print(table)

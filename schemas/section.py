@@ -1,5 +1,6 @@
 """Reading a document that somebody wrote, value by value: complaints name the key, what was found, what was wanted."""
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -32,7 +33,13 @@ class Section:
             raise self.wrong(self.path_of(name), found, wanted)
         if not (above is None or found > above) or not (at_most is None or found <= at_most) or found != found:
             raise self.wrong(self.path_of(name), found, wanted)
-        return float(found)
+        try:
+            number = float(found)
+        except OverflowError:
+            raise self.wrong(self.path_of(name), found, f"{wanted}, at most 1e308") from None
+        if math.isinf(number):
+            raise self.wrong(self.path_of(name), found, f"{wanted}, not without end")
+        return number
 
     def whole(self, name: str, default: int | None, *, least: int = 0, most: int | None = None) -> int:
         found = self.raw(name, default)
@@ -42,11 +49,17 @@ class Section:
             raise self.wrong(self.path_of(name), found, f"a whole number, {wanted}")
         return int(found)
 
-    def wholes(self, name: str, default: tuple[int, ...], *, least: int = 1) -> tuple[int, ...]:
+    def wholes(
+        self, name: str, default: tuple[int, ...], *, least: int = 1, most: int | None = None, many: int | None = None
+    ) -> tuple[int, ...]:
+        """Return a list of at most `many` whole numbers, each from `least` to `most`."""
         found = self.raw(name, list(default))
         plain = isinstance(found, list) and all(isinstance(one, int) and not isinstance(one, bool) for one in found)
         if not plain or not found or min(found) < least:
             raise self.wrong(self.path_of(name), found, f"a list of whole numbers, each {least} or more")
+        if most is not None and max(found) > most:
+            raise self.wrong(self.path_of(name), max(found), f"whole numbers, each {least} to {most}")
+        self._few(name, found, many)
         return tuple(found)
 
     def choice(self, name: str, default: str, choices: tuple[str, ...]) -> str:
@@ -73,10 +86,11 @@ class Section:
         values = {short: found} if short and isinstance(found, str) else found
         return Section(values, self.path_of(name), wrong=self.wrong)
 
-    def sections(self, name: str) -> "list[Section]":
+    def sections(self, name: str, *, many: int | None = None) -> "list[Section]":
         found = self.raw(name, [])
         if not isinstance(found, list) or not all(isinstance(one, Mapping) for one in found):
             raise self.wrong(self.path_of(name), found, f"a list of tables, [[{self.path_of(name)}]]")
+        self._few(name, found, many)
         return [Section(one, f"{self.path_of(name)}[{place}]", wrong=self.wrong) for place, one in enumerate(found)]
 
     def table(self, name: str) -> dict[str, Any] | None:
@@ -95,6 +109,10 @@ class Section:
             if name not in (*self._known, *also):
                 known = ", ".join(sorted({*self._known, *also}))
                 raise self.wrong(self.path_of(name), found, f"a known key; known: {known}")
+
+    def _few(self, name: str, found: list[Any], many: int | None) -> None:
+        if many is not None and len(found) > many:
+            raise self.wrong(self.path_of(name), f"{len(found)} of them", f"at most {many}")
 
     def raw(self, name: str, default: Any) -> Any:
         """Return a value as it is, unchecked."""

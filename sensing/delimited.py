@@ -7,16 +7,26 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sensing.errors import SensingError
+
 __all__ = ["NOTHING", "Dialect", "dialect_of", "rows_in"]
 
 # What is written where nothing was measured, in lower case.
-NOTHING = frozenset({"", "na", "nan", "null", "none", "n/a", "-", "?"})
+NOTHING = frozenset({"", "na", "nan", "null", "none", "n/a", "n.a.", "#n/a", "<na>", "nat", "\\n", "-", "--", "?"})
 
 _SEPARATORS = (",", ";", "\t", "|")
 # A head of one name that has a space in it is no table of two columns.
 _MOSTLY = 0.9
 _LOOKED_AT = 64 * 1024
 _MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+# How files begin that hold tables but are no text.
+_NO_TEXT = {
+    b"\x1f\x8b": "gzip",
+    b"PK\x03\x04": "a ZIP archive or a workbook",
+    b"\xd0\xcf\x11\xe0": "an old workbook",
+    b"PAR1": "Parquet, whose files end in .parquet",
+    b"SQLite format 3\x00": "an SQLite database",
+}
 _WITH_COMMA = re.compile(r"\s*[-+]?\d+,\d+([eE][-+]?\d+)?\s*")
 _WITH_POINT = re.compile(r"\s*[-+]?\d+\.\d+([eE][-+]?\d+)?\s*")
 
@@ -31,9 +41,12 @@ class Dialect:
 
 
 def dialect_of(path: Path) -> Dialect:
-    """Guess from the file's beginning."""
+    """Guess from the file's beginning; `SensingError` where that is of something else than text."""
     with path.open("rb") as file:
         beginning = file.read(_LOOKED_AT)
+    for mark, form in _NO_TEXT.items():
+        if beginning.startswith(mark):
+            raise SensingError(f"{path}: found {form}, wanted text", hint="unpack it, or save it as CSV")
     encoding = _encoding(beginning)
     text = beginning.decode(encoding, errors="replace")
     lines = text.splitlines()

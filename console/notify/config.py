@@ -82,7 +82,7 @@ def read_routes(text: str) -> NotifyConfig:
     """Read a routes file; every complaint names the key, what was found and what was wanted."""
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise RoutesError("file", str(error), "TOML") from None
     if unknown := table.keys() - {"url", "route"}:
         raise RoutesError(min(unknown), table[min(unknown)], "url or [[route]]")

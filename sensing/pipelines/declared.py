@@ -55,12 +55,12 @@ def read_declaration(path: Path) -> Pipeline:
     """Read a pipeline from a TOML file."""
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise PipelineError(f"{path}: {error}") from None
     try:
         # In the order of the document, which is that of the features.
         return declared(json.dumps(document, ensure_ascii=False, allow_nan=False))
-    except (TypeError, ValueError, PipelineError) as error:
+    except (TypeError, ValueError, RecursionError, PipelineError) as error:
         raise PipelineError(f"{path}: {error}") from None
 
 

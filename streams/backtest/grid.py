@@ -30,7 +30,7 @@ def read_grid(document: str) -> dict[str, list[Any]]:
     """
     try:
         values = tomllib.loads(document)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise BacktestError(f"grid: found {error}, wanted TOML") from None
     grid = dict(_flat(values))
     for key, tried in grid.items():

@@ -7,12 +7,14 @@ learned from the baseline, cut into stretches.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from schemas.canonical import with_content_id
 from schemas.drift_alert import Severity
+from schemas.drift_kind import DriftKind
 from schemas.drift_scores import Verdict
 from schemas.grid import Baseline, FeatureBaseline, FeatureGrid, FeatureKind, Grid
 from sensing import Binner
@@ -22,7 +24,7 @@ from streams.drift.normal import upper_tail
 from streams.drift.policy import Mode, Rules
 from streams.drift.references import lay_out
 from streams.drift.scores import SCORES, Pair, Sample, psi_bias
-from streams.drift.tabular import Rows, TabularError
+from streams.drift.tabular import Rows, TabularError, as_numbers, as_words, known_among, words_among
 from streams.drift.verdicts import SEVERITIES, Grade, by_limits
 
 __all__ = ["CheckReport", "ColumnReport", "compare"]
@@ -31,9 +33,15 @@ Floats = npt.NDArray[np.float64]
 
 _BINS = 16
 _ALPHA = 0.01
+# Where fewer values than that carry the baseline's variance, a few others make another one, and nothing has changed.
+_CARRIERS, _UNKNOWABLE = 25, 1e6
 _STRETCHES, _LEAST_STRETCHES, _LEAST_ROWS = 200, 40, 20
 _STEPS = (2.0, 4.0, 8.0)
 _DAY_MS = 86_400_000
+# Further back than any time that a table may have.
+_MOST_DAYS = 1e7
+# Baseline deviations beyond which a value is no further away.
+_FARTHEST = 1e100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +80,10 @@ class CheckReport:
 def compare(recent: Rows, baseline: Rows, *, rules: Rules | None = None, window_days: float = 7) -> CheckReport:
     """Compare recent rows (the last `window_days`, where they have times) with baseline rows."""
     rules, notes = rules or Rules(), []
+    if not window_days > 0:
+        raise TabularError(f"window_days: found {window_days}, wanted a number above 0")
     if recent.at_ms is not None and len(recent):
-        recent = recent.since(int(recent.at_ms.max() - window_days * _DAY_MS))
+        recent = recent.since(int(recent.at_ms.max() - min(window_days, _MOST_DAYS) * _DAY_MS))
     elif recent.at_ms is None:
         notes.append("the rows have no times: all recent ones are compared")
     shared = [name for name in baseline.columns if name in recent.columns]
@@ -88,7 +98,8 @@ def compare(recent: Rows, baseline: Rows, *, rules: Rules | None = None, window_
         for name in baseline.columns
         if name not in recent.columns
     ]
-    grid, before, now = _counted_alike(shared, recent, baseline)
+    grid, before, now, told = _counted_alike(shared, recent, baseline)
+    notes += told
     stretch = min(len(recent), len(baseline) // _LEAST_STRETCHES)
     if stretch < _LEAST_ROWS:
         notes.append(f"{len(baseline)} baseline rows are too few to learn how alike neighbours are")
@@ -98,23 +109,55 @@ def compare(recent: Rows, baseline: Rows, *, rules: Rules | None = None, window_
     return CheckReport(tuple(reports), len(recent), len(baseline), tuple(notes))
 
 
-def _counted_alike(names: list[str], recent: Rows, baseline: Rows) -> tuple[Grid, Floats, Floats]:
-    """Return a grid cut by the baseline, and both tables as numbers."""
-    features, before, now = [], [], []
+def _counted_alike(names: list[str], recent: Rows, baseline: Rows) -> tuple[Grid, Floats, Floats, list[str]]:
+    """Return a grid cut by the baseline, both tables as numbers, and what is to be told of them."""
+    features, before, now, notes = [], [], [], []
     for name in names:
         old, new = baseline.columns[name], recent.columns[name]
-        if old.dtype == object or new.dtype == object:
-            codes = _codes(old)
-            features.append(
-                FeatureGrid(name=name, kind=FeatureKind.CATEGORICAL, categories=tuple(map(float, codes.values())))
-            )
-            old, new = _coded(old, codes), _coded(new, codes)
-        else:
+        if _are_numbers(old, new):
+            notes += [
+                f"{name}: {words} {which} values are no numbers, such as {example!r}; they count as missing"
+                for which, column in (("baseline", old), ("recent", new))
+                for words, example in [words_among(column)]
+                if words
+            ]
+            old, new = _standardized(as_numbers(old), as_numbers(new))
             features.append(FeatureGrid(name=name, kind=FeatureKind.NUMERIC, edges=_edges(old)))
+        else:
+            if old.dtype != new.dtype:
+                example = next(words_among(column)[1] for column in (old, new) if column.dtype == object)
+                notes.append(f"{name}: one table has numbers, the other words, such as {example!r}")
+                old, new = as_words(old), as_words(new)
+            codes, once = _codes(old)
+            bins = tuple(map(float, sorted(set(codes.values()))))
+            features.append(FeatureGrid(name=name, kind=FeatureKind.CATEGORICAL, categories=bins))
+            # A word that is there once would not have been seen but for itself: so many of the next ones are new
+            # as well (Good and Turing), and a column of names that never return has not drifted.
+            old, new = _coded(old, codes | dict.fromkeys(once, -1)), _coded(new, codes)
         before.append(old)
         now.append(new)
     grid = with_content_id(Grid(grid_id="", pipeline="table/1", bins=_BINS, features=tuple(features)))
-    return grid, np.stack(before, axis=1).astype(np.float64), np.stack(now, axis=1).astype(np.float64)
+    return grid, np.stack(before, axis=1).astype(np.float64), np.stack(now, axis=1).astype(np.float64), notes
+
+
+def _are_numbers(old: npt.NDArray[Any], new: npt.NDArray[Any]) -> bool:
+    """Say whether a column is numbers with words in between: not where they are few kinds of numbers, or few at all."""
+    if old.dtype != object and new.dtype != object:
+        return True
+    if any(2 * words_among(column)[0] > known_among(column) for column in (old, new)):
+        return False
+    return old.dtype != object or new.dtype != object or len(np.unique(as_numbers(old))) > _BINS
+
+
+def _standardized(old: Floats, new: Floats) -> tuple[Floats, Floats]:
+    """Shift and scale both by the baseline: no score minds, and any unit fits into single precision."""
+    known = old[np.isfinite(old)]
+    largest = np.abs(known).max(initial=0.0) or 1.0
+    with np.errstate(over="ignore", under="ignore"):
+        known, old, new = known / largest, old / largest, new / largest
+        middle, spread = (np.median(known), known.std() or 1.0) if len(known) else (0.0, 1.0)
+        old, new = ((values - middle) / spread for values in (old, new))
+    return np.clip(old, -_FARTHEST, _FARTHEST), np.clip(new, -_FARTHEST, _FARTHEST)
 
 
 def _edges(values: Floats) -> tuple[float, ...]:
@@ -127,13 +170,15 @@ def _edges(values: Floats) -> tuple[float, ...]:
     return tuple(edges.tolist())
 
 
-def _codes(values: npt.NDArray[np.object_]) -> dict[str, int]:
-    """Give the commonest words a bin each; the last bins are for rare ones and for those never seen."""
+def _codes(values: npt.NDArray[np.object_]) -> tuple[dict[str, int], list[str]]:
+    """Give the commonest words a bin each, and rare ones a bin together; also return which words are there once.
+
+    What is in no bin was never seen.
+    """
     words, times = np.unique([str(value) for value in values if _known(value)], return_counts=True)
     commonest = words[np.argsort(-times, kind="stable")[: _BINS - 2]].tolist()
-    codes = {word: code for code, word in enumerate(commonest)}
-    # Rare words share a bin; what is in no bin was never seen.
-    return codes | dict.fromkeys(set(words.tolist()) - set(commonest), len(commonest))
+    codes = dict.fromkeys(words.tolist(), len(commonest)) | {word: code for code, word in enumerate(commonest)}
+    return codes, words[times == 1].tolist()
 
 
 def _coded(values: npt.NDArray[np.object_], codes: Mapping[str, int]) -> Floats:
@@ -148,6 +193,9 @@ def _pair(grid: Grid, before: Floats, now: Floats, stretch: int) -> Pair:
     binner = Binner(grid)
     tally, live = binner.count(before), binner.count(now)
     counts, means, spreads, stretches = _dispersions(binner, before, stretch)
+    tails = _kurtosis(before)
+    spreads = np.maximum(spreads, (np.maximum(tails, _kurtosis(now)) - 1) / 2)
+    spreads = np.where(tally.usable < _CARRIERS * tails, _UNKNOWABLE, spreads)
     usable = np.maximum(tally.usable, 1)
     baseline = Baseline(
         baseline_id="", model_id="", grid_id=grid.grid_id, pipeline=grid.pipeline, samples=tally.samples,
@@ -197,6 +245,18 @@ def _dispersions(binner: Binner, before: Floats, stretch: int) -> tuple[Floats, 
     return found[0], found[1], found[2], len(tallies)
 
 
+def _kurtosis(values: Floats) -> Floats:
+    """Fourth moment over squared variance; 3 for normal values, and where there is none.
+
+    A variance wobbles by (kurtosis - 1) / 2 times as much as that of normal values, and about n / kurtosis of n values
+    carry it.
+    """
+    with np.errstate(all="ignore"):
+        squares = (values - _average(values)) ** 2
+        found = _average((squares / _average(squares)) ** 2)
+    return np.where(np.isfinite(found) & (found > 3), found, 3.0)
+
+
 def _average(values: Floats) -> Floats:
     """Mean over the rows of what is finite; 0 where nothing is."""
     usable = np.isfinite(values)
@@ -218,8 +278,11 @@ def _judged(pair: Pair, names: list[str], rules: Rules) -> list[ColumnReport]:
     reports = []
     for place, name in enumerate(names):
         seen = int(pair.live.seen[0, place])
-        few = pair.live.usable[0, place] < need and not drifts[place]
-        verdict = Verdict.NOT_ENOUGH_DATA if few else Verdict.DRIFT if drifts[place] else Verdict.STABLE
+        usable, usual = int(pair.live.usable[0, place]), int(pair.reference.usable[0, place])
+        # A few values seem sure of what would be strange among them; that one is missing needs no values.
+        drift = drifts[place] and (usual >= need or kinds[place] == DriftKind.MISSING_RATE)
+        few = min(usable, usual) < need and not drift
+        verdict = Verdict.NOT_ENOUGH_DATA if few else Verdict.DRIFT if drift else Verdict.STABLE
         reports.append(
             ColumnReport(
                 column=name,
@@ -228,7 +291,7 @@ def _judged(pair: Pair, names: list[str], rules: Rules) -> list[ColumnReport]:
                 severity=SEVERITIES[gravity[place]] if verdict is Verdict.DRIFT else Severity.UNKNOWN,
                 rows=seen,
                 scores={key: float(value[place]) for key, value in scores.items() if np.isfinite(value[place])},
-                note=f"{int(pair.live.usable[0, place])} values, {need} are needed" if few else "",
+                note=f"{usable} values against {usual}, {need} are needed" if few else "",
             )
         )
     return reports
@@ -238,13 +301,15 @@ def _by_tests(
     pair: Pair, scores: Mapping[str, Floats], rules: Rules
 ) -> tuple[npt.NDArray[np.bool_], list[str], list[int]]:
     floors = rules.floors
+    # Values that wobble so much are together worth less than one independent value, and have no spread.
+    spread = pair.live.usable[0] > pair.reference.dispersion_variance[0]
     with np.errstate(all="ignore"):
         ratio = scores["variance_ratio"]
         bias = np.asarray(psi_bias(pair))[0]
         tests = {
             Kind.MEAN_UP: (np.abs(scores["mean_z"]), np.abs(scores["mean_shift"]) / floors.mean_shift),
             Kind.SPREAD_UP: (
-                np.abs(scores["variance_z"]),
+                np.where(spread, np.abs(scores["variance_z"]), np.nan),
                 np.where(ratio > 0, np.abs(np.log(ratio)), np.inf) / np.log(floors.variance_ratio),
             ),
             Kind.SHAPE: (scores["shape_z"], (scores["psi"] - bias) / floors.psi),

@@ -16,7 +16,7 @@ from sensing.delimited import NOTHING, dialect_of, rows_in
 from sensing.moments import moments_ms, time_columns
 from sensing.parquet_file import open_parquet
 
-__all__ = ["Rows", "TabularError", "read_rows", "rows_of"]
+__all__ = ["Rows", "TabularError", "as_numbers", "as_words", "known_among", "read_rows", "rows_of", "words_among"]
 
 # A column is numbers when all but so many of its values are.
 _MOST_WORDS = 0.01
@@ -70,11 +70,43 @@ def rows_of(
     return Rows({name: _column(values) for name, values in columns.items() if name not in of_time}, at_ms)
 
 
+def known_among(column: npt.NDArray[Any]) -> int:
+    """Count what is not nothing."""
+    return int((column != "").sum() if column.dtype == object else np.isfinite(column).sum())
+
+
+def words_among(column: npt.NDArray[Any]) -> tuple[int, str]:
+    """Count what is no number, and return the first of it."""
+    if column.dtype != object:
+        return 0, ""
+    words = [str(text) for text in column if text and not _is_number(text)]
+    return len(words), words[0] if words else ""
+
+
+def as_numbers(column: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Return a column as numbers; words are nothing."""
+    return column if column.dtype != object else _finite(np.array([_number(text) for text in column], np.float64))
+
+
+def as_words(column: npt.NDArray[Any]) -> npt.NDArray[np.object_]:
+    """Return a column as words; numbers are written alike, however they were written."""
+    texts = column.tolist()
+    return np.array(
+        [f"{number:.15g}" if (number := _number(text)) == number else text if text == text else "" for text in texts],
+        object,
+    )
+
+
 def _parquet(path: Path) -> Mapping[str, Sequence[Any]]:
     try:
         table = open_parquet(path).read()
     except SensingError as error:
         raise TabularError(str(error), hint=error.hint) from None
+    except (OSError, ValueError) as error:
+        # What pyarrow raises of a file whose inside is damaged.
+        raise TabularError(f"{path} is cut off or damaged: {error}") from None
+    if len(set(table.column_names)) < len(table.column_names):
+        raise TabularError(f"{path}: found columns {table.column_names}, wanted names that differ")
     return {name: table[name].to_numpy() for name in table.column_names}
 
 
@@ -83,8 +115,13 @@ def _csv(path: Path) -> Mapping[str, Sequence[Any]]:
         dialect = dialect_of(path)
         with path.open(encoding=dialect.encoding, newline="") as file:
             lines = [line for line in rows_in(file, dialect) if line]
+    except SensingError as error:
+        raise TabularError(str(error), hint=error.hint) from None
     except (OSError, UnicodeError, csv.Error) as error:
         raise TabularError(f"{path}: {error}") from None
+    if lines and lines[-1][-1].endswith("\n"):
+        # Without this the rest of the file would be one cell, and few rows compared.
+        raise TabularError(f"{path}: row {len(lines)}: found a quote that nothing closes, wanted another one")
     # Spreadsheets leave empty lines at the end, and separators without a column at each line's.
     while lines and not any(lines[-1]):
         lines.pop()
@@ -126,7 +163,11 @@ def _finite(numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return numbers
 
 
-def _number(text: str) -> float:
+def _is_number(text: str) -> bool:
+    return _number(text) == _number(text)
+
+
+def _number(text: str | float) -> float:
     try:
         return float(text)
     except ValueError:

@@ -31,6 +31,8 @@ from streams.health.watch import WatchPolicy
 __all__ = ["HealthPolicy", "read_health_policy"]
 
 _OFF = "off"
+# Far beyond what anybody waits for, or keeps of a device.
+_MOST_KEPT, _TEN_YEARS_MS = 10_000_000, 3653 * 24 * 3_600_000
 _DEFAULT_DETECTOR = "adwin"
 
 
@@ -61,10 +63,10 @@ adwin, ddm, eddm, hddm_a, hddm_w, kswin, off, page_hinkley
     """
     try:
         section = section_of(tomllib.loads(document)).section("health")
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise PolicyError("document", str(error), "TOML") from None
-    warm_up = section.whole("warm_up_windows", 30, least=2)
-    memory = section.whole("memory_windows", 512, least=50)
+    warm_up = section.whole("warm_up_windows", 30, least=2, most=_MOST_KEPT)
+    memory = section.whole("memory_windows", 512, least=50, most=_MOST_KEPT)
     watches = {name: watch for name in SERIES if (watch := _watch(section.section(name), warm_up, memory)) is not None}
     estimated = section.section("estimated")
     trust = estimated.choice("trust", "measured", ("measured", "always", "never"))
@@ -73,9 +75,9 @@ adwin, ddm, eddm, hddm_a, hddm_w, kswin, off, page_hinkley
         watches=watches,
         trust=trust,
         limits=_limits(section.section("limits")),
-        label_wait_ms=section.whole("label_wait_ms", 7 * 24 * 3_600_000, least=1),
-        outcomes=section.whole("outcomes", 200, least=10),
-        most_waiting=section.whole("most_waiting", 100_000, least=1),
+        label_wait_ms=section.whole("label_wait_ms", 7 * 24 * 3_600_000, least=1, most=_TEN_YEARS_MS),
+        outcomes=section.whole("outcomes", 200, least=10, most=_MOST_KEPT),
+        most_waiting=section.whole("most_waiting", 100_000, least=1, most=1_000_000_000),
     )
     section.finish()
     return policy
@@ -90,7 +92,7 @@ def _watch(section: Section, warm_up: int, memory: int) -> WatchPolicy | None:
     standardise = section.truth("standardise", default=True)
     min_shift = section.number("min_shift", 1.0, above=0.0)
     bad_above = section.number("bad_above", 2.0, above=0.0)
-    recent = section.whole("recent_windows", 10, least=1)
+    recent = section.whole("recent_windows", 10, least=1, most=_MOST_KEPT)
     section.finish()
     if spec is None:
         return None

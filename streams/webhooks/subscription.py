@@ -58,7 +58,7 @@ def read_subscriptions(text: str, *, environ: Mapping[str, str]) -> tuple[Subscr
     """Read and check a document, secrets included."""
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as refused:
+    except (ValueError, RecursionError) as refused:
         raise WebhookConfigError("file", str(refused), "a readable TOML document") from None
     tables = document.get("webhook", [])
     if set(document) - {"webhook"} or not isinstance(tables, list) or not tables:

@@ -6,10 +6,12 @@ import json
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
 import driftline
+from driftline.checking import TabularError
 from driftline.command import main
 
 DAY_MS = 86_400_000
@@ -51,6 +53,113 @@ DAMAGES = {
     "missing_rate": ("load", lambda rng, rows: np.where(rng.random(rows) < 0.3, np.nan, rng.gamma(2.0, size=rows))),
     "unseen_category": ("mode", lambda rng, rows: rng.choice(["idle", "run", "boost"], size=rows)),
 }
+
+
+TAILS = {
+    "long": lambda rng, rows: rng.lognormal(0, 2, size=rows),
+    "endless": lambda rng, rows: rng.standard_cauchy(size=rows),
+    "mostly nothing": lambda rng, rows: np.where(rng.random(rows) < 0.97, 0, rng.gamma(2, 5, size=rows)),
+    "words that hardly return": lambda rng, rows: np.array([f"w{one}" for one in rng.zipf(1.7, size=rows)]),
+    "words that never return": lambda rng, rows: np.array([f"id {one}" for one in rng.integers(2**62, size=rows)]),
+    "numbers of 64 bits": lambda rng, rows: rng.integers(2**64, size=rows, dtype=np.uint64).astype(float),
+}
+
+
+@pytest.mark.parametrize("tail", TAILS)
+@pytest.mark.parametrize(("recent", "baseline"), [(3000, 3000), (3000, 400), (10, 3000)])
+def test_what_few_values_make_up_has_not_drifted_because_of_another_few(tail, recent, baseline):
+    rng, draw = np.random.default_rng(7), TAILS[tail]
+
+    found = [driftline.check({"x": draw(rng, recent)}, {"x": draw(rng, baseline)}).drifted for _ in range(10)]
+
+    assert sum(found) <= 1
+
+
+@pytest.mark.parametrize("unit", [1e-30, 1e-6, 1e20, 1e290])
+@pytest.mark.parametrize("zero", [0.0, 1e9])
+def test_neither_unit_nor_zero_of_a_column_changes_what_is_said(unit, zero):
+    rng = np.random.default_rng(3)
+    then, now = rng.normal(size=4000), rng.normal(0.5, size=4000)
+
+    said, moved = (
+        driftline.check({"x": (now + by) * scale}, {"x": (then + by) * scale}).columns[0]
+        for scale, by in ((1.0, 0.0), (unit, zero))
+    )
+
+    assert (moved.verdict, moved.drift, moved.severity) == (said.verdict, said.drift, said.severity)
+    assert moved.scores == pytest.approx(said.scores, rel=1e-4)
+
+
+def test_a_baseline_of_few_values_proves_nothing():
+    rng = np.random.default_rng(3)
+
+    few, none = (driftline.check({"x": rng.normal(size=3000)}, {"x": then}) for then in ([0.5] * 3, [None] * 3000))
+
+    assert of(few) == of(none) == {"x": ("not_enough_data", "")}
+    assert few.columns[0].note == "3000 values against 3, 160 are needed"
+
+
+def test_a_column_of_many_words_leaves_its_neighbours_alone():
+    rng = np.random.default_rng(3)
+    words = [f"w{one}" for one in rng.integers(0, 50, size=4000)]
+    baseline = {"word": words, "heat": rng.normal(size=4000)}
+
+    report = driftline.check({"word": ["new"] * 4000, "heat": rng.normal(size=4000)}, baseline)
+
+    assert of(report) == {"word": ("drift", "unseen_category"), "heat": ("stable", "")}
+
+
+@pytest.mark.parametrize("dirty", ["recent", "baseline", "both"])
+def test_words_between_numbers_count_as_missing_and_are_told_of(dirty):
+    rng = np.random.default_rng(3)
+    then, now = rng.normal(size=4000).tolist(), rng.normal(size=4000).tolist()
+    for which, column in (("baseline", then), ("recent", now)):
+        if dirty in (which, "both"):
+            column[::20] = ["Over Range"] * 200
+
+    report = driftline.check({"x": now}, {"x": then})
+
+    assert of(report)["x"] == (("drift", "missing_rate") if dirty == "recent" else ("stable", ""))
+    assert any("200" in note and "'Over Range'" in note for note in report.notes)
+
+
+def test_numbers_that_became_words_have_drifted():
+    report = driftline.check({"x": ["on", "off"] * 500}, {"x": [1, 0] * 500})
+
+    assert of(report)["x"] == ("drift", "unseen_category")
+    assert "x: one table has numbers, the other words, such as 'on'" in report.notes
+
+
+def test_all_recent_rows_count_in_a_window_without_end():
+    rng = np.random.default_rng(3)
+
+    assert driftline.check(table(rng), table(rng), window_days=float("inf")).recent_rows == 4000
+
+
+def test_a_window_that_is_no_number_is_refused():
+    rng = np.random.default_rng(3)
+
+    with pytest.raises(TabularError, match="window_days: found nan, wanted a number above 0"):
+        driftline.check(table(rng), table(rng), window_days=float("nan"))
+
+
+def test_names_are_shown_as_they_are(tmp_path):
+    path = tmp_path / "flow.csv"
+    path.write_text("flow [ppm],[/]\n" + "1,2\n" * 400)
+
+    result = CliRunner().invoke(main, ["drift", "check", "--recent", str(path), "--baseline", str(path)])
+
+    assert result.exit_code == 0, result.output
+    assert "flow [ppm]" in result.output
+    assert "[/]" in result.output
+
+
+def test_parquet_columns_of_one_name_are_refused(tmp_path):
+    path = tmp_path / "twice.parquet"
+    pq.write_table(pa.Table.from_arrays([pa.array([1.0]), pa.array([2.0])], names=["t", "t"]), path)
+
+    with pytest.raises(TabularError, match="wanted names that differ"):
+        driftline.check(path, path)
 
 
 @pytest.mark.parametrize("kind", DAMAGES)
@@ -199,6 +308,9 @@ def test_a_table_without_a_head_is_numbered(tmp_path):
         (b"a,a\n1,2\n", "wanted names that differ"),
         (b"heat,load\n1,2\n3\n", "line 3 has 1 values, the head has 2"),
         (b"\xff\xfe\x00", "codec can't decode"),
+        (b"\x1f\x8b\x08", "found gzip, wanted text"),
+        (b"PK\x03\x04", "found a ZIP archive or a workbook, wanted text"),
+        (b'heat,load\n1,2\n1,"2\n' + b"1,2\n" * 50, "row 3: found a quote that nothing closes"),
         (b"time,heat\nsoon,1\n", "time: row 1: the time is 'soon'; wanted: ISO 8601"),
         (b"other\n1\n", "nothing to compare: recent has 1 rows of other"),
     ],

@@ -163,6 +163,8 @@ def test_a_document_that_says_otherwise_is_refused_by_place(change, said):
         ("name = ", "press.toml: "),
         ("name = 2026-01-01", "press.toml: .*date"),
         ("low = inf", "press.toml: "),
+        ("low = " + "[" * 5000, "press.toml: "),
+        ("low = " + "9" * 5000, "press.toml: "),
         (None, "No such file"),
     ],
 )

@@ -35,7 +35,10 @@ def from_file(path: Path, pipeline: str, *, time_format: str = "") -> Dataset:
     names = set(table.column_names)
     of_time = time_columns(names)
     if not of_time:
-        raise DatasetError(f"{path} has the columns {', '.join(table.column_names)}; wanted at_ms, in milliseconds")
+        raise DatasetError(
+            f"{path} has the columns {', '.join(table.column_names)}; wanted one of times: {', '.join(TIMES)}",
+            hint="rename the column that holds the time",
+        )
     if names.issuperset(declared.feature_names):
         columns = declared.feature_names
     elif names.issuperset(declared.channel_names):
@@ -46,9 +49,7 @@ def from_file(path: Path, pipeline: str, *, time_format: str = "") -> Dataset:
     at_ms = _times(table, of_time, time_format, path)
     values = np.stack([_column(table, name, path) for name in columns], axis=1)
     label = _column(table, "label", path) if "label" in names else None
-    device = np.array(
-        table["device_id"].cast(pa.string()).to_pylist() if "device_id" in names else ["device"] * len(at_ms)
-    )
+    device = _devices(table, path) if "device_id" in names else np.array(["device"] * len(at_ms))
     vectors = columns == declared.feature_names
     parts = [
         _part(declared, str(name), at_ms[rows], values[rows], None if label is None else label[rows], vectors=vectors)
@@ -79,7 +80,7 @@ def _csv(path: Path) -> pa.Table:
         pyarrow.csv.ParseOptions(delimiter=dialect.separator),
         pyarrow.csv.ConvertOptions(
             decimal_point="," if dialect.decimal_comma else ".",
-            null_values=[*NOTHING, *(word.upper() for word in NOTHING), "NaN"],
+            null_values=[*NOTHING, *(word.upper() for word in NOTHING), "NaN", "NaT", "None", "Null"],
         ),
     )
 
@@ -92,6 +93,16 @@ def _times(table: pa.Table, of_time: Sequence[str], time_format: str, path: Path
         raise DatasetError(
             f"{path}: {' '.join(of_time)}: {error}", hint="say how times are written: --time-format '%d/%m/%Y %H:%M'"
         ) from None
+
+
+def _devices(table: pa.Table, path: Path) -> NDArray[np.str_]:
+    try:
+        names = table["device_id"].cast(pa.string()).to_pylist()
+    except pa.ArrowException as error:
+        raise DatasetError(f"{path}: column device_id is {table['device_id'].type}; wanted names") from error
+    if None in names:
+        raise DatasetError(f"{path}: row {names.index(None) + 1}: device_id is empty; wanted a name in every row")
+    return np.array(names)
 
 
 def _column(table: pa.Table, name: str, path: Path) -> NDArray[np.float64]:

@@ -30,6 +30,15 @@ MINUTE_MS = 60_000
 # What devices of one partition, or workers among each other, must agree on.
 _OF_ALL = ("reference", "horizons_minutes", "cohorts")
 
+# Bounds that nobody who means it meets: they keep a slip, or malice, from taking a worker's memory and time.
+_TEN_YEARS_MINUTES = 3653 * 24 * 60
+_MOST_HORIZONS, _MOST_OVERRIDES, _MOST_COHORTS = 64, 2000, 64
+_MOST = 1_000_000_000
+# What a pending alert remembers of each, a bit.
+_MOST_WINDOWS = 10_000
+# What single precision holds, and a floor that nothing ever meets.
+_LARGEST_LIMIT, _LARGEST_FLOOR = 1e30, 1e9
+
 _SEVERITIES = ("low", "medium", "high", "critical")
 
 
@@ -46,13 +55,13 @@ above 0, at most 100
     """
     try:
         values = tomllib.loads(document)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise PolicyError("document", str(error), "TOML") from None
     overrides = values.pop("override", [])
     # The health worker reads its own table of the same document.
     values.pop("health", None)
     rules = _rules(section_of(values))
-    held = section_of({"override": overrides}).sections("override")
+    held = section_of({"override": overrides}).sections("override", many=_MOST_OVERRIDES)
     found = tuple(_override(section, values) for section in held)
     return replace(rules, overrides=found)
 
@@ -105,10 +114,14 @@ def _rules(section: Section) -> Rules:
 
 
 def _horizons(section: Section) -> tuple[int, ...]:
-    minutes = section.wholes("horizons_minutes", (15, 60, 24 * 60, 7 * 24 * 60))
+    minutes = _minutes(section, (15, 60, 24 * 60, 7 * 24 * 60))
     if list(minutes) != sorted(set(minutes)):
         raise PolicyError(section.path_of("horizons_minutes"), list(minutes), "rising values")
     return tuple(minute * MINUTE_MS for minute in minutes)
+
+
+def _minutes(section: Section, default: tuple[int, ...]) -> tuple[int, ...]:
+    return section.wholes("horizons_minutes", default, most=_TEN_YEARS_MINUTES, many=_MOST_HORIZONS)
 
 
 def _objectives(section: Section) -> Objectives:
@@ -128,13 +141,15 @@ def _objectives(section: Section) -> Objectives:
 def _alerting(section: Section) -> tuple[int, ...]:
     if "horizons_minutes" not in section.names():
         return ()
-    return tuple(minute * MINUTE_MS for minute in section.wholes("horizons_minutes", ()))
+    return tuple(minute * MINUTE_MS for minute in _minutes(section, ()))
 
 
 def _cohorts(section: Section) -> tuple[str, ...]:
     found = section.raw("cohorts", list(Rules().cohorts))
     if not isinstance(found, list) or not all(isinstance(one, str) and one for one in found):
         raise PolicyError(section.path_of("cohorts"), found, "a list of label names")
+    if len(found) > _MOST_COHORTS:
+        raise PolicyError(section.path_of("cohorts"), f"{len(found)} of them", f"at most {_MOST_COHORTS}")
     return tuple(found)
 
 
@@ -153,8 +168,8 @@ def _budget(section: Section) -> Budget:
 def _minimum(section: Section) -> Minimum:
     default = Minimum()
     minimum = Minimum(
-        samples=section.whole("samples", default.samples, least=2),
-        per_bin=section.whole("per_bin", default.per_bin),
+        samples=section.whole("samples", default.samples, least=2, most=_MOST),
+        per_bin=section.whole("per_bin", default.per_bin, most=_MOST),
     )
     section.finish()
     return minimum
@@ -163,9 +178,9 @@ def _minimum(section: Section) -> Minimum:
 def _floors(section: Section) -> Floors:
     default = Floors()
     floors = Floors(
-        mean_shift=section.number("mean_shift", default.mean_shift, above=0),
-        variance_ratio=section.number("variance_ratio", default.variance_ratio, above=1),
-        psi=section.number("psi", default.psi, above=0),
+        mean_shift=section.number("mean_shift", default.mean_shift, above=0, at_most=_LARGEST_FLOOR),
+        variance_ratio=section.number("variance_ratio", default.variance_ratio, above=1, at_most=_LARGEST_FLOOR),
+        psi=section.number("psi", default.psi, above=0, at_most=_LARGEST_FLOOR),
         missing_rate=section.number("missing_rate", default.missing_rate, above=0, at_most=1),
         out_of_range=section.number("out_of_range", default.out_of_range, above=0, at_most=1),
         unseen_category=section.number("unseen_category", default.unseen_category, above=0, at_most=1),
@@ -187,7 +202,11 @@ def _limits(section: Section) -> dict[str, Limit]:
 
 def _limit(section: Section, default: Limit) -> Limit:
     given = section.names()
-    steps = {name: section.number(name, 0.0) for name in _SEVERITIES if name in given}
+    steps = {
+        name: section.number(name, 0.0, above=-_LARGEST_LIMIT, at_most=_LARGEST_LIMIT)
+        for name in _SEVERITIES
+        if name in given
+    }
     if not steps:
         raise PolicyError(section.path_of("high"), None, "at least one of low, medium, high, critical")
     if list(steps.values()) != sorted(steps.values(), reverse=default.below):
@@ -199,9 +218,9 @@ def _limit(section: Section, default: Limit) -> Limit:
 def _reporting(section: Section) -> Reporting:
     default = Reporting()
     reporting = Reporting(
-        psi=section.number("psi", default.psi, above=0),
-        ks=section.number("ks", default.ks, above=0),
-        complete_every=section.whole("complete_every", default.complete_every, least=1),
+        psi=section.number("psi", default.psi, above=0, at_most=_LARGEST_FLOOR),
+        ks=section.number("ks", default.ks, above=0, at_most=_LARGEST_FLOOR),
+        complete_every=section.whole("complete_every", default.complete_every, least=1, most=_MOST),
     )
     section.finish()
     return reporting
@@ -210,12 +229,15 @@ def _reporting(section: Section) -> Reporting:
 def _life(section: Section) -> Life:
     default = Life()
     life = Life(
-        breaches=section.whole("breaches", default.breaches, least=1),
-        of_windows=section.whole("of_windows", default.of_windows, least=1),
-        resolve_after_windows=section.whole("resolve_after_windows", default.resolve_after_windows, least=1),
-        flap_ms=section.whole("flap_minutes", default.flap_ms // MINUTE_MS) * MINUTE_MS,
-        escalate_after_ms=section.whole("escalate_after_minutes", default.escalate_after_ms // MINUTE_MS) * MINUTE_MS,
-        group_from=section.whole("group_from", default.group_from, least=2),
+        breaches=section.whole("breaches", default.breaches, least=1, most=_MOST_WINDOWS),
+        of_windows=section.whole("of_windows", default.of_windows, least=1, most=_MOST_WINDOWS),
+        resolve_after_windows=section.whole(
+            "resolve_after_windows", default.resolve_after_windows, least=1, most=_MOST
+        ),
+        flap_ms=section.whole("flap_minutes", default.flap_ms // MINUTE_MS, most=_MOST) * MINUTE_MS,
+        escalate_after_ms=section.whole("escalate_after_minutes", default.escalate_after_ms // MINUTE_MS, most=_MOST)
+        * MINUTE_MS,
+        group_from=section.whole("group_from", default.group_from, least=2, most=_MOST),
         horizons_ms=_alerting(section),
     )
     if life.breaches > life.of_windows:

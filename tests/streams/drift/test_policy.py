@@ -64,6 +64,33 @@ def test_an_override_changes_what_it_names_and_keeps_the_rest():
         ("budget = 3", "policy: budget: found 3, wanted a table"),
         ("horizons_minutes = [60, 15]", "policy: horizons_minutes: found [60, 15], wanted rising values"),
         ("horizons_minutes = []", "policy: horizons_minutes: found [], wanted a list of whole numbers, each 1 or more"),
+        (
+            f"horizons_minutes = [15, {10**20}]",
+            f"policy: horizons_minutes: found {10**20}, wanted whole numbers, each 1 to",
+        ),
+        (
+            f"horizons_minutes = {list(range(1, 200_001))}",
+            "policy: horizons_minutes: found '200000 of them', wanted at most 64",
+        ),
+        (f"alerts.horizons_minutes = [{10**20}]", "policy: alerts.horizons_minutes: found 1000"),
+        (f"cohorts = {['region'] * 65}", "policy: cohorts: found '65 of them', wanted at most 64"),
+        ("[floors]\npsi = inf", "policy: floors.psi: found inf, wanted a number above 0, at most 1e+09"),
+        ("[floors]\nmean_shift = inf", "policy: floors.mean_shift: found inf, wanted a number above 0, at most 1e+09"),
+        ("[reporting]\nks = inf", "policy: reporting.ks: found inf, wanted a number above 0, at most 1e+09"),
+        (
+            "[limits.mean_z]\nhigh = -inf",
+            "policy: limits.mean_z.high: found -inf, wanted a number above -1e+30, at most 1e+30",
+        ),
+        ("[limits.psi]\nhigh = inf", "policy: limits.psi.high: found inf, wanted a number above -1e+30, at most 1e+30"),
+        (
+            f"[alerts]\nof_windows = {10**9}",
+            "policy: alerts.of_windows: found 1000000000, wanted a whole number, 1 to 10000",
+        ),
+        (f"[alerts]\nflap_minutes = {10**20}", "policy: alerts.flap_minutes: found 1000"),
+        (f"[minimum]\nsamples = {10**20}", "policy: minimum.samples: found 1000"),
+        ("[[override]]\n[override.rules]\n" * 20_000, "policy: override: found '20000 of them', wanted at most 2000"),
+        (".".join("a" * 20_000) + " = 1", "policy: a: found more than can be shown, wanted a known key"),
+        ("a = 0x" + "f" * 5000, "policy: a: found more than can be shown, wanted a known key"),
         ("[limits.psi]\nhigh = 0.2\nmedium = 0.3", "policy: limits.psi.medium: found {'medium': 0.3, 'high': 0.2}"),
         ("[limits.pssi]\nhigh = 0.2", "policy: limits.pssi: found 'pssi', wanted a score; known: chi_square"),
         ("[limits.psi]\nhihg = 0.2", "policy: limits.psi.high: found None, wanted at least one of"),
@@ -74,6 +101,9 @@ def test_an_override_changes_what_it_names_and_keeps_the_rest():
         ("[[override]]\nmodel = 'x'", "policy: override[0].rules: found None, wanted a table of what is different"),
         ("[[override]]\n[override.rules.floors]\npsi = -1", "policy: override[0].rules.floors.psi: found -1, wanted"),
         ("mode =", "policy: document: found"),
+        ("a = " + "[" * 5000, "policy: document: found"),
+        ("a = " + "9" * 5000, "policy: document: found"),
+        ("[floors]\npsi = " + "9" * 400, "policy: floors.psi: found 9999"),
     ],
 )
 def test_a_complaint_names_key_found_and_wanted(document, complaint):
@@ -81,3 +111,16 @@ def test_a_complaint_names_key_found_and_wanted(document, complaint):
         read_policy(document)
 
     assert str(caught.value).startswith(complaint)
+    assert len(str(caught.value)) < 1000
+
+
+def test_bounds_leave_room_for_whoever_means_it():
+    horizons = [5, 15, 60, 1440, 10_080, 43_200, 525_600]
+
+    rules = read_policy(
+        f"horizons_minutes = {horizons}\n[floors]\npsi = 1e6\n[alerts]\nescalate_after_minutes = 999_999_999\n"
+        "[limits.g]\nhigh = 1e12\n" + "[[override]]\n[override.rules]\n" * 1000
+    )
+
+    assert rules.horizons_ms[-1] == 365 * 86_400_000
+    assert len(rules.overrides) == 1000

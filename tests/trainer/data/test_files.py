@@ -126,12 +126,17 @@ def test_a_block_of_readings_is_as_anomalous_as_its_worst(tmp_path):
     ("text", "message"),
     [
         pytest.param("", "cannot be read, or is cut off", id="empty"),
-        pytest.param("moment,temperature\n1,2\n", "columns moment, temperature; wanted at_ms", id="no time"),
+        pytest.param("moment,temperature\n1,2\n", "moment, temperature; wanted one of times: at_ms", id="no time"),
         pytest.param("at_ms,temperature,current\n1,2,3\n", "lacks pressure, vibration; machine/1 wants", id="channels"),
         pytest.param(
             "at_ms,temperature,vibration,pressure,current\n1,hot,2,3,4\n", "temperature holds 'hot'", id="text"
         ),
         pytest.param("at_ms,temperature,vibration,pressure,current\n,1,2,3,4\n", "at_ms", id="row without time"),
+        pytest.param(
+            "at_ms,device_id,temperature,vibration,pressure,current\n1,,1,2,3,4\n2,,1,2,3,4\n",
+            "row 1: device_id is empty; wanted a name in every row",
+            id="rows without device",
+        ),
         pytest.param("at_ms,temperature\n1,2,3,4\n", "cannot be read, or is cut off", id="ragged"),
     ],
 )

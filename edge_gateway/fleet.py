@@ -20,11 +20,12 @@ from edge_gateway.runner import Summary
 from edge_gateway.uplink import Uplink
 from schemas.cluster import Cluster
 from schemas.registry import Registry
+from sensing import pipeline_named
 from sensing.simulator import Fault, Simulated
 from sensing.sources import SimulatedSource
 from trust import Keyring
 
-__all__ = ["Member", "PlayedFleet", "members"]
+__all__ = ["Member", "PlayedFleet", "first_moment_ms", "members"]
 
 _log = logging.getLogger(__name__)
 
@@ -58,6 +59,18 @@ def members(count: int, fleets: Sequence[str] = ("machine", "vibration", "weathe
     return made
 
 
+def first_moment_ms(fleet: str, speed: float, now_ms: int, behind_clock_s: float) -> int:
+    """Return the first moment of a sensor that gives `speed` readings a second and shall stay behind the clock so long.
+
+    A machine has a reading for each second; at 60 of them a second, an hour of play passes 59 hours of the clock:
+
+    >>> first_moment_ms("machine", 60.0, 1_000_000_000, 3600.0)
+    787600000
+    """
+    lives_faster_by = max(speed * pipeline_named(f"{fleet}/1").every_ms / 1000 - 1, 0.0)
+    return max(now_ms - int(lives_faster_by * behind_clock_s * 1000), 0)
+
+
 class PlayedFleet:
     """The gateways of a fleet, played together; `step` gives each of them a turn."""
 
@@ -74,8 +87,13 @@ class PlayedFleet:
         now_ms: Callable[[], int],
         start_ms: int | None = None,
         passed: int = 0,
+        behind_clock_s: float = 0.0,
     ) -> None:
-        """`start_ms` is the sensors' first moment, now unless said otherwise, and `passed` readings are behind them."""
+        """`start_ms` is the sensors' first moment, and `passed` readings are behind them.
+
+        Unless it is said, it is now, or so long ago that sensors which live faster than the clock stay behind it for
+        `behind_clock_s` of play: workers refuse windows of the future.
+        """
         self.gateways: dict[str, Gateway] = {}
         # What it came to; told by `close`.
         self.summary = Summary(0, 0, 0, 0, 0)
@@ -91,7 +109,9 @@ class PlayedFleet:
                 device=member.number,
                 stream=member.number,
                 seed=seed,
-                start_ms=self._now_ms() if start_ms is None else start_ms,
+                start_ms=first_moment_ms(member.fleet, speed, self._now_ms(), behind_clock_s)
+                if start_ms is None
+                else start_ms,
             )
             if passed:
                 sensor.take(passed)

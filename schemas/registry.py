@@ -35,7 +35,8 @@ T = TypeVar("T")
 
 COMPATIBILITY = ConfigCompatibilityLevel.FULL_TRANSITIVE
 
-_TIMEOUT_S = 3.0
+# A busy machine may take seconds to answer.
+_TIMEOUT_S = 10.0
 # An id that does not exist yet may be registered, and used, a moment later.
 _ASK_AGAIN_AFTER_MS = 1_000
 _LOOKUPS_PER_S = 20
@@ -212,6 +213,12 @@ class Registry:
             raise self._away(error) from error
 
     def _away(self, why: object) -> RegistryAwayError:
+        if isinstance(why, SchemaRegistryError) and why.http_status_code == _NO_SUCH:
+            return RegistryAwayError(
+                f"{self.url} answers, but has no schema registry (HTTP 404)",
+                hint="`driftline doctor` shows the address in use; --registry or DRIFTLINE_REGISTRY names it with its "
+                "path, DRIFTLINE_DATA the folder of a local stack that was started with --data",
+            )
         return RegistryAwayError(
             f"the schema registry at {self.url} does not answer: {why}",
             hint="records in known schemas are still read and written; `driftline status` shows the local registry",

@@ -18,6 +18,7 @@ from trust import read_keyring
 __all__ = ["simulate"]
 
 _KINDS = tuple(WORLDS)
+_BEHIND_CLOCK_S = 3 * 3600.0
 
 
 @click.group(cls=Group, invoke_without_command=True, epilog="Example: driftline simulate --devices 30 --duration 300")
@@ -29,7 +30,7 @@ _KINDS = tuple(WORLDS)
     type=click.FloatRange(min=0, min_open=True),
     default=60.0,
     show_default=True,
-    help="Readings a second of each device; a window of 60 readings is closed every 60 / SPEED seconds.",
+    help="Readings a second of each device; a machine closes a window of 60 every 60 / SPEED seconds.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed plays the same world.")
 @click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="Where the gateways keep their things.")
@@ -47,7 +48,11 @@ def simulate(
     data: Path | None,
     keyring: Path | None,
 ) -> None:
-    """Play many gateways in one process, each with an identity, a spool and slots of its own."""
+    """Play many gateways in one process, each with an identity, a spool and slots of its own.
+
+    Devices that live faster than the clock begin in the past, and stay there for the duration, or for three hours.
+    After another hour of theirs, workers refuse their windows, as of the future.
+    """
     if context.invoked_subcommand is not None:
         return
     if devices is None:
@@ -69,6 +74,7 @@ def simulate(
         speed=speed,
         seed=seed,
         now_ms=_now_ms,
+        behind_clock_s=duration or _BEHIND_CLOCK_S,
     ) as fleet:
         click.echo(f"playing {devices} gateways in {folder}; Ctrl-C ends", err=True)
         try:

@@ -1,5 +1,7 @@
 """`driftline up`: the local stack, started."""
 
+import shlex
+
 import click
 
 from driftline.cluster_options import present_settings
@@ -33,3 +35,5 @@ def up(brokers: str | None, data: str | None, port: int | None, docker: bool) ->
     elif len(risen.started) < len(risen.state.servers):
         click.echo(f"started again: {', '.join(risen.started)}")
     show(settings.data, risen.state)
+    if data is not None:
+        click.echo(f"other commands find this stack with DRIFTLINE_DATA={shlex.quote(str(settings.data))}", err=True)

@@ -65,6 +65,13 @@ def test_a_source_without_a_key_says_what_is_wanted(source, message):
         load_signer(source, environ={})
 
 
+def test_a_key_file_that_is_not_there_can_be_made(tmp_path):
+    with pytest.raises(KeyFileError) as refusal:
+        load_signer(f"file:{tmp_path / 'k.pem'}", environ={})
+
+    assert refusal.value.hint == f"`driftline keys make {tmp_path / 'k.pem'}` makes a key"
+
+
 def test_another_kind_of_key_is_refused_without_showing_it(tmp_path):
     pem = generate_private_key(SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 

@@ -31,6 +31,13 @@ def test_a_second_up_says_that_it_is_up_and_starts_nothing(risen):
     assert {process.pid for process in risen.processes()} == before
 
 
+def test_a_stack_in_a_folder_of_its_own_says_how_other_commands_find_it(risen):
+    again = risen("up", "--data", str(risen.data))
+
+    assert f"other commands find this stack with DRIFTLINE_DATA={risen.data}" in again.stderr
+    assert "DRIFTLINE_DATA" not in risen("up").stderr
+
+
 def test_another_port_for_a_stack_that_is_up_is_refused(risen):
     taken = int(risen.endpoints()["bootstrap"].rpartition(":")[2])
 

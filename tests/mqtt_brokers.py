@@ -1,11 +1,13 @@
-"""Real MQTT brokers for tests: amqtt in this process, and Mosquitto where the machine has it."""
+"""Real MQTT brokers for tests: amqtt, and Mosquitto where the machine has it."""
 
 import asyncio
+import json
 import shutil
 import socket
 import subprocess
-import threading
+import sys
 from pathlib import Path
+from typing import Any
 
 from amqtt.broker import Broker
 from certificates import Authority
@@ -15,32 +17,27 @@ MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sb
 
 
 class Amqtt:
-    """One broker; with a server's certificate it speaks TLS."""
+    """One broker, in a process of its own; with a server's certificate it speaks TLS."""
 
     def __init__(self, port: int, *, certificate: Path | None = None, key: Path | None = None) -> None:
         self.port = port
-        self._tls = {} if certificate is None else {"ssl": True, "certfile": str(certificate), "keyfile": str(key)}
+        tls = {} if certificate is None else {"ssl": True, "certfile": str(certificate), "keyfile": str(key)}
+        self._config = {
+            "listeners": {"default": {"type": "tcp", "bind": f"127.0.0.1:{port}", **tls}},
+            "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
+        }
         self.start()
 
     def start(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-        config = {
-            "listeners": {"default": {"type": "tcp", "bind": f"127.0.0.1:{self.port}", **self._tls}},
-            "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
-        }
-
-        async def begin() -> None:
-            self._broker = Broker(config)
-            await self._broker.start()
-
-        asyncio.run_coroutine_threadsafe(begin(), self._loop).result(PATIENCE_S)
+        self._process = subprocess.Popen(
+            [sys.executable, __file__, json.dumps(self._config)], stderr=subprocess.DEVNULL
+        )
+        eventually(lambda: _listens(self.port), or_say="amqtt does not come up")
 
     def stop(self) -> None:
-        asyncio.run_coroutine_threadsafe(self._broker.shutdown(), self._loop).result(PATIENCE_S)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(PATIENCE_S)
+        """End it as a power cut would; asked to end, amqtt may wait for its clients for ever."""
+        self._process.kill()
+        self._process.wait(PATIENCE_S)
 
 
 OWN_TOPICS_ONLY = """\
@@ -78,12 +75,22 @@ class Mosquitto:
         self._process = subprocess.Popen(
             [str(MOSQUITTO), "-c", self._config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        eventually(self._listens, or_say="Mosquitto does not come up")
-
-    def _listens(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+        eventually(lambda: _listens(self.port), or_say="Mosquitto does not come up")
 
     def stop(self) -> None:
         self._process.terminate()
         self._process.wait(PATIENCE_S)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+async def _serve(config: dict[str, Any]) -> None:
+    await Broker(config).start()
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve(json.loads(sys.argv[1])))

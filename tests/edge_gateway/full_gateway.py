@@ -14,6 +14,7 @@ folder.mkdir()
 if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "none", folder], check=False).returncode:
     sys.exit(77)
 logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+sys.path.append(str(Path(__file__).parents[1]))
 spec = importlib.util.spec_from_file_location("gateway_fixtures", Path(__file__).with_name("conftest.py"))
 fixtures = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(fixtures)

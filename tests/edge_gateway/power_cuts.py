@@ -22,6 +22,7 @@ _CHANGES = {"os.rename", "os.link", "os.remove", "os.truncate", "os.mkdir"}
 
 
 def main(folder: Path, scenario: str) -> None:
+    sys.path.append(str(Path(__file__).parents[1]))
     spec = importlib.util.spec_from_file_location("gateway_fixtures", Path(__file__).with_name("conftest.py"))
     fixtures = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(fixtures)

@@ -1,4 +1,4 @@
-"""MQTT against a real broker (amqtt), in this process."""
+"""MQTT against a real broker."""
 
 import itertools
 import json

@@ -193,7 +193,7 @@ def _toml(environ: Mapping[str, str], folder: Path) -> tuple[dict[str, Any], str
     named = environ.get("DRIFTLINE_CONFIG")
     path = folder / (named or "driftline.toml")
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8")), str(path)
+        return tomllib.loads(path.read_text(encoding="utf-8-sig")), str(path)
     except FileNotFoundError:
         if named:
             raise SettingError("DRIFTLINE_CONFIG", named, "a file that exists", source="the environment") from None

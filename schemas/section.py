@@ -112,7 +112,7 @@ class Section:
 
     def _few(self, name: str, found: list[Any], many: int | None) -> None:
         if many is not None and len(found) > many:
-            raise self.wrong(self.path_of(name), f"{len(found)} of them", f"at most {many}")
+            raise self.wrong(self.path_of(name), len(found), f"at most {many} of them")
 
     def raw(self, name: str, default: Any) -> Any:
         """Return a value as it is, unchecked."""

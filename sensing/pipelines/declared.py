@@ -54,7 +54,7 @@ _KINDS = {"numeric": FeatureKind.NUMERIC, "categorical": FeatureKind.CATEGORICAL
 def read_declaration(path: Path) -> Pipeline:
     """Read a pipeline from a TOML file."""
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise PipelineError(f"{path}: {error}") from None
     try:

@@ -33,7 +33,7 @@ def read_candidates(paths: Sequence[Path]) -> list[Candidate]:
 
 def _read(path: Path) -> Candidate:
     try:
-        document = path.read_text(encoding="utf-8")
+        document = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise BacktestError(f"{path}: found {error}, wanted a policy, TOML") from None
     try:

@@ -18,6 +18,7 @@ from schemas.drift_kind import DriftKind
 from schemas.drift_scores import Verdict
 from schemas.grid import Baseline, FeatureBaseline, FeatureGrid, FeatureKind, Grid
 from sensing import Binner
+from streams.drift.carried import carried
 from streams.drift.evidence import Kind
 from streams.drift.kinds import kind_name
 from streams.drift.normal import upper_tail
@@ -83,7 +84,8 @@ def compare(recent: Rows, baseline: Rows, *, rules: Rules | None = None, window_
     if not window_days > 0:
         raise TabularError(f"window_days: found {window_days}, wanted a number above 0")
     if recent.at_ms is not None and len(recent):
-        recent = recent.since(int(recent.at_ms.max() - min(window_days, _MOST_DAYS) * _DAY_MS))
+        recent, told = _last_days(recent, int(recent.at_ms.max()), window_days)
+        notes += told
     elif recent.at_ms is None:
         notes.append("the rows have no times: all recent ones are compared")
     shared = [name for name in baseline.columns if name in recent.columns]
@@ -103,10 +105,19 @@ def compare(recent: Rows, baseline: Rows, *, rules: Rules | None = None, window_
     stretch = min(len(recent), len(baseline) // _LEAST_STRETCHES)
     if stretch < _LEAST_ROWS:
         notes.append(f"{len(baseline)} baseline rows are too few to learn how alike neighbours are")
-    reports += _judged(_pair(grid, before, now, stretch), shared, rules)
+    reports += _judged(_pair(grid, before, now, stretch), _carried(grid, before, now), shared, rules)
     order = {name: place for place, name in enumerate(baseline.columns)}
     reports.sort(key=lambda one: (-SEVERITIES.index(one.severity), order[one.column]))
     return CheckReport(tuple(reports), len(recent), len(baseline), tuple(notes))
+
+
+def _last_days(rows: Rows, last_ms: int, window_days: float) -> tuple[Rows, list[str]]:
+    """Return the rows of the last days, and what is to be told of the others: one wrong clock leaves nearly all out."""
+    kept = rows.since(int(last_ms - min(window_days, _MOST_DAYS) * _DAY_MS))
+    if len(kept) == len(rows):
+        return kept, []
+    last = np.datetime_as_string(np.datetime64(last_ms, "ms"), unit="s")
+    return kept, [f"{len(kept)} of {len(rows)} recent rows lie within {window_days:g} days of the last time, {last}Z"]
 
 
 def _counted_alike(names: list[str], recent: Rows, baseline: Rows) -> tuple[Grid, Floats, Floats, list[str]]:
@@ -263,8 +274,17 @@ def _average(values: Floats) -> Floats:
     return np.asarray(np.where(usable, values, 0).sum(axis=0) / np.maximum(usable.sum(axis=0), 1))
 
 
-def _judged(pair: Pair, names: list[str], rules: Rules) -> list[ColumnReport]:
+def _carried(grid: Grid, before: Floats, now: Floats) -> Floats:
+    numeric = [feature.kind is FeatureKind.NUMERIC for feature in grid.features]
+    return np.array(
+        [carried(before[:, place], now[:, place]) if one else np.nan for place, one in enumerate(numeric)], np.float64
+    )
+
+
+def _judged(pair: Pair, distances: Floats, names: list[str], rules: Rules) -> list[ColumnReport]:
     scores = {name: np.asarray(score(pair))[0] for name, score in SCORES.items()}
+    # The last bins are open: their middle may stand for values far from it, which are known here.
+    scores["wasserstein"] = distances
     need = max(rules.minimum.samples, rules.minimum.per_bin * _BINS)
     if rules.mode == Mode.THRESHOLDS:
         found = by_limits(

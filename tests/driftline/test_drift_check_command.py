@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from scipy import stats
 
 import driftline
 from driftline.checking import TabularError
@@ -73,6 +74,13 @@ def test_what_few_values_make_up_has_not_drifted_because_of_another_few(tail, re
     found = [driftline.check({"x": draw(rng, recent)}, {"x": draw(rng, baseline)}).drifted for _ in range(10)]
 
     assert sum(found) <= 1
+
+
+def test_a_few_rows_without_one_of_the_rare_values_are_no_dead_sensor():
+    rng = np.random.default_rng(1)
+    then = [np.where(rng.random(3000) < 0.9, 0, rng.gamma(2, 5, size=3000)) for _ in range(20)]
+
+    assert not any(driftline.check({"x": [0.0] * 20}, {"x": one}).drifted for one in then)
 
 
 @pytest.mark.parametrize("unit", [1e-30, 1e-6, 1e20, 1e290])
@@ -141,6 +149,61 @@ def test_a_window_that_is_no_number_is_refused():
 
     with pytest.raises(TabularError, match="window_days: found nan, wanted a number above 0"):
         driftline.check(table(rng), table(rng), window_days=float("nan"))
+
+
+OTHERS_OFF = (
+    "\n".join(f"limits.{name}.high = 1e9" for name in ("psi", "kl_live_reference", "js", "mean_z", "variance_ratio"))
+    + "\nlimits.ks_p.high = -1"
+)
+
+DRAWN = {
+    "a long tail": lambda rng, rows: rng.lognormal(0, 2, size=rows),
+    "counts": lambda rng, rows: rng.poisson(0.3, size=rows).astype(float),
+    "normal": lambda rng, rows: rng.normal(size=rows),
+}
+
+
+@pytest.mark.parametrize("drawn", DRAWN)
+def test_the_wasserstein_distance_is_that_of_the_values(drawn):
+    rng, draw = np.random.default_rng(3), DRAWN[drawn]
+    then, now = draw(rng, 4000), 1.2 * draw(rng, 3000)
+
+    shown = driftline.check({"x": np.r_[now, np.nan]}, {"x": np.r_[np.nan, then]}).columns[0].scores["wasserstein"]
+
+    assert shown == pytest.approx(stats.wasserstein_distance(then, now) / then.std(ddof=1), rel=1e-6)
+
+
+def test_limits_judge_the_wasserstein_distance_of_the_values():
+    then = np.random.default_rng(3).lognormal(0, 2, size=4000)
+
+    near, far = (
+        driftline.check(
+            {"x": 1.2 * then},
+            {"x": then},
+            policy=f'mode = "thresholds"\nlimits.wasserstein.high = {limit}\n{OTHERS_OFF}',
+        )
+        for limit in (0.1, 0.01)
+    )
+
+    assert of(near) == {"x": ("stable", "")}
+    assert of(far) == {"x": ("drift", "wasserstein")}
+
+
+def test_a_clock_far_ahead_is_seen_in_the_report():
+    rng = np.random.default_rng(3)
+    recent = table(rng)
+    recent["time"][7] = 4_070_908_800_000
+
+    report = driftline.check(recent, table(rng))
+
+    assert report.recent_rows == 1
+    assert "1 of 4000 recent rows lie within 7 days of the last time, 2099-01-01T00:00:00Z" in report.notes
+
+
+def test_nothing_is_told_of_times_where_all_recent_rows_count():
+    rng = np.random.default_rng(3)
+
+    assert driftline.check(table(rng), table(rng)).notes == ()
 
 
 def test_names_are_shown_as_they_are(tmp_path):

@@ -76,6 +76,10 @@ def test_an_option_that_was_not_given_and_an_empty_variable_count_for_nothing(tm
     assert found.prefix == "plant7-"
 
 
+def test_a_file_may_begin_with_the_mark_of_an_editor(tmp_path):
+    assert settings(tmp_path, toml='\ufeffprefix = "plain-"').prefix == "plain-"
+
+
 def test_a_file_may_be_named(tmp_path):
     (tmp_path / "other.toml").write_text('prefix = "other-"')
 

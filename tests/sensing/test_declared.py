@@ -177,6 +177,15 @@ def test_a_file_that_is_no_declaration_is_named(tmp_path, text, said):
         pipeline_in(str(path))
 
 
+def test_a_file_may_begin_with_the_mark_of_an_editor(tmp_path):
+    path = tmp_path / "press.toml"
+    path.write_text(
+        'name = "press"\nversion = 2\nevery_ms = 1000\nchannels.z = {}\nfeatures.z = "z"\n', encoding="utf-8-sig"
+    )
+
+    assert read_declaration(path).channel_names == ("z",)
+
+
 def test_features_keep_the_order_of_the_file(tmp_path):
     path = tmp_path / "press.toml"
     path.write_text(

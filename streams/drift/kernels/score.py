@@ -177,7 +177,8 @@ def _values(
         least = _ONE - (dispersion_mean - _ONE) / max(n - _ONE, dispersion_mean)
         dispersion = of.dispersion_variance[g, f]
         root_skew = _ONE + _HALF * (_ONE - _ONE / (dispersion * dispersion))
-        above = (n - _ONE) / dispersion / (root_skew * root_skew)
+        freedom = (n - _ONE) / dispersion
+        above = freedom / (root_skew * root_skew)
         below = _ONE / (dispersion / max(m - _ONE, _ONE) + _ONE / max(np.float32(4.0) * trials, _ONE))
         beyond = ratio if ratio > _ONE else min(ratio / least, _ONE)
         compared = _ONE + (beyond - _ONE) * root_skew
@@ -185,6 +186,8 @@ def _values(
         root = root if compared >= 0 else -root
         first, second = _TWO / (_NINE * max(above, _ONE)), _TWO / (_NINE * max(below, _ONE))
         wider = ((_ONE - second) * root - (_ONE - first)) / np.float32(math.sqrt(second * root * root + first))
+        enough = _NINE * max(freedom, _TWO / _NINE)
+        wider = max(wider, (_TWO - enough) / np.float32(math.sqrt(_TWO * enough)))
         wider = wider if ratio >= 0 else np.float32(np.nan)
         # Less what a reference of limited size and known spread might feign; see `evidence`.
         off = _OFF_BY * np.float32(math.sqrt(n / max(m, _ONE)))

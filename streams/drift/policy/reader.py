@@ -32,7 +32,7 @@ _OF_ALL = ("reference", "horizons_minutes", "cohorts")
 
 # Bounds that nobody who means it meets: they keep a slip, or malice, from taking a worker's memory and time.
 _TEN_YEARS_MINUTES = 3653 * 24 * 60
-_MOST_HORIZONS, _MOST_OVERRIDES, _MOST_COHORTS = 64, 2000, 64
+_MOST_HORIZONS, _MOST_OVERRIDES, _MOST_COHORTS = 64, 5000, 64
 _MOST = 1_000_000_000
 # What a pending alert remembers of each, a bit.
 _MOST_WINDOWS = 10_000
@@ -149,7 +149,7 @@ def _cohorts(section: Section) -> tuple[str, ...]:
     if not isinstance(found, list) or not all(isinstance(one, str) and one for one in found):
         raise PolicyError(section.path_of("cohorts"), found, "a list of label names")
     if len(found) > _MOST_COHORTS:
-        raise PolicyError(section.path_of("cohorts"), f"{len(found)} of them", f"at most {_MOST_COHORTS}")
+        raise PolicyError(section.path_of("cohorts"), len(found), f"at most {_MOST_COHORTS} of them")
     return tuple(found)
 
 

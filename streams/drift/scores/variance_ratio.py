@@ -21,6 +21,9 @@ def variance_z(pair: Pair) -> Floats:
     The mean of a stretch of autocorrelated readings follows them, so their variance about it may be smaller than
     the reference's, by up to the dispersion of the mean over n; how much depends on the stretch's length. Only what
     is below that, or above the reference's own variance, counts.
+
+    The skew's correction reaches below 0, where no ratio is: a narrower spread is never surer than none at all would
+    be without it, which for less than a quarter of a degree of freedom is nothing.
     """
     reference, live = pair.reference, pair.live
     least = 1 - (reference.dispersion_mean - 1) / np.maximum(live.usable - 1, reference.dispersion_mean)
@@ -34,4 +37,11 @@ def variance_z(pair: Pair) -> Floats:
         found = variance_ratio(pair)
         beyond = np.where(found > 1, found, np.minimum(found / least, 1))
         ratio = 1 + (beyond - 1) * np.sqrt(skew)
-    return f_score(ratio, above / skew, below)
+    return np.asarray(np.maximum(f_score(ratio, above / skew, below), _least_score(above)))
+
+
+def _least_score(freedom: Floats) -> Floats:
+    """What `f_score` says of the ratio 0; 0 from where on so little freedom would make it positive."""
+    enough = np.maximum(freedom, 2 / 9)
+    least: Floats = (2 - 9 * enough) / np.sqrt(18 * enough)
+    return least

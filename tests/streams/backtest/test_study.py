@@ -236,6 +236,12 @@ def test_combinations_that_are_no_policies_are_named():
         grid_of("", {"floors.psi": list(range(1, 1002))})
 
 
+def test_a_policy_file_may_begin_with_the_mark_of_an_editor(tmp_path):
+    (tmp_path / "new.toml").write_text('mode = "thresholds"\n', encoding="utf-8-sig")
+
+    assert [one.rules.mode for one in read_candidates([tmp_path / "new.toml"])] == ["thresholds"]
+
+
 def test_unknown_keys_of_a_policy_are_named_with_their_file(tmp_path):
     (tmp_path / "new.toml").write_text("flors = 1")
 

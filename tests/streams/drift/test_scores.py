@@ -334,6 +334,34 @@ def test_a_constant_has_no_variance_left():
     assert SCORES["variance_z"](pair) < -30
 
 
+@pytest.mark.parametrize(
+    ("values", "dispersion", "least", "most"),
+    [
+        pytest.param(10, 40.0, -0.02, 0.0, id="a quarter of a degree of freedom says nothing"),
+        pytest.param(10, 4.0, -2.9, -2.8, id="two degrees say a little"),
+        pytest.param(600, 9.5, -17, -16, id="a window of autocorrelated values is sure"),
+    ],
+)
+def test_a_constant_is_as_sure_as_its_degrees_of_freedom(values, dispersion, least, most):
+    before = np.random.default_rng(6).normal(size=4000)
+
+    z = SCORES["variance_z"](raw_pair(before, np.full(values, 0.4), dispersion_variance=np.array(dispersion)))
+
+    assert least <= z <= most
+
+
+@given(st.integers(2, 1000), st.floats(1, 200), st.floats(0, 0.3))
+def test_a_narrower_spread_is_never_surer_than_none(values, dispersion, share):
+    rng = np.random.default_rng(6)
+    before, now = rng.normal(size=4000), rng.normal(size=values)
+    narrow, none = (
+        SCORES["variance_z"](raw_pair(before, now * by, dispersion_variance=np.array(dispersion)))
+        for by in (share, 0.0)
+    )
+
+    assert none <= narrow
+
+
 def test_a_reference_that_never_varied_has_no_deviation_to_count_in():
     pair = raw_pair(np.full(100, 2.0), np.random.default_rng(8).normal(size=50))
 

@@ -104,7 +104,15 @@ def test_what_waits_is_bounded():
     [
         ('[health.latency_ms]\ndetector = "adwim"', "health.latency_ms.detector: found 'adwim', wanted one of adwin"),
         ("[health.latency]\nmin_shift = 1", "health.latency: found .* wanted a known key; known: anomaly_rate"),
-        ("[health]\nwarm_up_windows = 1", "health.warm_up_windows: found 1, wanted a whole number, 2 or more"),
+        ("[health]\nwarm_up_windows = 1", "health.warm_up_windows: found 1, wanted a whole number, 2 to 10000000"),
+        (
+            "[health]\nmemory_windows = 1_000_000_000_000",
+            "health.memory_windows: found 1000000000000, wanted .* 50 to 10",
+        ),
+        (f"[health]\nlabel_wait_ms = {10**20}", "health.label_wait_ms: found 10+, wanted a whole number, 1 to"),
+        ("[health.cpu_share]\nmin_shift = inf", "health.cpu_share.min_shift: found inf, wanted .* not without end"),
+        ("[health.limits]\naccuracy = -inf", "health.limits.accuracy: found -inf, wanted a number, not without end"),
+        ("health" + ".a" * 3000 + " = 1", "health.a: found .* wanted a known key"),
         ("[health.limits]\naccuracy = -0.1", "health.limits.accuracy: found -0.1, wanted a number"),
         ("[health.cpu_share.parameters]\ndelt = 0.1", "detector 'adwin' does not take {'delt': 0.1}"),
     ],

@@ -34,8 +34,12 @@ def ask(
     arguments: Mapping[str, str] | None = None,
     wait_s: float = 15.0,
     worker: str = "rollouts",
+    hint: str = "",
 ) -> AuditEntry:
-    """Ask for something and return the audit log's entry about it; `worker` is whose business it is."""
+    """Ask for something and return the audit log's entry about it; `worker` is whose business it is.
+
+    `hint` is where to look after a refusal.
+    """
     request = OperatorRequest(
         request_id=str(uuid.uuid4()),
         subject=subject,
@@ -53,14 +57,14 @@ def ask(
         while time.monotonic() < end:
             for event in log.poll(0.2):
                 if isinstance(event, feeds.Changed):
-                    return _told(event.value)
+                    return _told(event.value, hint)
     raise NoAnswerError(
         f"nobody answered within {wait_s:g} s; the request stands",
         hint=f"`driftline worker {worker}` takes it up when it runs",
     )
 
 
-def _told(entry: AuditEntry) -> AuditEntry:
+def _told(entry: AuditEntry, hint: str) -> AuditEntry:
     if entry.action.startswith("refused"):
-        raise RefusedError(entry.why)
+        raise RefusedError(entry.why, hint=hint)
     return entry

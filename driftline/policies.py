@@ -3,14 +3,16 @@
 import hashlib
 import time
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 
 from driftline.sending import send
+from driftline.text_files import read_text_file
 from schemas import feeds
 from schemas.cluster import Cluster
 from schemas.errors import DriftlineError
 from schemas.operators import AuditEntry
 from schemas.policy import Policy
-from streams.drift.policy import read_policy
+from streams.drift.policy import PolicyError, read_policy
 from streams.health.policy import read_health_policy
 from trust import Signer, sign_record
 
@@ -20,6 +22,7 @@ __all__ = [
     "check_document",
     "present_policies",
     "publish_policy",
+    "read_policy_file",
     "withdraw_policy",
 ]
 
@@ -40,6 +43,16 @@ def check_document(document: str) -> None:
     """Raise `PolicyError` unless drift and health workers could judge by a document."""
     read_policy(document)
     read_health_policy(document)
+
+
+def read_policy_file(path: Path) -> str:
+    """Return the document of a file that workers could judge by; what is wrong with it is told with the file's name."""
+    document = read_text_file(path)
+    try:
+        check_document(document)
+    except PolicyError as refused:
+        raise DriftlineError(f"{path}: {refused}", hint=refused.hint) from None
+    return document
 
 
 def present_policies(cluster: Cluster) -> Mapping[str, Policy]:

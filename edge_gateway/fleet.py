@@ -91,13 +91,14 @@ class PlayedFleet:
     ) -> None:
         """`start_ms` is the sensors' first moment, and `passed` readings are behind them.
 
-        Unless it is said, it is now, or so long ago that sensors which live faster than the clock stay behind it for
-        `behind_clock_s` of play: workers refuse windows of the future.
+        Unless it is said, it is now, or so long ago that sensors which live faster than the clock catch up with it
+        after `behind_clock_s` of play, and keep its pace from then on: workers refuse windows of the future.
         """
         self.gateways: dict[str, Gateway] = {}
         # What it came to; told by `close`.
         self.summary = Summary(0, 0, 0, 0, 0)
         self._now_ms = now_ms
+        self._not_before_time = now_ms if behind_clock_s else None
         self._sensors: dict[str, Simulated] = {}
         self._sources: dict[str, SimulatedSource] = {}
         self._uplinks: dict[str, Uplink] = {}
@@ -198,7 +199,9 @@ class PlayedFleet:
         )
         self.gateways[member.device_id] = gateway
         self._sensors[member.device_id] = sensor
-        self._sources[member.device_id] = SimulatedSource([sensor], speed=speed * sensor.pipeline.every_ms / 1000)
+        self._sources[member.device_id] = SimulatedSource(
+            [sensor], speed=speed * sensor.pipeline.every_ms / 1000, now_ms=self._not_before_time
+        )
         self._uplinks[member.device_id] = Uplink(
             gateway.spool, self._link, source=f"gateways/{member.device_id}", rng=rng
         )

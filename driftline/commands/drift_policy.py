@@ -9,11 +9,10 @@ import click
 
 from driftline.cluster_options import on_a_cluster
 from driftline.groups import Group
-from driftline.policies import check_document, present_policies, publish_policy, withdraw_policy
+from driftline.policies import present_policies, publish_policy, read_policy_file, withdraw_policy
 from driftline.settings import Settings
 from driftline.tables import plain_table
 from driftline.tables import show as show_table
-from driftline.text_files import read_text_file
 from driftline.times import ago, utc
 from driftline.why_option import WHY
 from schemas.cluster import Cluster
@@ -44,7 +43,7 @@ def policy() -> None:
 @click.argument("file", type=_PATH)
 def check(file: Path) -> None:
     """Say whether workers could judge by FILE."""
-    check_document(read_text_file(file))
+    read_policy_file(file)
     click.echo(f"{file}: in order")
 
 
@@ -57,7 +56,7 @@ def check(file: Path) -> None:
 def set_(settings: Settings, policy_id: str, file: Path, keys: tuple[str, ...], why: str) -> None:
     """Publish FILE as the next revision of policy ID; workers that follow it take it up at once."""
     signers = [load_signer(key, environ=os.environ) for key in keys]
-    document = read_text_file(file)
+    document = read_policy_file(file)
     said = publish_policy(settings.cluster(), policy_id, document, signers, who=getpass.getuser(), why=why)
     click.echo(f"{policy_id}: revision {said.revision} published")
 

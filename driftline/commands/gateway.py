@@ -62,7 +62,12 @@ def gateway_config(settings: Settings, device_id: str | None, data: str | None) 
     if data:
         given["data"] = Given(data, "option --data")
     name = given.get("device_id") or variables.get("gateway_device_id")
-    if name is not None and "data" not in given and "gateway_data" not in variables:
+    if name is None:
+        raise GatewayError(
+            "gateway.device_id is not set, wanted the name of the device",
+            hint="--device-id or DRIFTLINE_GATEWAY_DEVICE_ID gives it, or device_id in the [gateway] of driftline.toml",
+        )
+    if "data" not in given and "gateway_data" not in variables:
         given["data"] = Given(str(settings.data / "gateways" / str(name.value)), "default")
     if "keyring" not in given and "gateway_keyring" not in variables:
         given["keyring"] = Given(str(settings.data / "keyring.json"), "default")

@@ -91,6 +91,7 @@ def start(settings: Settings, file: Path, why: str) -> None:
         "start",
         why=why,
         arguments={"document": checked.document},
+        hint="`driftline models list` names the releases, `driftline rollout list` the rollouts that are there",
     )
     click.echo(f"{checked.rollout_id}: {entry.action}")
 
@@ -186,7 +187,8 @@ _control("retry", "Try failed devices again, or begin an aborted rollout anew.")
 
 
 def _ask(settings: Settings, rollout_id: str, action: str, why: str, arguments: dict[str, str]) -> None:
-    entry = ask(settings.cluster(), f"rollout/{rollout_id}", action, why=why, arguments=arguments)
+    hint = f"`driftline rollout show {rollout_id}` says how it stands, and who is set apart"
+    entry = ask(settings.cluster(), f"rollout/{rollout_id}", action, why=why, arguments=arguments, hint=hint)
     click.echo(f"{rollout_id}: {entry.action}")
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import math
+import signal
 import time
 from pathlib import Path
 
@@ -50,8 +51,8 @@ def simulate(
 ) -> None:
     """Play many gateways in one process, each with an identity, a spool and slots of its own.
 
-    Devices that live faster than the clock begin in the past, and stay there for the duration, or for three hours.
-    After another hour of theirs, workers refuse their windows, as of the future.
+    Devices that live faster than the clock begin in the past. They catch up with it at the end of the duration, or
+    after three hours without one, and keep its pace from then on.
     """
     if context.invoked_subcommand is not None:
         return
@@ -65,6 +66,8 @@ def simulate(
         windows=WindowConfig(length_s=60.0, lateness_s=1.0, checkpoint_s=30.0),
         watch=WatchConfig(bake_s=10.0),
     )
+    # SIGTERM ends it as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with PlayedFleet(
         settings.cluster(),
         members(devices, fleets or _KINDS),
@@ -76,8 +79,8 @@ def simulate(
         now_ms=_now_ms,
         behind_clock_s=duration or _BEHIND_CLOCK_S,
     ) as fleet:
-        click.echo(f"playing {devices} gateways in {folder}; Ctrl-C ends", err=True)
         try:
+            click.echo(f"playing {devices} gateways in {folder}; Ctrl-C ends", err=True)
             fleet.run(duration or float("inf"))
         except KeyboardInterrupt:
             click.echo("ending", err=True)

@@ -12,6 +12,8 @@ from driftline.cluster_options import on_a_cluster
 from driftline.groups import Group
 from driftline.pipeline_option import PIPELINE
 from driftline.settings import Settings
+from driftline.tables import plain_table
+from driftline.tables import show as show_table
 from driftline.why_option import WHY
 from schemas import feeds
 from schemas.cluster import Cluster
@@ -77,9 +79,11 @@ def list_(settings: Settings, as_json: bool) -> None:
         plain = [{**as_plain(asked), **state} for (asked, _), state in zip(told, states, strict=True)]
         click.echo(json.dumps(plain, indent=2))
         return
+    table = plain_table("REQUEST", "MODEL", "CAUSE", "STATE")
     for asked, note in told:
-        state_text = f"{note.action}: {note.why}" if note else "waiting"
-        click.echo(f"{asked.request_id:<28} {asked.model:<12} {asked.cause.value:<9} {state_text}")
+        state = f"{note.action}: {note.why}" if note else "waiting"
+        table.add_row(asked.request_id, asked.model, asked.cause.value, state)
+    show_table(table)
 
 
 @training.command(epilog="Example: driftline training approve bearing-1f2e3d4c5b6a --why 'seen the data'")

@@ -66,14 +66,16 @@ def drift(
     watch: Watch,
 ) -> None:
     """Score what devices see against what their models were trained on, and raise alerts."""
+    # Before what follows is loaded, which may compile for half a minute.
+    own, pinned = _own_policy(policy), _pinned(keyring)
     from streams.drift.service import DriftSettings, make_drift_app
     from streams.drift.warming import warm_up
     from streams.kafka import run_worker
 
     chosen = DriftSettings(
-        policy=_own_policy(policy),
+        policy=own,
         follow=follow,
-        keyring=_pinned(keyring),
+        keyring=pinned,
         wait_for_baseline_s=wait_for_baseline_s,
         instance_id=instance_id,
         checkpoint_every_s=checkpoint_every_s,
@@ -103,13 +105,14 @@ def health(
     watch: Watch,
 ) -> None:
     """Watch how models fare on their devices, and raise alerts."""
+    own, pinned = _own_policy(policy), _pinned(keyring)
     from streams.health.service import HealthSettings, make_health_app
     from streams.kafka import run_worker
 
     chosen = HealthSettings(
-        policy=_own_policy(policy),
+        policy=own,
         follow=follow,
-        keyring=_pinned(keyring),
+        keyring=pinned,
         instance_id=instance_id,
         checkpoint_every_s=checkpoint_every_s,
         cache_dir=settings.cache,
@@ -143,14 +146,15 @@ def cohorts(
     watch: Watch,
 ) -> None:
     """Judge cohorts as one large device each, and make one alert of many that have one cause."""
+    own, pinned = _own_policy(policy), _pinned(keyring)
     from streams.drift.cohort_service import CohortSettings, make_cohort_app
     from streams.drift.warming import warm_up
     from streams.kafka import run_worker
 
     chosen = CohortSettings(
-        policy=_own_policy(policy),
+        policy=own,
         follow=follow,
-        keyring=_pinned(keyring),
+        keyring=pinned,
         instance_id=instance_id,
         settle_s=settle_s,
         cache_dir=settings.cache,
@@ -344,9 +348,10 @@ def webhooks(settings: Settings, config: Path, check: bool, watch: Watch) -> Non
 
 
 def _own_policy(file: Path | None) -> "InForce":
+    from driftline.policies import read_policy_file
     from streams.drift.policy import own_policy
 
-    return own_policy() if file is None else own_policy(read_text_file(file), policy_id=file.stem)
+    return own_policy() if file is None else own_policy(read_policy_file(file), policy_id=file.stem)
 
 
 def _pinned(file: Path | None) -> "Keyring | None":

@@ -77,6 +77,11 @@ class Simulated:
         """The next reading, counted as faults count."""
         return self._block * BLOCK - (0 if self._ready is None else len(self._ready.at_ms))
 
+    @property
+    def next_ms(self) -> int:
+        """When the next reading is taken."""
+        return self.start_ms + self.step * self.pipeline.every_ms
+
     def take(self, count: int) -> SimulatedReadings:
         """Return what the sensor sends over its next `count` steps; dropouts make that fewer readings."""
         parts: list[SimulatedReadings] = []

@@ -13,6 +13,8 @@ class SimulatedSource:
     """Plays simulated sensors; `speed` 60 makes a minute of readings a second, 0 gives them as fast as they are taken.
 
     Times are the simulator's own, moved so that the first reading is at `start_ms` of the device it was made with.
+    With `now_ms`, no reading is given before its time: sensors that live faster than the clock catch up with it and
+    then keep its pace.
     """
 
     refused = 0
@@ -25,6 +27,7 @@ class SimulatedSource:
         limit: int | None = None,
         chunk: int = 256,
         clock_s: Callable[[], float] = time.monotonic,
+        now_ms: Callable[[], int] | None = None,
     ) -> None:
         self.channels = sensors[0].pipeline.channel_names
         self._sensors = sensors
@@ -32,6 +35,7 @@ class SimulatedSource:
         self._left = limit
         self._chunk = chunk
         self._clock_s = clock_s
+        self._now_ms = now_ms
         self._begun_s = clock_s()
         self._given = 0
 
@@ -61,6 +65,9 @@ class SimulatedSource:
         else:
             passed_ms = (self._clock_s() - self._begun_s) * 1000 * self._speed
             due = min(int(passed_ms // self._sensors[0].pipeline.every_ms) - self._given, self._chunk)
+        if self._now_ms is not None:
+            first = self._sensors[0]
+            due = min(due, (self._now_ms() - first.next_ms) // first.pipeline.every_ms + 1)
         return due if self._left is None else min(due, self._left)
 
     def _until_next_s(self) -> float:

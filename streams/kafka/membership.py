@@ -1,6 +1,7 @@
 """Membership in the group: the thread in which aiokafka sends heartbeats and commits, and fetches nothing."""
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import aiokafka
@@ -39,6 +40,11 @@ class MembershipThread(driver.AIOKafkaConsumerThread):
         finally:
             ended.cancel()
             answer.cancel()
+
+    def _stopped_set(self) -> None:
+        # In a crash the thread has ended, and closed its loop, before it is told to stop.
+        with suppress(RuntimeError):
+            super()._stopped_set()
 
     def show_life(self) -> None:
         """Tell aiokafka that the worker lives; it would leave the group after `broker_max_poll_interval`, for good."""

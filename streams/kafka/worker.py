@@ -6,10 +6,15 @@ import os
 import signal
 import sys
 import threading
+import time
+from math import ceil
 from typing import NoReturn
 
 import faust
+from aiokafka.errors import KafkaConnectionError
 
+from schemas.admin import BrokerAwayError
+from schemas.errors import DriftlineError
 from streams.collecting import collect_seldom
 
 __all__ = ["run_worker"]
@@ -33,6 +38,7 @@ def run_worker(app: faust.App, *, loglevel: str = "warning") -> NoReturn:
 
     The process ends with 0 then, and with 1 after an exception in an agent. It also ends with 1 where it cannot finish
     within `STOP_GRACE_S`, as without a broker that would take the commit: what follows the last commit is read again.
+    A `DriftlineError` is told as commands tell it, whatever else ends a worker by its traceback.
     """
     _settle_in()
     code = 1
@@ -49,8 +55,41 @@ def run_worker(app: faust.App, *, loglevel: str = "warning") -> NoReturn:
 
 
 class _Worker(faust.Worker):
+    _told: DriftlineError | None = None
+
+    async def start(self) -> None:
+        """Start, and stay until the end."""
+        begun_s = time.monotonic()
+        # It would draw into log files, and there is nothing to see but a second of waiting.
+        self.spinner = None
+        try:
+            await super().start()
+        except KafkaConnectionError as error:
+            bootstrap = ",".join(f"{broker.host}:{broker.port}" for broker in self.app.conf.broker)
+            waited_s = ceil(time.monotonic() - begun_s)
+            away = BrokerAwayError(bootstrap=bootstrap, waited_s=waited_s, reason="no connection")
+            self._tell(away)
+            raise away from error
+        except DriftlineError as error:
+            self._tell(error)
+            raise
+
+    def on_setup_root_logger(self, logger: logging.Logger, level: int) -> None:
+        """Have our own errors logged without tracebacks: they say in words what to do."""
+        super().on_setup_root_logger(logger, level)
+        for handler in logger.handlers:
+            handler.addFilter(_without_our_traceback)
+
+    def _tell(self, error: DriftlineError) -> None:
+        if self._told is None:
+            self._told = error
+            hint = f"hint: {error.hint}\n" if error.hint else ""
+            sys.stderr.write(f"error: {error}\n{hint}")
+
     def _crash(self, reason: BaseException) -> None:
         """See to it that the process ends whatever hangs on the way, so that whoever runs it starts it again."""
+        if isinstance(reason, DriftlineError) and self.crash_reason is None:
+            self._tell(reason)
         super()._crash(reason)
         _end_within(CRASH_GRACE_S, "crashed")
 
@@ -68,6 +107,12 @@ def _end_within(seconds: float, why: str) -> None:
     last_resort = threading.Timer(seconds, end)
     last_resort.daemon = True
     last_resort.start()
+
+
+def _without_our_traceback(record: logging.LogRecord) -> bool:
+    if record.exc_info and isinstance(record.exc_info[1], DriftlineError):
+        record.exc_info = record.exc_text = None
+    return True
 
 
 def _settle_in() -> None:

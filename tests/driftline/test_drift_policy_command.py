@@ -87,7 +87,7 @@ def test_a_document_is_checked_without_a_cluster(run, tmp_path):
     bad.write_text("mode = 'magic'")
 
     assert "in order" in run("check", good, on_cluster=False)
-    assert CliRunner().invoke(main, ["drift", "policy", "check", str(bad)]).exit_code == 1
+    assert f"error: {bad}: policy: mode: found 'magic'" in run("check", bad, on_cluster=False, code=1)
 
 
 def test_the_documented_policy_is_in_order():

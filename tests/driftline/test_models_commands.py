@@ -54,6 +54,7 @@ def test_the_same_bundle_is_not_registered_twice(run):
 
 def test_a_request_is_asked_for_and_listed(run):
     assert json.loads(run("training", "list", "--json").output) == []
+    assert run("training", "list").output.split() == ["REQUEST", "MODEL", "CAUSE", "STATE"]
     asked = run("training", "request", "bearing", "--pipeline", "machine/1", "--why", "new pumps").output.strip()
 
     assert f"{asked}" in run("training", "list").output

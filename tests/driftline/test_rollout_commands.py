@@ -66,7 +66,9 @@ def test_the_command_steers_a_rollout_and_shows_the_fleet(running):
     assert re.search(
         r"at [\d,]+ decisions a device-hour, (as they|assumed)", run("rollout", "plan", str(gated), "--dry-run")
     )
-    assert "no release 'bearings/2' is known" in run("rollout", "start", str(plan), code=1)
+    unknown = run("rollout", "start", str(plan), code=1)
+    assert "no release 'bearings/2' is known" in unknown
+    assert "hint: `driftline models list`" in unknown
     release(cluster)
     # The controller reads releases and requests side by side: it may hear of this one first.
     eventually(lambda: run("rollout", "start", str(plan), "--why", "because", code=None).startswith("r1: "))
@@ -77,6 +79,7 @@ def test_the_command_steers_a_rollout_and_shows_the_fleet(running):
     assert "cannot pause a rollout that is succeeded" in run("rollout", "pause", "r1", code=1)
     refused = run("rollout", "lift", "r1", "--trait", "hw=rev2", code=1)
     assert "no devices with 'hw=rev2' are set apart; set apart: none" in refused
+    assert "hint: `driftline rollout show r1`" in refused
 
     run("fleet", "label", "gw-0", "site=north", "--why", "moved")
     run("fleet", "group", "gw-1", "lab")

@@ -2,9 +2,15 @@
 
 import json
 import signal
+import subprocess
+import sys
 
 import pytest
+from click.testing import CliRunner
 from patience import PATIENCE_S, eventually
+
+from driftline.command import main
+from trust import write_keyring
 
 
 @pytest.fixture
@@ -61,6 +67,16 @@ def test_there_is_nothing_to_go_back_to(shell):
     assert "hint: `driftline gateway slots`" in found.stderr
 
 
+def test_a_gateway_without_a_name_is_told_where_to_give_it_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    found = CliRunner().invoke(main, ["gateway", "slots"])
+
+    assert found.exit_code == 1
+    assert "error: gateway.device_id is not set" in found.stderr
+    assert "hint: --device-id or DRIFTLINE_GATEWAY_DEVICE_ID" in found.stderr
+
+
 def test_the_doctor_says_what_is_wrong_and_what_to_do(shell):
     found = shell("gateway", "doctor")
 
@@ -107,6 +123,21 @@ def test_without_keys_nothing_starts(shell):
 
     assert found.returncode == 1
     assert "without pinned keys nothing is trusted" in found.stderr
+
+
+def test_a_simulated_fleet_that_is_told_to_end_says_what_it_came_to(cluster, foundry, tmp_path):
+    write_keyring(tmp_path / "keyring.json", foundry.keyring)
+    where = ["--bootstrap", cluster.bootstrap, "--registry", cluster.registry_url, "--prefix", cluster.prefix]
+    things = ["--devices", "1", "--data", str(tmp_path / "played"), "--keyring", str(tmp_path / "keyring.json")]
+    command = [sys.executable, "-m", "driftline", "simulate", *things, *where]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as playing:
+        begun = playing.stderr.readline()
+        playing.terminate()
+        out, err = playing.communicate(timeout=PATIENCE_S)
+
+    assert begun.startswith("playing 1 gateways")
+    assert playing.returncode == 0, err
+    assert out.startswith("decided ")
 
 
 def test_simulated_data_train_a_model(shell):

@@ -162,6 +162,7 @@ def test_what_cannot_be_told_ends_a_worker_though_nothing_arrives_and_is_told_by
 
     assert code == 1
     assert "Crashed reason=DeliveryError" in words
+    assert "error: 1 of" in words
     assert "Message size too large" in words
     assert sum(max(one.offset, 0) for one in offsets) == 3
     assert alerts[0].feature == "f1"

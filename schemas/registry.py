@@ -12,6 +12,7 @@ It keeps four rules:
 import json
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -65,6 +66,8 @@ class Registry:
                 **_trusted_by(cluster.registry_url), **cluster.registry_security,
             }
         )  # fmt: skip
+        # Who lets go of a registry leaves no connection open.
+        weakref.finalize(self, self._client.close)
         # Ids from the disk that the registry has not confirmed yet.
         self._unconfirmed = set(self._cache.schemas)
         self._ask_again_at_ms: dict[int, int] = {}

@@ -1,9 +1,11 @@
 """Schema ids, with a real registry, without one, and with one that was rebuilt."""
 
+import gc
 import json
 import socket
 import threading
 import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -334,3 +336,11 @@ def test_only_who_speaks_https_reads_whom_the_system_trusts(monkeypatch):
     Registry(Cluster(registry_url="http://127.0.0.1:1"))
     with pytest.raises(FileNotFoundError):
         Registry(Cluster(registry_url="http://127.0.0.1:1,https://127.0.0.1:2"))
+
+
+def test_who_lets_go_of_a_registry_leaves_no_connection_open(cluster):
+    with warnings.catch_warnings(record=True, action="always") as told:
+        Registry(cluster).subjects()
+        gc.collect()
+
+    assert [one.message for one in told if one.category is ResourceWarning] == []

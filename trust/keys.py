@@ -45,10 +45,8 @@ def load_signer(source: str, *, environ: Mapping[str, str]) -> Signer:
     scheme, _, rest = source.partition(":")
     match scheme:
         case "file" if rest:
-            if not Path(rest).exists():
-                hint = f"`driftline keys make {rest}` makes a key"
-                raise KeyFileError(f"{rest}: No such file or directory", hint=hint)
-            return _signer_of(read_private(Path(rest)), where=rest)
+            content = read_private(Path(rest), if_missing=f"`driftline keys make {rest}` makes a key")
+            return _signer_of(content, where=rest)
         case "env" if rest:
             pem = environ.get(rest)
             if not pem:

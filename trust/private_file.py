@@ -33,8 +33,8 @@ def write_private(path: Path, pem: bytes) -> None:
         raise
 
 
-def read_private(path: Path) -> bytes:
-    """Return the content of a file that only its owner can read."""
+def read_private(path: Path, *, if_missing: str = "") -> bytes:
+    """Return the content of a file that only its owner can read; `if_missing` is the hint where there is none."""
     try:
         with path.open("rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
@@ -42,4 +42,5 @@ def read_private(path: Path) -> bytes:
                 raise KeyFileError(f"{path} has mode {mode:04o}; wanted 0600", hint=f"chmod 600 {path}")
             return file.read(_LONGEST)
     except OSError as error:
-        raise KeyFileError(f"{path}: {error.strerror or error}") from error
+        hint = if_missing if isinstance(error, FileNotFoundError) else ""
+        raise KeyFileError(f"{path}: {error.strerror or error}", hint=hint) from error

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,7 +129,7 @@ def _csv(path: Path) -> Mapping[str, Sequence[Any]]:
     if len(lines) < 2:
         raise TabularError(f"{path}: found {len(lines)} lines, wanted a head and at least one row")
     head = [name.strip() for name in lines[0]]
-    if any(head) and not any(_number(name) != _number(name) for name in head if name):
+    if any(head) and all(_is_number(name) for name in head if name):
         head = [f"column_{place}" if name else "" for place, name in enumerate(head, start=1)]
         lines.insert(0, head)
     for number, line in enumerate(lines[1:], start=2):
@@ -164,7 +165,7 @@ def _finite(numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def _is_number(text: str) -> bool:
-    return _number(text) == _number(text)
+    return not math.isnan(_number(text))
 
 
 def _number(text: str | float) -> float:
